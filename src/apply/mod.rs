@@ -1,0 +1,1 @@
+//! One change as a transaction: journal, swap, activate, prove, commit or put back. Sync, no network.

@@ -1,0 +1,214 @@
+//! One change of this host: all or nothing, in seconds, exclusive. Everything here is a value that a journal can hold.
+
+use crate::{
+    certificate::{Digest, KeyType},
+    name::DnsName,
+    view::{Probe, Wire},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+/// Bytes of a configuration file: shown as text where they are UTF-8, kept exactly in any case.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "RawForm", into = "RawForm")]
+pub struct Raw(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RawForm {
+    Text(String),
+    Bytes { base64: String },
+}
+
+impl From<RawForm> for Raw {
+    fn from(form: RawForm) -> Self {
+        Self(match form {
+            RawForm::Text(t) => t.into_bytes(),
+            RawForm::Bytes { base64 } => data_encoding::BASE64.decode(base64.as_bytes()).unwrap_or_default(),
+        })
+    }
+}
+
+impl From<Raw> for RawForm {
+    fn from(raw: Raw) -> Self {
+        match String::from_utf8(raw.0) {
+            Ok(text) => Self::Text(text),
+            Err(e) => Self::Bytes { base64: data_encoding::BASE64.encode(e.as_bytes()) },
+        }
+    }
+}
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// What a file holds: text in the open, or bytes of the Store by name. A key has no text form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Configuration text.
+    Text(Raw),
+    /// An object of the Store.
+    Stored {
+        /// Its digest and name.
+        digest: Digest,
+        /// It holds a private key.
+        secret: bool,
+    },
+}
+
+impl Content {
+    /// The digest of the bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Text(raw) => Digest::of(&raw.0),
+            Self::Stored { digest, .. } => digest.clone(),
+        }
+    }
+}
+
+/// Owner, mode and extended attributes of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permission bits (07777).
+    pub mode: u32,
+    /// Extended attributes, SELinux label and ACLs included.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub xattrs: BTreeMap<String, Raw>,
+}
+
+/// A regular file at one moment: what it held (by digest) and its metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its metadata.
+    pub meta: Meta,
+}
+
+/// A file as it shall be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// What it shall hold.
+    pub content: Content,
+    /// Its metadata.
+    pub meta: Meta,
+}
+
+/// What happens to one file. `was: None` creates it, `becomes: None` removes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The file, links followed; replaced by rename, so that a link to it stays a link.
+    pub path: PathBuf,
+    /// The file before; anything else there is drift and nothing is done.
+    pub was: Option<Image>,
+    /// The file after.
+    pub becomes: Option<Target>,
+    /// The server's own edit lock, held for compare-and-rename only (Postfix: `main.cf.tmp`, edit_file(3)).
+    pub edit_lock: Option<PathBuf>,
+    /// The settings that this edit changes: what undo works on.
+    pub settings: Vec<SettingChange>,
+}
+
+/// One setting, before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingChange {
+    /// The service that it belongs to, such as `submission/inet`; `None` for the whole server.
+    pub service: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its bytes in the file before, line ends included; `None` where it was not there.
+    pub was: Option<Raw>,
+    /// Its bytes in the file after, line ends included; `None` where it is gone.
+    pub becomes: Option<Raw>,
+    /// Why, in one sentence.
+    pub why: String,
+}
+
+/// A command line: program and arguments, no shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command(pub Vec<String>);
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+/// What one listener shall present after the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expect {
+    /// Address and port to connect to.
+    pub addr: SocketAddr,
+    /// How TLS begins there.
+    pub wire: Wire,
+    /// The MX name, sent as SNI and looked for in the certificate.
+    pub name: DnsName,
+    /// The domain whose postmaster the dialogue asks for.
+    pub domain: Option<DnsName>,
+    /// Ours, or as it was.
+    pub want: Want,
+}
+
+/// Every listener has an expectation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Want {
+    /// The certificates of our lineage, one a key type.
+    Ours(Vec<Presented>),
+    /// Exactly what the baseline saw.
+    Unchanged,
+}
+
+/// One certificate that must be presented.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presented {
+    /// Its key type.
+    pub key_type: KeyType,
+    /// Fingerprint of its key.
+    pub spki: Digest,
+    /// Its serial number in hexadecimal.
+    pub serial: String,
+}
+
+/// How the server takes the change into service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// It does not run: nothing to activate.
+    None,
+    /// It reads its configuration again; no connection is refused.
+    Reload,
+    /// It stops and starts; the plan announces for how long.
+    Restart,
+}
+
+/// All or nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Unique and sortable: the moment and a short digest of the edits.
+    pub id: String,
+    /// Why, in one sentence.
+    pub why: String,
+    /// The configuration directory (canonical): what the run lock is keyed by.
+    pub config_dir: PathBuf,
+    /// The files.
+    pub edits: Vec<Edit>,
+    /// Run after the swap and before the activation; a failure puts everything back.
+    pub check: Vec<Command>,
+    /// What activation means here.
+    pub activation: Activation,
+    /// The commands that do it.
+    pub activate: Vec<Command>,
+    /// What the wire must show.
+    pub prove: Vec<Expect>,
+    /// The probes of the baseline that `Unchanged` listeners are compared with.
+    pub baseline: Vec<Probe>,
+}

@@ -1,0 +1,1 @@
+//! What the wire says, judged: views become findings, expectations become a proof.

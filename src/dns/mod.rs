@@ -1,0 +1,1 @@
+//! The wire to resolvers: answers that carry their DNSSEC state.

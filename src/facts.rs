@@ -1,0 +1,407 @@
+//! What survey saw. Values of knowledge: no verb owns them, and a plan can be tested on the facts of a machine that
+//! we never touched. What could not be seen says why, and can never turn into a failure by accident.
+
+use crate::{
+    certificate::{Certificate, Digest, KeyType},
+    change::Image,
+    claims::Claims,
+    moment::Moment,
+    mta::config::ConfigText,
+    name::DnsName,
+    view::EndpointView,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+/// Seen, and where; or unknown, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Known<T> {
+    /// It was seen.
+    Seen {
+        /// What was seen.
+        value: T,
+        /// Where: a file and line, a command, a DNS server, a socket.
+        at: String,
+    },
+    /// It could not be seen from here.
+    Unknown {
+        /// Why not, as a sentence.
+        why: String,
+    },
+}
+
+impl<T> Known<T> {
+    /// A value and where it was seen.
+    pub fn seen(value: T, at: impl Into<String>) -> Self {
+        Self::Seen { value, at: at.into() }
+    }
+
+    /// The reason for not knowing.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self::Unknown { why: why.into() }
+    }
+
+    /// The value, where there is one.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Seen { value, .. } => Some(value),
+            Self::Unknown { .. } => None,
+        }
+    }
+}
+
+/// A dotted version such as 3.7.11; letters after the numbers are ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Version(pub Vec<u32>);
+
+impl From<String> for Version {
+    fn from(text: String) -> Self {
+        Self(text.split(['.', '-', '_', '+']).map_while(|p| p.parse().ok()).collect())
+    }
+}
+
+impl From<Version> for String {
+    fn from(v: Version) -> Self {
+        v.to_string()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("."))
+    }
+}
+
+/// Everything that a plan may depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Format of this value; best effort across versions.
+    pub version: u16,
+    /// When it was taken, by this host's clock.
+    pub now: Moment,
+    /// The machine.
+    pub host: Host,
+    /// The mail server that receives from the world.
+    pub server: Known<Server>,
+    /// Every socket that listens on a mail port.
+    pub listeners: Vec<Listener>,
+    /// The mail domains that this server receives for, with what DNS says of each.
+    pub domains: Vec<DomainFacts>,
+    /// Every MX name of those domains, with what DNS says of each.
+    pub mx_hosts: Vec<MxFacts>,
+    /// Who answers on port 80.
+    pub port80: Known<PortOwner>,
+    /// What is served now: the baseline of every later proof.
+    pub views: Vec<EndpointView>,
+    /// Our own certificates.
+    pub lineages: Vec<Lineage>,
+    /// Certificates that other programs keep, and where the private keys in use are.
+    pub foreign: Vec<ForeignLineage>,
+    /// What the world was told.
+    pub claims: Claims,
+}
+
+/// The format that this version writes.
+pub const FACTS_VERSION: u16 = 1;
+
+/// The machine itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its host name, as the kernel says it.
+    pub hostname: String,
+    /// Its addresses, loopback and link-local left out.
+    pub addresses: Vec<IpAddr>,
+    /// `PRETTY_NAME` of `/etc/os-release`.
+    pub os: String,
+    /// Whether we run as root.
+    pub root: bool,
+    /// Seconds that the clock is ahead (+) or behind (−) of what a peer on the network says.
+    pub clock_off: Known<i64>,
+}
+
+/// One mail server as it is configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// Id of the profile that recognised it, such as `postfix`.
+    pub profile: String,
+    /// Its version.
+    pub version: Version,
+    /// Directory (or file) of its configuration, as the server names it.
+    pub config_dir: PathBuf,
+    /// Every instance that the server's own tools list; one for most.
+    pub instances: Vec<Instance>,
+    /// Whether it runs.
+    pub running: Known<bool>,
+    /// Its configuration files.
+    pub files: Vec<ConfigFile>,
+    /// What the server's tools say of settings that no file sets (name to value); only names that the dialect asks for.
+    pub defaults: BTreeMap<String, String>,
+    /// Its own host name, expanded.
+    pub hostname: Known<DnsName>,
+    /// The domains for which it accepts mail, as far as they are written down.
+    pub receives_for: Known<Vec<DnsName>>,
+    /// The network services that it declares, with the effective TLS settings of each.
+    pub services: Vec<Service>,
+}
+
+/// One instance of a server that can run several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name; `-` for the first.
+    pub name: String,
+    /// Its configuration directory.
+    pub config_dir: PathBuf,
+    /// Whether it is enabled.
+    pub enabled: bool,
+}
+
+/// One configuration file as it lies on the disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    /// The path as the server names it.
+    pub path: PathBuf,
+    /// The same with links followed: what is edited.
+    pub real: PathBuf,
+    /// Digest, owner, mode and extended attributes of the real file.
+    pub image: Image,
+    /// Its bytes; serialised with foreign values replaced by their digests.
+    pub text: ConfigText,
+}
+
+/// What a service is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Receives from other mail servers (port 25).
+    Mx,
+    /// Takes mail from users after STARTTLS (port 587).
+    Submission,
+    /// Takes mail from users in TLS from the first byte (port 465).
+    Submissions,
+}
+
+/// One network service of the mail server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The server's own name for it, such as `submission/inet`.
+    pub name: String,
+    /// File and line (from 1) that declare it.
+    pub at: (PathBuf, usize),
+    /// The program behind it, such as `smtpd` or `postscreen`.
+    pub program: String,
+    /// Where it listens; an unspecified address means all.
+    pub listens: Vec<SocketAddr>,
+    /// What it is for.
+    pub role: Role,
+    /// Whether it runs in a chroot.
+    pub chroot: bool,
+    /// Effective value of each TLS setting, with where it comes from.
+    pub settings: BTreeMap<String, Effective>,
+}
+
+/// The value that counts, and the place that sets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effective {
+    /// The value with every `$name` replaced.
+    pub value: String,
+    /// What sets it.
+    pub from: Origin,
+}
+
+/// What sets a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The server's default.
+    Default,
+    /// A configuration file, for every service.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+    },
+    /// An override of this one service.
+    Service {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+    },
+}
+
+/// A socket that listens on a mail port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its address and port; an unspecified address means all.
+    pub addr: SocketAddr,
+    /// The process that owns it.
+    pub owner: Known<PortOwner>,
+    /// Name of the [`Service`] behind it, when it is our server's.
+    pub service: Option<String>,
+}
+
+/// A process that owns a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortOwner {
+    /// Process id; 0 where the port is free.
+    pub pid: u32,
+    /// Its program, such as `nginx` or `docker-proxy`; empty where the port is free.
+    pub program: String,
+    /// Its working root or namespace differs from ours: the server is not in this filesystem.
+    pub elsewhere: bool,
+    /// A directory from which it serves `/.well-known/acme-challenge/` in plain HTTP, where one was found.
+    pub webroot: Option<PathBuf>,
+}
+
+/// What DNS says, with whether the answer was authentic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer<T> {
+    /// The records; empty where the name or type does not exist.
+    pub records: Vec<T>,
+    /// DNSSEC state of the answer.
+    pub security: Security,
+    /// The smallest TTL among them, in seconds.
+    pub ttl: u32,
+}
+
+/// DNSSEC state of an answer (RFC 4033 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Security {
+    /// Validated: a validating resolver on loopback says AD, or our own validation does.
+    Secure,
+    /// Proven to be unsigned.
+    Insecure,
+    /// Signed and wrong.
+    Bogus,
+    /// Nobody that we may believe could tell.
+    Unknown,
+}
+
+/// One mail domain in DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainFacts {
+    /// The domain.
+    pub domain: DnsName,
+    /// Its MX records: preference and name. `.` (null MX, RFC 7505) is left out of the list.
+    pub mx: Known<Answer<(u16, DnsName)>>,
+    /// `_mta-sts` TXT texts.
+    pub mta_sts: Known<Answer<String>>,
+    /// `_smtp._tls` TXT texts.
+    pub tls_rpt: Known<Answer<String>>,
+}
+
+/// Whether a name points at this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Here {
+    /// Every address of it is this host's.
+    Yes,
+    /// Some are, some are not.
+    Partly,
+    /// None is.
+    No,
+}
+
+/// One MX name in DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MxFacts {
+    /// The name.
+    pub name: DnsName,
+    /// Its addresses.
+    pub addresses: Known<Answer<IpAddr>>,
+    /// Whether it is this host's; behind NAT this is unknown.
+    pub here: Known<Here>,
+    /// TLSA records of `_25._tcp.` of the name.
+    pub tlsa: Known<Answer<Tlsa>>,
+    /// CAA records that govern the name (RFC 8659 §3), in zone-file form.
+    pub caa: Known<Answer<String>>,
+}
+
+/// A TLSA record (RFC 6698 §2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tlsa {
+    /// Certificate usage: 2 is DANE-TA, 3 is DANE-EE; 0 and 1 are ignored by mail senders (RFC 7672 §3.1.3).
+    pub usage: u8,
+    /// 0 the whole certificate, 1 its key.
+    pub selector: u8,
+    /// 0 the bytes themselves, 1 SHA-256, 2 SHA-512.
+    pub matching: u8,
+    /// The data, in lower-case hexadecimal.
+    pub data: String,
+}
+
+impl fmt::Display for Tlsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.usage, self.selector, self.matching, self.data)
+    }
+}
+
+/// One of our certificates: a name with its keys, its chain and how far it got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// Its name: the first MX name in it.
+    pub name: DnsName,
+    /// The directory URL of the CA that issues it.
+    pub directory: String,
+    /// The profile that was asked of the CA, if any.
+    pub acme_profile: Option<String>,
+    /// The keys, one a type, and the certificate issued for each.
+    pub keys: Vec<LineageKey>,
+    /// Key and chain of each type in one file's bytes, in the Store; `None` until all are issued.
+    pub bundle: Option<Digest>,
+    /// The file that a mail server reads.
+    pub live: PathBuf,
+    /// How far deployment got.
+    pub deployment: Deployment,
+}
+
+/// One key of a lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineageKey {
+    /// Its kind.
+    pub key_type: KeyType,
+    /// Its fingerprint: what a TLSA `3 1 1` record says.
+    pub spki: Digest,
+    /// The certificate issued for it.
+    pub leaf: Option<Certificate>,
+}
+
+/// Deployment is a state, not an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deployment {
+    /// Keys exist, the CA has not answered yet.
+    Ordered,
+    /// The CA issued it; no mail server reads it.
+    Issued,
+    /// The mail server's configuration names it; not yet seen on the wire.
+    Installed,
+    /// Seen on the wire on every listener that should serve it.
+    Proved,
+}
+
+/// A certificate that another program keeps, or that the mail server names today.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignLineage {
+    /// Who keeps it: `certbot`, `acme.sh`, `lego`, `dehydrated`, `snakeoil`, or `file`.
+    pub keeper: String,
+    /// The chain file.
+    pub chain: PathBuf,
+    /// The private key file; its bytes never enter the facts.
+    pub key: PathBuf,
+    /// The leaf.
+    pub leaf: Certificate,
+    /// Whether it verifies against the roots for verdicts.
+    pub trusted: bool,
+    /// Whether the mail server's configuration names it.
+    pub in_use: bool,
+}

@@ -1,0 +1,42 @@
+//! mxseal gives a mail server TLS that senders can verify, and keeps it so.
+//!
+//! Facts and wishes become a plan; a change is applied all or nothing and stands only if the wire proves it.
+//!
+//! The tour, in the order of that sentence. `survey` sees what is ([`facts`]); [`intent`] says what the admin wants;
+//! [`plan`] makes the next stage of both, with [`mta`] knowing how mail servers are configured; `acme` gets the
+//! certificate; `apply` makes the [`change`] as one transaction, `check` proves it on the wire through `smtp`;
+//! what is said about it all is a [`finding`], and `report` prints it. `world` is the only room that touches the
+//! machine; `command` has a file a verb, which tells its story with the others' words.
+
+pub mod certificate;
+pub mod change;
+pub mod check;
+pub mod claims;
+pub mod facts;
+pub mod finding;
+pub mod intent;
+pub mod moment;
+pub mod mta;
+pub mod name;
+pub mod plan;
+pub mod topics;
+pub mod view;
+
+#[cfg(feature = "wires")]
+pub mod acme;
+#[cfg(feature = "wires")]
+pub mod apply;
+#[cfg(feature = "wires")]
+pub mod cli;
+#[cfg(feature = "wires")]
+pub mod command;
+#[cfg(feature = "wires")]
+pub mod dns;
+#[cfg(feature = "wires")]
+pub mod report;
+#[cfg(feature = "wires")]
+pub mod smtp;
+#[cfg(feature = "wires")]
+pub mod survey;
+#[cfg(feature = "wires")]
+pub mod world;

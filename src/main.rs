@@ -1,0 +1,3 @@
+//! Flags, world, command, exit code; nothing else.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The only room that prints: terminal text and JSON v1.

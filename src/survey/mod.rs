@@ -1,0 +1,1 @@
+//! What is: server, listeners, names, certificates, DNS. Looks and changes nothing.

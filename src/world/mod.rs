@@ -1,0 +1,19 @@
+//! The machine, our own directory and the network: the only room that touches files, processes and the clock.
+//! Built in `main`, taken apart in `command`, never passed down whole.
+
+mod machine;
+mod net;
+mod store;
+
+pub use machine::{Failure, Hands, Look, Machine, Output};
+pub use net::Net;
+pub use store::{Lock, Store};
+
+use crate::moment::Moment;
+use std::time::SystemTime;
+
+/// The clock of this host.
+#[must_use]
+pub fn now() -> Moment {
+    Moment(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs()))
+}

@@ -1,0 +1,149 @@
+//! Our own directory: keys, orders, receipts and the journal. Private to root, written atomically, never read by a mail
+//! server.
+
+use crate::certificate::Digest;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// `/var/lib/mxseal`, or where `--state-dir` says.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// Held while it lives; the kernel lets go when we die.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] File);
+
+impl Store {
+    /// The store at `root`, made with mode 0700 where it is missing.
+    ///
+    /// # Errors
+    /// When it can be neither found nor made.
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        for dir in ["", "objects", "journal", "receipts", "accounts", "lineages", "orders"] {
+            DirBuilder::new().recursive(true).mode(0o700).create(root.join(dir))?;
+        }
+        Ok(Self { root })
+    }
+
+    /// The store at `root` without making anything: for verbs that only look.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// A path inside the store.
+    #[must_use]
+    pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
+        self.root.join(below)
+    }
+
+    /// Keeps bytes by their digest (0600); keeping them twice is once.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn put(&self, bytes: &[u8]) -> io::Result<Digest> {
+        let digest = Digest::of(bytes);
+        let path = self.root.join("objects").join(&digest.0);
+        if !path.exists() {
+            replace(&path, bytes)?;
+        }
+        Ok(digest)
+    }
+
+    /// The bytes of a digest, checked against it.
+    ///
+    /// # Errors
+    /// When they are missing or damaged.
+    pub fn get(&self, digest: &Digest) -> io::Result<Vec<u8>> {
+        let path = self.root.join("objects").join(&digest.0);
+        let bytes = fs::read(&path).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+        if Digest::of(&bytes) != *digest {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} does not hold what its name says", path.display())));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a JSON value; `None` where the file does not exist.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds something else; the text names file and place.
+    pub fn load<T: DeserializeOwned>(&self, below: impl AsRef<Path>) -> io::Result<Option<T>> {
+        let path = self.root.join(below);
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?,
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {e}", path.display())))
+    }
+
+    /// Writes a JSON value whole or not at all (0600).
+    ///
+    /// # Errors
+    /// When it cannot be written; the old value then stays.
+    pub fn save<T: Serialize>(&self, below: impl AsRef<Path>, value: &T) -> io::Result<()> {
+        self.save_bytes(below, &serde_json::to_vec_pretty(value)?)
+    }
+
+    /// Writes bytes whole or not at all (0600), making the folder (0700).
+    ///
+    /// # Errors
+    /// When they cannot be written; the old bytes then stay.
+    pub fn save_bytes(&self, below: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
+        let path = self.root.join(below);
+        if let Some(dir) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        replace(&path, bytes)
+    }
+
+    /// The names in one of our folders, sorted; empty where the folder is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn list(&self, below: impl AsRef<Path>) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(below)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read?,
+        };
+        let mut names = entries.map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Locks a file or directory for us alone; `None` when another mxseal holds it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
+        let file = File::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
+}
+
+/// New file beside, flushed, renamed into place, directory flushed.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or_else(|| io::Error::other("a file of the store has a folder"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("a file of the store has a name"))?;
+    let beside = dir.join(format!(".{}.new", name.to_string_lossy()));
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,4 @@
+//! The lab: real servers on loopback, in namespaces that it made, or in booted containers. Every process that it starts
+//! is ended by its own PID.
+
+pub mod process;

@@ -1,0 +1,4 @@
+//! The promises, each a module, on real parts. Run by `tests/run`, which installs what they need.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod lab;
