@@ -1,4 +1,5 @@
 //! The lab: real servers on loopback, in namespaces that it made, or in booted containers. Every process that it starts
 //! is ended by its own PID.
 
+pub mod dns;
 pub mod process;
