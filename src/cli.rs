@@ -1,1 +1,220 @@
-//! The command line as types.
+//! The command line as types. Every question of the wizard has a flag here.
+
+use crate::{intent::KeyTypes, name::DnsName};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// TLS that senders can verify, for the mail server on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mxseal",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 fine, 1 needs a human, 2 wrong use, 3 could not tell.\nThe manual: man 8 mxseal"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Settings file; mail servers read their certificates from `live/` beside it
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/mxseal/mxseal.toml")]
+    pub config: PathBuf,
+    /// Keys, orders, receipts and the journal
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/mxseal")]
+    pub state_dir: PathBuf,
+    /// One JSON document on standard output instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Look at this host and change nothing: server, listeners, certificates, names, DNS
+    Survey(Survey),
+    /// Get a certificate, make the mail server present it, prove it on the wire; or put everything back
+    Setup(Box<Setup>),
+    /// Put back what a setup changed, setting by setting; what you changed since stays
+    Undo(Undo),
+    /// What is installed, since when, until when, and what is served
+    Status(Status),
+    /// Finish or put back a change that was interrupted; safe at any time
+    Recover,
+    /// Waits for the death of a setup, then recovers (started by setup itself)
+    #[command(hide = true)]
+    Guard,
+}
+
+/// Where to look.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Where {
+    /// Mail domain, may be repeated [default: those the server receives for]
+    #[arg(long = "domain", value_name = "DOMAIN", num_args = 1)]
+    pub domains: Vec<DnsName>,
+    /// MX name of this host, may be repeated [default: those in DNS that point here]
+    #[arg(long, value_name = "HOST", num_args = 1)]
+    pub mx: Vec<DnsName>,
+    /// Mail server to work on, where several are installed (an id of mta-profiles)
+    #[arg(long, value_name = "NAME")]
+    pub mta: Option<String>,
+    /// Configuration directory of the instance to work on
+    #[arg(long, value_name = "DIR")]
+    pub mta_config: Option<PathBuf>,
+    /// DNS resolver to ask [default: those of /etc/resolv.conf; port 53]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
+    pub resolver: Option<SocketAddr>,
+    /// Certificate that verdicts may end in, besides the system's and Mozilla's roots; may be repeated
+    #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1)]
+    pub trust_anchors: Vec<PathBuf>,
+}
+
+/// `mxseal survey`
+#[derive(Clone, Debug, Args)]
+pub struct Survey {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// `mxseal setup`
+#[derive(Clone, Debug, Args)]
+pub struct Setup {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// Address that the CA may write to
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_email")]
+    pub email: Option<String>,
+    /// Give the CA no address
+    #[arg(long)]
+    pub no_email: bool,
+    /// Agree to the CA's terms of service
+    #[arg(long)]
+    pub agree_tos: bool,
+    /// ACME directory of the CA [default: Let's Encrypt]
+    #[arg(long, value_name = "URL", conflicts_with = "staging")]
+    pub acme_directory: Option<String>,
+    /// Order from Let's Encrypt's staging CA, check the plan on a copy, and stop: no live file is touched
+    #[arg(long)]
+    pub staging: bool,
+    /// Root of the CA's own API, where it is private; may be repeated
+    #[arg(long = "acme-ca-file", value_name = "PEM", num_args = 1)]
+    pub acme_ca_files: Vec<PathBuf>,
+    /// Key id of an external account (RFC 8555 §7.3.4)
+    #[arg(long, value_name = "ID", requires = "eab_hmac_key_file")]
+    pub eab_kid: Option<String>,
+    /// File with the external account's HMAC key in base64url
+    #[arg(long, value_name = "FILE", requires = "eab_kid")]
+    pub eab_hmac_key_file: Option<PathBuf>,
+    /// Certificate profile to ask of the CA
+    #[arg(long, value_name = "NAME")]
+    pub acme_profile: Option<String>,
+    /// How to prove control of the names
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub challenge: Option<ChallengeType>,
+    /// Directory that a web server serves on port 80 of every name
+    #[arg(long, value_name = "DIR")]
+    pub webroot: Option<PathBuf>,
+    /// Key types to serve [default: both]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub key_type: Option<KeyTypeFlag>,
+    /// Ask nothing: a missing answer is an error that names its flag
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// Approve the plan
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the plan and stop
+    #[arg(long, conflicts_with = "print_only")]
+    pub dry_run: bool,
+    /// Get the certificate, show what to change, touch no file of the mail server
+    #[arg(long)]
+    pub print_only: bool,
+}
+
+/// `mxseal undo`
+#[derive(Clone, Debug, Args)]
+pub struct Undo {
+    /// Id of the change, as `mxseal status` lists them [default: the last one]
+    pub id: Option<String>,
+    /// Ask nothing
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// Approve the plan
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `mxseal status`
+#[derive(Clone, Debug, Args)]
+pub struct Status {
+    /// Roots for the verdicts.
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// How control of a name is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ChallengeType {
+    /// A file on port 80 (RFC 8555 §8.3).
+    #[value(name = "http-01")]
+    Http01,
+}
+
+/// Key types as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyTypeFlag {
+    /// ECDSA and RSA.
+    Both,
+    /// ECDSA only.
+    Ecdsa,
+    /// RSA only.
+    Rsa,
+}
+
+impl From<KeyTypeFlag> for KeyTypes {
+    fn from(flag: KeyTypeFlag) -> Self {
+        match flag {
+            KeyTypeFlag::Both => Self::Both,
+            KeyTypeFlag::Ecdsa => Self::Ecdsa,
+            KeyTypeFlag::Rsa => Self::Rsa,
+        }
+    }
+}
+
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<SocketAddr>()
+        .or_else(|_| text.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, 53)))
+        .map_err(|_| "write an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_resolver_is_an_address_with_or_without_a_port() {
+        for (text, port) in [("127.0.0.1", 53), ("127.0.0.1:5353", 5353), ("::1", 53), ("[::1]", 53), ("[::1]:5353", 5353)] {
+            assert_eq!(resolver(text).map(|a| a.port()), Ok(port), "{text}");
+        }
+        assert!(resolver("dns.example").is_err());
+    }
+}

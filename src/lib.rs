@@ -35,6 +35,8 @@ pub mod dns;
 #[cfg(feature = "wires")]
 pub mod report;
 #[cfg(feature = "wires")]
+pub mod settings;
+#[cfg(feature = "wires")]
 pub mod smtp;
 #[cfg(feature = "wires")]
 pub mod survey;

@@ -1,1 +1,10 @@
-//! The only room that prints: terminal text and JSON v1.
+//! The only room that prints: terminal text and JSON v1. Texts are made as values first, so that tests read them.
+
+mod diff;
+pub mod json;
+mod terminal;
+mod text;
+
+pub use diff::config_diff;
+pub use terminal::{Progress, Style, Terminal};
+pub use text::{findings, plan_page, proof_table, status_page, survey_page};

@@ -1,0 +1,198 @@
+//! JSON, version 1. Types of its own: what scripts read does not move when the values inside do.
+
+use super::config_diff;
+use crate::{
+    change::{Edit, Expect, Want},
+    facts::{Facts, Lineage},
+    finding::Finding,
+    plan::{Errand, Plan, Stage},
+    view::EndpointView,
+};
+use serde::Serialize;
+
+/// The version of every document.
+pub const VERSION: u8 = 1;
+
+/// What `setup` and `undo` print.
+#[derive(Debug, Default, Serialize)]
+pub struct Outcome {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// The verb.
+    pub verb: &'static str,
+    /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `put-back`, `held`, `declined` or `failed`.
+    pub outcome: &'static str,
+    /// The exit status that goes with it.
+    pub exit: u8,
+    /// The plan, where one was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanDoc>,
+    /// Findings of plan and proof.
+    pub findings: Vec<Finding>,
+    /// One entry a listening address that was proved.
+    pub proof: Vec<ProofDoc>,
+    /// Id of the change, for `mxseal undo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+    /// The certificate that was obtained or is in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateDoc>,
+    /// What went wrong, as the sentence that a person would read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A plan.
+#[derive(Debug, Serialize)]
+pub struct PlanDoc {
+    /// The next stage: `obtain`, `change`, `wait`; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<&'static str>,
+    /// Names of the certificate to get.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Files that will be touched.
+    pub files: Vec<String>,
+    /// Settings that will change.
+    pub settings: Vec<SettingDoc>,
+    /// Unified diff without context.
+    pub diff: String,
+}
+
+/// A setting.
+#[derive(Debug, Serialize)]
+pub struct SettingDoc {
+    /// File.
+    pub file: String,
+    /// Service, where it is an override.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// One listening address.
+#[derive(Debug, Serialize)]
+pub struct ProofDoc {
+    /// Address and port.
+    pub address: String,
+    /// `ours` or `unchanged`.
+    pub expected: &'static str,
+    /// Connections that ended in a TLS session.
+    pub sessions: usize,
+    /// Serial numbers that were presented, without repetition.
+    pub serials: Vec<String>,
+}
+
+/// A certificate of ours.
+#[derive(Debug, Serialize)]
+pub struct CertificateDoc {
+    /// Its lineage.
+    pub name: String,
+    /// The file that mail servers read.
+    pub file: String,
+    /// Seconds since 1970 at which the first of its certificates ends.
+    pub not_after: u64,
+    /// TLSA `3 1 1` data of each key.
+    pub spki: Vec<String>,
+}
+
+/// What `status` prints.
+#[derive(Debug, Serialize)]
+pub struct StatusDoc {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// An interrupted change, if any.
+    pub open: Option<String>,
+    /// Certificates.
+    pub lineages: Vec<Lineage>,
+    /// Proved changes, oldest first.
+    pub changes: Vec<ChangeDoc>,
+    /// What is served now.
+    pub served: Vec<EndpointView>,
+}
+
+/// A proved change.
+#[derive(Debug, Serialize)]
+pub struct ChangeDoc {
+    /// Its id, for `mxseal undo`.
+    pub id: String,
+    /// Seconds since 1970 at which it was proved.
+    pub proved: u64,
+    /// Why it was made.
+    pub why: String,
+}
+
+impl PlanDoc {
+    /// The plan in the form of version 1.
+    #[must_use]
+    pub fn of(facts: &Facts, plan: &Plan) -> Self {
+        let (mut edits, mut names): (Vec<Edit>, Vec<String>) = (Vec::new(), Vec::new());
+        let next = match &plan.next {
+            Some(Stage::Errand(Errand::Obtain(order))) => {
+                names = order.names.iter().map(ToString::to_string).collect();
+                Some("obtain")
+            }
+            Some(Stage::Change(change)) => {
+                edits.extend(change.edits.iter().cloned());
+                Some("change")
+            }
+            Some(Stage::Wait { .. }) => Some("wait"),
+            None => None,
+        };
+        edits.extend(plan.later.iter().flat_map(|l| l.edits.iter().cloned()));
+        let mut files: Vec<String> = edits.iter().map(|e| e.path.display().to_string()).collect();
+        files.extend(plan.later.iter().flat_map(|l| &l.touches).map(|p| p.display().to_string()));
+        files.sort();
+        files.dedup();
+        let settings = edits
+            .iter()
+            .flat_map(|e| e.settings.iter().map(move |s| (e, s)))
+            .map(|(e, s)| SettingDoc {
+                file: e.path.display().to_string(),
+                service: s.service.clone(),
+                name: s.name.clone(),
+                why: s.why.clone(),
+            })
+            .collect();
+        Self { next, names, files, settings, diff: config_diff(facts, &edits, 0) }
+    }
+}
+
+impl CertificateDoc {
+    /// The lineage in the form of version 1.
+    #[must_use]
+    pub fn of(lineage: &Lineage) -> Self {
+        Self {
+            name: lineage.name.to_string(),
+            file: lineage.live.display().to_string(),
+            not_after: lineage.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after.0).min().unwrap_or(0),
+            spki: lineage.keys.iter().map(|k| k.spki.0.clone()).collect(),
+        }
+    }
+}
+
+/// The proof in the form of version 1.
+#[must_use]
+pub fn proof(expect: &[Expect], views: &[EndpointView]) -> Vec<ProofDoc> {
+    expect
+        .iter()
+        .map(|one| {
+            let leaves: Vec<_> =
+                views.iter().filter(|v| v.probe.addr == one.addr && v.probe.wire == one.wire).filter_map(EndpointView::leaf).collect();
+            let mut serials: Vec<String> = leaves.iter().map(|l| l.serial.clone()).collect();
+            serials.sort();
+            serials.dedup();
+            let expected = if matches!(one.want, Want::Ours(_)) { "ours" } else { "unchanged" };
+            ProofDoc { address: one.addr.to_string(), expected, sessions: leaves.len(), serials }
+        })
+        .collect()
+}
+
+/// Any document as text, ending in a line end.
+#[must_use]
+pub fn text(document: &impl Serialize) -> String {
+    serde_json::to_string_pretty(document).map_or_else(|e| format!("{{\"error\": \"{e}\"}}\n"), |t| t + "\n")
+}

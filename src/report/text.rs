@@ -1,0 +1,298 @@
+//! Pages for a terminal of 80 columns: one line a fact, *fact · verdict · consequence*.
+
+use super::{Style, diff::config_diff};
+use crate::{
+    certificate::Certificate,
+    change::{Change, Edit, Expect, Want},
+    facts::{Deployment, Facts, Here, Known, Lineage, Origin, Role, Server},
+    finding::{Finding, Remedy, Verdict},
+    moment::Moment,
+    plan::{Errand, Plan, Stage},
+    view::{EndpointView, Judged, Offer, Wire},
+};
+use std::fmt::Write as _;
+
+/// Joins names, or says that there are none.
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let all: Vec<String> = items.into_iter().map(|i| i.to_string()).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(" ") }
+}
+
+/// A labelled line.
+fn fact(out: &mut String, label: &str, value: impl AsRef<str>) {
+    for (n, line) in value.as_ref().lines().enumerate() {
+        let label = if n == 0 { label } else { "" };
+        let _ = writeln!(out, "  {label:<15}{line}");
+    }
+}
+
+fn known<T>(value: &Known<T>, show: impl FnOnce(&T) -> String) -> String {
+    match value {
+        Known::Seen { value, .. } => show(value),
+        Known::Unknown { why } => format!("? {why}"),
+    }
+}
+
+/// What survey saw.
+#[must_use]
+pub fn survey_page(facts: &Facts) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{} · {} · {}", facts.host.hostname, facts.host.os, facts.now);
+    match &facts.server {
+        Known::Unknown { why } => fact(&mut out, "Mail server", format!("? {why}")),
+        Known::Seen { value, .. } => server(&mut out, value),
+    }
+    for listener in &facts.listeners {
+        let owner = known(&listener.owner, |o| {
+            let place = if o.elsewhere { ", in another filesystem or namespace" } else { "" };
+            format!("{} (pid {}){place}", o.program, o.pid)
+        });
+        fact(&mut out, "Listens", format!("{} {owner} {}", listener.addr, listener.service.as_deref().unwrap_or("not of this server")));
+    }
+    fact(&mut out, "Port 80", known(&facts.port80, |o| if o.pid == 0 { "free".into() } else { format!("{} (pid {})", o.program, o.pid) }));
+    fact(&mut out, "Addresses", list(&facts.host.addresses));
+    for domain in &facts.domains {
+        let mx = known(&domain.mx, |a| list(a.records.iter().map(|(p, n)| format!("{p} {n}"))));
+        fact(&mut out, "Receives for", format!("{} MX {mx}", domain.domain));
+        for (label, texts) in [("MTA-STS", &domain.mta_sts), ("TLSRPT", &domain.tls_rpt)] {
+            fact(&mut out, "", format!("{label} {}", known(texts, |a| list(&a.records))));
+        }
+    }
+    for mx in &facts.mx_hosts {
+        let here = known(&mx.here, |h| match h {
+            Here::Yes => "this host".into(),
+            Here::Partly => "only some addresses are this host's".into(),
+            Here::No => "another host".into(),
+        });
+        let addresses = known(&mx.addresses, |a| list(&a.records));
+        fact(&mut out, "MX host", format!("{} {addresses} · {here}", mx.name));
+        fact(&mut out, "", format!("TLSA {}", known(&mx.tlsa, |a| list(&a.records))));
+        fact(&mut out, "", format!("CAA {}", known(&mx.caa, |a| list(&a.records))));
+    }
+    for file in &facts.foreign {
+        let state = if file.trusted { "verifiable" } else { "not verifiable" };
+        let used = if file.in_use { ", in use" } else { "" };
+        fact(&mut out, "Certificate", format!("{} ({}, {state}{used}) until {}", file.chain.display(), file.keeper, file.leaf.not_after));
+    }
+    for line in &facts.lineages {
+        fact(&mut out, "Ours", lineage(line));
+    }
+    for view in facts.views.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
+        fact(&mut out, "Served now", served(view));
+    }
+    out
+}
+
+fn server(out: &mut String, server: &Server) {
+    let running = known(&server.running, |r| if *r { "running".into() } else { "not running".into() });
+    fact(out, "Mail server", format!("{} {}, {running}", server.profile, server.version));
+    for file in &server.files {
+        let link = if file.path == file.real { String::new() } else { format!(" -> {} (link, will be kept)", file.real.display()) };
+        fact(out, "Config", format!("{}{link}", file.path.display()));
+    }
+    if server.instances.len() > 1 {
+        fact(out, "Instances", list(server.instances.iter().map(|i| format!("{} ({})", i.name, i.config_dir.display()))));
+    }
+    for service in &server.services {
+        let role = match service.role {
+            Role::Mx => "mail from other servers",
+            Role::Submission => "mail from users, STARTTLS",
+            Role::Submissions => "mail from users, TLS",
+        };
+        let chroot = if service.chroot { ", chroot" } else { "" };
+        fact(out, "Service", format!("{} {}{chroot}, {role}", service.name, service.program));
+        for (name, effective) in &service.settings {
+            let from = match &effective.from {
+                Origin::Default => continue,
+                Origin::File { path, line } => format!("{}:{line}", path.display()),
+                Origin::Service { path, line } => format!("{}:{line} override", path.display()),
+            };
+            fact(out, "", format!("{name} = {} ({from})", effective.value));
+        }
+    }
+}
+
+/// A certificate in a line.
+fn certificate(leaf: &Certificate) -> String {
+    let by = if leaf.self_signed { "self-signed".to_owned() } else { format!("by {}", leaf.issuer) };
+    format!("{} {}, {by}, until {}", leaf.key_type, list(&leaf.names), leaf.not_after)
+}
+
+/// One conversation in a line.
+fn served(view: &EndpointView) -> String {
+    let at = view.probe.addr;
+    match (&view.tls, &view.broke) {
+        (Known::Seen { value, .. }, _) => {
+            let trusted = known(&value.trusted, |j| match j {
+                Judged::Good => "verifiable".into(),
+                Judged::Bad(why) => format!("not verifiable: {why}"),
+            });
+            let leaf = value.chain.first().map_or_else(|| "no certificate".into(), certificate);
+            format!("{at} {} {leaf} · {trusted}", value.protocol)
+        }
+        (Known::Unknown { .. }, Some(broke)) => format!("{at} {broke}"),
+        (Known::Unknown { why }, None) => format!("{at} no TLS: {why}"),
+    }
+}
+
+fn lineage(line: &Lineage) -> String {
+    let state = match line.deployment {
+        Deployment::Ordered => "ordered",
+        Deployment::Issued => "issued",
+        Deployment::Installed => "installed",
+        Deployment::Proved => "installed and proved",
+    };
+    let until = line.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
+    let until = until.map_or_else(String::new, |m: Moment| format!(", until {m}"));
+    format!(
+        "{} ({}){until}, {state}\nfrom {}\nin {}",
+        line.name,
+        list(line.keys.iter().map(|k| k.key_type)),
+        line.directory,
+        line.live.display()
+    )
+}
+
+/// Findings, worst first, each with its evidence, consequence and next step.
+#[must_use]
+pub fn findings(style: Style, all: &[Finding]) -> String {
+    let mut sorted: Vec<&Finding> = all.iter().collect();
+    sorted.sort_by_key(|f| match f.verdict {
+        Verdict::Fail => 0,
+        Verdict::Unknown => 1,
+        Verdict::Warn => 2,
+        Verdict::Pass => 3,
+    });
+    let mut out = String::new();
+    for finding in sorted {
+        let _ = writeln!(out, "  {} {} [{}]", style.verdict(finding.verdict), finding.says, finding.id);
+        for line in &finding.evidence {
+            let _ = writeln!(out, "          seen: {line}");
+        }
+        if !finding.consequence.is_empty() {
+            let _ = writeln!(out, "          so: {}", finding.consequence);
+        }
+        if finding.remedy != Remedy::None {
+            let _ = writeln!(out, "          next: {}", finding.remedy);
+        }
+    }
+    out
+}
+
+/// The plan on one page: stages in order, the diff, what the admin should know.
+#[must_use]
+pub fn plan_page(style: Style, facts: &Facts, plan: &Plan, context: usize) -> String {
+    let mut out = String::new();
+    let mut number = 0;
+    let mut step = |out: &mut String, text: &str| {
+        number += 1;
+        let _ = writeln!(out, "  {number} {text}");
+    };
+    if plan.next.is_none() && plan.later.is_empty() && plan.held.is_empty() {
+        out.push_str("Nothing to do: the server presents what it should, and it was proved.\n");
+    } else {
+        out.push_str("Plan\n");
+    }
+    match &plan.next {
+        Some(Stage::Errand(Errand::Obtain(order))) => {
+            step(&mut out, &format!("get a certificate for {} ({})", list(&order.names), list(order.keys.iter().map(|k| k.key_type))));
+            let _ = writeln!(out, "      from {}", order.directory);
+        }
+        Some(Stage::Change(change)) => {
+            step(&mut out, &change.why);
+            change_page(&mut out, facts, change, context);
+        }
+        Some(Stage::Wait { what, not_before }) => step(&mut out, &format!("wait for {what}, not before {not_before}")),
+        None => {}
+    }
+    for later in &plan.later {
+        step(&mut out, &later.says);
+        let _ = writeln!(out, "      {}", later.why);
+        for path in &later.touches {
+            let _ = writeln!(out, "      touches {}", path.display());
+        }
+        settings_page(&mut out, &later.edits);
+        indent(&mut out, &config_diff(facts, &later.edits, context));
+    }
+    if !plan.held.is_empty() {
+        out.push_str("Held back, nothing is done until these are settled\n");
+        out.push_str(&findings(style, &plan.held));
+    }
+    if !plan.notes.is_empty() {
+        out.push_str("To know\n");
+        out.push_str(&findings(style, &plan.notes));
+    }
+    out
+}
+
+fn change_page(out: &mut String, facts: &Facts, change: &Change, context: usize) {
+    settings_page(out, &change.edits);
+    indent(out, &config_diff(facts, &change.edits, context));
+    if !change.activate.is_empty() {
+        let _ = writeln!(out, "      then: {}", list(change.activate.iter().map(|c| format!("`{c}`"))));
+    }
+    let ours = change.prove.iter().filter(|e| matches!(e.want, Want::Ours(_))).count();
+    let _ = writeln!(out, "      proved on {ours} listening addresses, {} stay as they are; undone if not", change.prove.len() - ours);
+}
+
+fn settings_page(out: &mut String, edits: &[Edit]) {
+    for change in edits.iter().flat_map(|e| &e.settings) {
+        let service = change.service.as_ref().map_or_else(String::new, |s| format!("{s}: "));
+        let _ = writeln!(out, "      {service}{}: {}", change.name, change.why);
+    }
+}
+
+fn indent(out: &mut String, text: &str) {
+    for line in text.lines() {
+        let _ = writeln!(out, "      {line}");
+    }
+}
+
+/// What the wire showed for each expectation.
+#[must_use]
+pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
+    let mut out = String::new();
+    for one in expect {
+        let wire = match one.wire {
+            Wire::StartTls => "STARTTLS",
+            Wire::Implicit => "TLS",
+        };
+        let seen: Vec<&EndpointView> = views.iter().filter(|v| v.probe.addr == one.addr && v.probe.wire == one.wire).collect();
+        let served = seen.iter().filter(|v| v.leaf().is_some()).count();
+        let what = match &one.want {
+            Want::Ours(_) => "our certificate",
+            Want::Unchanged => "as before",
+        };
+        let protocol = seen.iter().find_map(|v| v.tls.value()).map_or("no TLS", |t| t.protocol.as_str());
+        let _ = writeln!(out, "  {:<28}{wire:<10}{what}, {protocol}, {served} connections", one.addr.to_string());
+    }
+    out
+}
+
+/// What is installed, since when, until when, and what is served.
+#[must_use]
+pub fn status_page(facts: &Facts, changes: &[(String, Moment, String)], open: Option<&str>) -> String {
+    let mut out = String::new();
+    if let Some(open) = open {
+        let _ = writeln!(out, "A change is open: {open}. Next: mxseal recover");
+    }
+    if facts.lineages.is_empty() {
+        out.push_str("No certificate of ours yet. Next: sudo mxseal setup\n");
+    }
+    for line in &facts.lineages {
+        fact(&mut out, "Certificate", lineage(line));
+    }
+    for (id, when, why) in changes {
+        fact(&mut out, "Change", format!("{id} proved {when}: {why}"));
+    }
+    for view in facts.views.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
+        fact(&mut out, "Served now", format!("{}{}", served(view), ours(facts, view)));
+    }
+    out
+}
+
+fn ours(facts: &Facts, view: &EndpointView) -> &'static str {
+    let Some(leaf) = view.leaf() else { return "" };
+    let mine = facts.lineages.iter().flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).any(|l| l.digest == leaf.digest);
+    if mine { " · ours" } else { " · not ours" }
+}
