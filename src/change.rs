@@ -178,6 +178,22 @@ pub struct Presented {
     pub serial: String,
 }
 
+/// How to try a change on a copy of the configuration. `{room}` stands for a private directory, `{copy}` for the copied
+/// configuration directory in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Lines that the copy needs at the end of a file, so that it has a queue and data of its own: file name, lines.
+    pub append: Vec<(String, Vec<String>)>,
+    /// Directories to make in the room, and the user who owns each.
+    pub directories: Vec<(String, String)>,
+    /// Configuration files that are links, with their targets: an edit of the target is an edit of the link's name.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Commands that check the copy.
+    pub check: Vec<Command>,
+    /// A file in the room where the tools write what they will not say on standard error.
+    pub log: Option<String>,
+}
+
 /// How the server takes the change into service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -201,6 +217,8 @@ pub struct Change {
     pub config_dir: PathBuf,
     /// The files.
     pub edits: Vec<Edit>,
+    /// How to try it on a copy before anything live is touched.
+    pub trial: Option<Trial>,
     /// Run after the swap and before the activation; a failure puts everything back.
     pub check: Vec<Command>,
     /// What activation means here.

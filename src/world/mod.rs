@@ -1,10 +1,12 @@
 //! The machine, our own directory and the network: the only room that touches files, processes and the clock.
 //! Built in `main`, taken apart in `command`, never passed down whole.
 
+mod copy;
 mod machine;
 mod net;
 mod store;
 
+pub use copy::{copy_tree, remove_tree};
 pub use machine::{Failure, Hands, Look, Machine, Output};
 pub use net::Net;
 pub use store::{Lock, Store};
