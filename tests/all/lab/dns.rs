@@ -29,19 +29,50 @@ pub struct Dns {
     pub resolver: SocketAddr,
     /// The authoritative server.
     pub authority: SocketAddr,
+    place: Place,
     home: PathBuf,
     _daemons: (Daemon, Daemon),
     _dir: tempfile::TempDir,
 }
 
+/// Where the servers run.
+pub struct Place {
+    /// The authoritative server's address.
+    pub authority: SocketAddr,
+    /// The resolver's.
+    pub resolver: SocketAddr,
+    /// The words before a command that run it there: none for loopback.
+    pub prefix: Vec<String>,
+}
+
+impl Place {
+    /// A loopback address and ports of one's own.
+    pub fn loopback() -> Self {
+        let host = own_loopback();
+        Self { authority: free_port(host), resolver: free_port(host), prefix: Vec::new() }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut words = self.prefix.iter().map(String::as_str).chain([program]);
+        let mut command = Command::new(words.next().unwrap_or(program));
+        command.args(words);
+        command
+    }
+}
+
 impl Dns {
+    /// Starts both servers on loopback; see [`start_at`](Self::start_at).
+    pub fn start(zones: &[(&str, &str, Signed)]) -> Self {
+        Self::start_at(Place::loopback(), zones)
+    }
+
     /// Starts both servers for `zones`: name, records in zone-file form relative to it (TTL 300 where none is given;
     /// SOA and NS are added), and how it is signed. Panics with the servers' logs when they do not come up.
-    pub fn start(zones: &[(&str, &str, Signed)]) -> Self {
+    pub fn start_at(place: Place, zones: &[(&str, &str, Signed)]) -> Self {
         let dir = tempfile::Builder::new().prefix("mxseal-dns").tempdir().expect("a directory");
         let home = dir.path().to_owned();
-        let host = own_loopback();
-        let (authority, resolver) = (free_port(host), free_port(host));
+        let (authority, resolver) = (place.authority, place.resolver);
+        let host = authority.ip();
         let conf = knot_conf(&home, authority, zones);
         fs::create_dir(home.join("zones")).expect("a directory");
         let mut root = format!("$ORIGIN .\n$TTL 300\n@ SOA ns.lab. hostmaster.lab. 1 3600 600 86400 5\n@ NS ns.lab.\nns.lab. A {host}\n");
@@ -65,9 +96,9 @@ impl Dns {
         fs::write(home.join("zones/root.zone"), root).expect("a zone file");
         fs::write(home.join("root.ds"), ds(&conf, ".") + "\n").expect("an anchor");
         let unbound_conf = unbound_conf(&home, authority, resolver, zones);
-        let knot = Daemon::start(Command::new("knotd").arg("-c").arg(&conf), &home.join("knot.log"));
-        let unbound = Daemon::start(Command::new("unbound").arg("-d").arg("-c").arg(&unbound_conf), &home.join("unbound.log"));
-        let this = Self { resolver, authority, home, _daemons: (knot, unbound), _dir: dir };
+        let knot = Daemon::start(place.command("knotd").arg("-c").arg(&conf), &home.join("knot.log"));
+        let unbound = Daemon::start(place.command("unbound").arg("-d").arg("-c").arg(&unbound_conf), &home.join("unbound.log"));
+        let this = Self { resolver, authority, place, home, _daemons: (knot, unbound), _dir: dir };
         for (zone, _, signed) in zones.iter().copied().chain([(".", "", Signed::Yes)]) {
             let what = format!("the lab's DNS to serve {zone}:\n{}{}", this._daemons.0.log(), this._daemons.1.log());
             let (wanted, question) = match signed {
@@ -113,7 +144,9 @@ impl Dns {
     }
 
     fn dig(&self, question: &[&str]) -> String {
-        let out = Command::new("kdig")
+        let out = self
+            .place
+            .command("kdig")
             .arg(format!("@{}", self.resolver.ip()))
             .args(["-p", &self.resolver.port().to_string(), "+timeout=1", "+retry=0", "+adflag"])
             .args(question)
@@ -167,7 +200,7 @@ fn unbound_conf(home: &Path, authority: SocketAddr, at: SocketAddr, zones: &[(&s
     let h = home.display();
     let mut text = format!(
         "server:\n directory: \"{h}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n use-syslog: no\n logfile: \"\"\n verbosity: 1\n \
-         num-threads: 1\n interface: {}\n port: {}\n access-control: 127.0.0.0/8 allow\n do-ip6: no\n do-not-query-localhost: no\n \
+         num-threads: 1\n interface: {}\n port: {}\n access-control: 127.0.0.0/8 allow\n access-control: 198.18.0.0/15 allow\n do-ip6: no\n do-not-query-localhost: no\n \
          trust-anchor-file: \"{h}/root.ds\"\n module-config: \"validator iterator\"\n local-zone: \"test.\" nodefault\n \
          local-zone: \"example.\" nodefault\n local-zone: \"invalid.\" nodefault\n qname-minimisation: no\n aggressive-nsec: no\n \
          infra-host-ttl: 1\nremote-control:\n control-enable: yes\n control-use-cert: no\n control-interface: {h}/unbound.sock\n",

@@ -2,4 +2,6 @@
 //! is ended by its own PID.
 
 pub mod dns;
+pub mod host;
+pub mod net;
 pub mod process;

@@ -1,0 +1,64 @@
+#!/bin/sh
+# A stock Debian mail host over this machine's own root, for host.rs. Runs in a mount namespace of its own, so no mount
+# outlives it.
+#   host.sh layer FILE                     the upper layer of the host, as a tar file
+#   host.sh boot FOLDER LAYER NETNS NAME [nspawn option...]
+set -eu
+over_root() { # over_root FOLDER: the overlay, its upper layer in memory
+  mkdir -p "$1/memory" "$1/root"
+  mount -t tmpfs -o mode=755 tmpfs "$1/memory"
+  mkdir "$1/memory/upper" "$1/memory/work"
+  [ -z "${2:-}" ] || tar --xattrs --xattrs-include='*' -C "$1/memory/upper" -xf "$2"
+  mount -t overlay overlay -o "lowerdir=/,upperdir=$1/memory/upper,workdir=$1/memory/work" "$1/root"
+}
+
+layer() {
+  folder=$(dirname "$1")/build; mkdir "$folder"; over_root "$folder"; root=$folder/root
+  mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
+  # Only the mail server's own service, whatever this machine runs, and nothing of its mounts.
+  system=$root/etc/systemd/system
+  for unit in "$system"/*.wants/* "$root"/etc/rc[2S].d/S*; do
+    unit=${unit##*/}
+    case $unit in
+      postfix.service|postfix@*|postfix-resolvconf.*|S[0-9][0-9]postfix|'*'|'S*') continue ;;
+      S[0-9][0-9]*) unit=${unit#S??}.service ;;
+    esac
+    ln -sf /dev/null "$system/$unit"
+  done
+  for unit in apt-daily.timer apt-daily-upgrade.timer systemd-networkd.service systemd-resolved.service; do
+    ln -sf /dev/null "$system/$unit"
+  done
+  : >"$root/etc/fstab"; : >"$root/etc/machine-id"
+  mkdir -p "$root/etc/systemd/journald.conf.d"
+  printf '[Journal]\nRateLimitIntervalSec=0\nStorage=volatile\n' >"$root/etc/systemd/journald.conf.d/lab.conf"
+  rm -f "$root/etc/resolv.conf"; printf 'nameserver 198.18.0.54\noptions trust-ad\n' >"$root/etc/resolv.conf"
+  echo mx1.example.test >"$root/etc/hostname"
+  printf '127.0.0.1 localhost\n::1 localhost\n198.18.0.25 mx1.example.test mx1\n' >"$root/etc/hosts"
+  # Postfix as its package configures it on a new machine.
+  rm -rf "$root/var/lib/mxseal" "$root/etc/mxseal" "$root/etc/postfix/main.cf" "$root/etc/postfix/master.cf"
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
+  chroot "$root" debconf-set-selections <<C
+postfix postfix/main_mailer_type select Internet Site
+postfix postfix/mailname string mx1.example.test
+postfix postfix/destinations string mx1.example.test, example.test, localhost
+C
+  printf 'postmaster: root\nroot: /var/mail/root\n' >"$root/etc/aliases"
+  DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" dpkg-reconfigure postfix 2>&1
+  chroot "$root" newaliases
+  mkdir -p "$system/multi-user.target.wants"
+  ln -sf /lib/systemd/system/postfix.service "$system/multi-user.target.wants/postfix.service"
+  rm -f "$root/usr/sbin/policy-rc.d"
+  tar --xattrs --xattrs-include='*' -C "$folder/memory/upper" -cf "$1" .
+}
+
+boot() {
+  folder=$1 layer=$2 netns=$3 name=$4; shift 4
+  over_root "$folder" "$layer"
+  # A control group of its own: two hosts must not find each other's services in theirs.
+  for tree in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+    [ ! -e "$tree/cgroup.procs" ] || { mkdir -p "$tree/$name"; echo $$ >"$tree/$name/cgroup.procs"; }
+  done
+  exec systemd-nspawn --quiet -b --register=no --keep-unit --console=pipe --network-namespace-path="/run/netns/$netns" \
+    --resolv-conf=off --timezone=off --link-journal=no --machine="$name" --hostname=mx1.example.test -D "$folder/root" "$@"
+}
+"$@"
