@@ -2,6 +2,7 @@
 
 use crate::{
     certificate::{Digest, KeyType},
+    moment::Moment,
     name::DnsName,
     view::{Probe, Wire},
 };
@@ -229,4 +230,15 @@ pub struct Change {
     pub prove: Vec<Expect>,
     /// The probes of the baseline that `Unchanged` listeners are compared with.
     pub baseline: Vec<Probe>,
+}
+
+/// A change that was proved and stands: what undo is planned from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The id of the change.
+    pub id: String,
+    /// The change.
+    pub change: Change,
+    /// When the wire proved it.
+    pub proved: Moment,
 }
