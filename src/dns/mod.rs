@@ -1,1 +1,166 @@
 //! The wire to resolvers: answers that carry their DNSSEC state.
+//!
+//! One resolver does the work of following the tree; we ask it plainly and listen to its AD bit (RFC 6840 §5.7). The bit
+//! is believed from a resolver on loopback or one that the admin named, for nobody else stands between. The absence of
+//! the bit says *insecure* only where the resolver has shown that it validates: it says AD for the root. Names are asked
+//! as absolute ones, `/etc/hosts` is never read, and every question ends in time.
+
+mod ask;
+mod reading;
+
+use crate::{
+    facts::{Answer, Known, Security, Tlsa},
+    name::DnsName,
+    world::Net,
+};
+use ask::{Heard, ask};
+use hickory_proto::rr::{RData, RecordType};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+use tokio::sync::OnceCell;
+
+/// Asks the resolvers of this host, or the one that the admin named. Cheap to clone; clones share what was learnt of the
+/// resolvers.
+#[derive(Clone, Debug)]
+pub struct Resolver(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    servers: Vec<Server>,
+}
+
+/// One resolver, with what we know of it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    addr: SocketAddr,
+    /// On loopback, or given by the admin: its AD bit counts.
+    believed: bool,
+    /// Whether it says AD for the root; asked once, when first needed.
+    validates: OnceCell<bool>,
+}
+
+/// No resolver is known.
+#[derive(Debug, thiserror::Error)]
+#[error("no resolver is known: {0}; name one with --resolver ADDR")]
+pub struct NoResolver(String);
+
+impl Resolver {
+    /// The resolver of `net`, else those of `/etc/resolv.conf`.
+    ///
+    /// # Errors
+    /// When none is given and `/etc/resolv.conf` cannot be read or names none.
+    pub fn new(net: &Net) -> Result<Self, NoResolver> {
+        let addrs = match net.resolver {
+            Some(given) => vec![given],
+            None => {
+                let (config, _) =
+                    hickory_resolver::system_conf::read_system_conf().map_err(|e| NoResolver(format!("/etc/resolv.conf: {e}")))?;
+                let mut addrs: Vec<SocketAddr> = Vec::new();
+                for server in &config.name_servers {
+                    let addr = SocketAddr::new(server.ip, server.connections.first().map_or(53, |c| c.port));
+                    if !addrs.contains(&addr) {
+                        addrs.push(addr);
+                    }
+                }
+                addrs
+            }
+        };
+        if addrs.is_empty() {
+            return Err(NoResolver("/etc/resolv.conf names none".into()));
+        }
+        let believed = |a: &SocketAddr| net.resolver.is_some() || a.ip().is_loopback();
+        let servers = addrs.into_iter().map(|addr| Server { believed: believed(&addr), addr, validates: OnceCell::new() }).collect();
+        Ok(Self(Arc::new(Inner { servers })))
+    }
+
+    /// The MX records of a domain: preference and name, best first. A null MX (RFC 7505) is left out.
+    pub async fn mx(&self, domain: &DnsName) -> Known<Answer<(u16, DnsName)>> {
+        let mut answer = self
+            .get(domain, RecordType::MX, |data| match data {
+                RData::MX(mx) if mx.exchange.is_root() => Ok(None),
+                RData::MX(mx) => reading::host(&mx.exchange).map(|name| Some((mx.preference, name))),
+                _ => Ok(None),
+            })
+            .await;
+        if let Known::Seen { value, .. } = &mut answer {
+            value.records.sort();
+        }
+        answer
+    }
+
+    /// The IPv4 and IPv6 addresses of a host. Unknown when either is: half an answer would read as a whole one.
+    pub async fn addresses(&self, host: &DnsName) -> Known<Answer<IpAddr>> {
+        let (v4, v6) = tokio::join!(
+            self.get(host, RecordType::A, |data| Ok(if let RData::A(a) = data { Some(IpAddr::V4(a.0)) } else { None })),
+            self.get(host, RecordType::AAAA, |data| Ok(if let RData::AAAA(a) = data { Some(IpAddr::V6(a.0)) } else { None })),
+        );
+        match (v4, v6) {
+            (Known::Seen { value: v4, at }, Known::Seen { value: v6, .. }) => Known::seen(reading::joined(v4, v6), at),
+            (Known::Unknown { why }, _) | (_, Known::Unknown { why }) => Known::Unknown { why },
+        }
+    }
+
+    /// The TLSA records at `name`, such as `_25._tcp.mx.example.org`.
+    pub async fn tlsa(&self, name: &DnsName) -> Known<Answer<Tlsa>> {
+        self.get(name, RecordType::TLSA, |data| Ok(if let RData::TLSA(t) = data { Some(reading::tlsa(t)) } else { None })).await
+    }
+
+    /// The TXT records at `name`, each with its strings joined (RFC 7208 §3.3, RFC 8461 §3.1).
+    pub async fn txt(&self, name: &DnsName) -> Known<Answer<String>> {
+        self.get(name, RecordType::TXT, |data| Ok(if let RData::TXT(t) = data { Some(reading::txt(t)) } else { None })).await
+    }
+
+    /// The CAA records that govern `name`, in zone-file form: those of the closest name up the tree that has any
+    /// (RFC 8659 §3). A governing set with an unknown answer below it is unknown.
+    pub async fn caa(&self, name: &DnsName) -> Known<Answer<String>> {
+        let mut asked = Vec::new();
+        let mut next = Some(name.clone());
+        while let Some(level) = next {
+            next = level.parent();
+            let this = self.clone();
+            asked.push(tokio::spawn(async move {
+                this.get(&level, RecordType::CAA, |data| Ok(if let RData::CAA(c) = data { Some(reading::caa(c)) } else { None })).await
+            }));
+        }
+        let mut climbed: Option<Answer<String>> = None;
+        let mut where_seen = String::new();
+        for level in asked {
+            let answer = level.await.unwrap_or_else(|e| Known::unknown(format!("the question for CAA of {name} was lost: {e}")));
+            let Known::Seen { value, at } = answer else { return answer };
+            where_seen = at;
+            let joined = match climbed {
+                None => value,
+                Some(below) => reading::joined(below, value),
+            };
+            if !joined.records.is_empty() {
+                return Known::seen(joined, where_seen);
+            }
+            climbed = Some(joined);
+        }
+        climbed.map_or_else(|| Known::unknown("no name to ask CAA of"), |answer| Known::seen(answer, where_seen))
+    }
+
+    /// Asks one question and reads every record of the kind that the name's CNAME chain ends in.
+    async fn get<T>(&self, name: &DnsName, kind: RecordType, read: impl Fn(&RData) -> Result<Option<T>, String>) -> Known<Answer<T>> {
+        let Heard { message, security, from } = match ask(&self.0.servers, name, kind).await {
+            Ok(heard) => heard,
+            Err(why) => return Known::unknown(why),
+        };
+        match reading::answer(&message, name, kind, security, read) {
+            Ok(answer) => Known::seen(answer, format!("{kind} of {name} from {from}")),
+            Err(why) => Known::unknown(format!("{kind} of {name} from {from}: {why}")),
+        }
+    }
+}
+
+/// The weaker of two states: what a whole made of both can claim.
+pub(crate) const fn weaker(a: Security, b: Security) -> Security {
+    match (a, b) {
+        (Security::Bogus, _) | (_, Security::Bogus) => Security::Bogus,
+        (Security::Unknown, _) | (_, Security::Unknown) => Security::Unknown,
+        (Security::Insecure, _) | (_, Security::Insecure) => Security::Insecure,
+        (Security::Secure, Security::Secure) => Security::Secure,
+    }
+}

@@ -1,13 +1,124 @@
 //! The resolver's answers against a real validating resolver.
 
 use crate::lab::dns::{Dns, Signed};
+use mxseal::{
+    dns::Resolver,
+    facts::{Answer, Known, Security},
+    name::DnsName,
+    world::Net,
+};
+use rustls::RootCertStore;
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A network that asks only `resolver`.
+pub fn net(resolver: SocketAddr) -> Net {
+    let roots = Arc::new(RootCertStore::empty());
+    Net { resolver: Some(resolver), verdict_roots: roots.clone(), api_roots: roots, http_port: 80 }
+}
+
+fn name(text: &str) -> DnsName {
+    text.parse().unwrap()
+}
+
+fn here<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn seen<T>(known: Known<Answer<T>>) -> Answer<T> {
+    match known {
+        Known::Seen { value, .. } => value,
+        Known::Unknown { why } => panic!("unknown: {why}"),
+    }
+}
+
+fn ask_at(resolver: SocketAddr) -> Resolver {
+    Resolver::new(&net(resolver)).unwrap()
+}
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 #[test]
-fn lab_starts() {
-    let dns = Dns::start(&[
-        ("example.test", "@ MX 10 mx\nmx A 192.0.2.25\n", Signed::Yes),
-        ("plain.test", "@ MX 10 mx\nmx A 192.0.2.25\n", Signed::No),
-        ("bogus.test", "@ MX 10 mx\nmx A 192.0.2.25\n", Signed::Wrong),
-    ]);
-    dns.set("example.test", "_25._tcp.mx", "TLSA", 60, &["3 1 1 0000000000000000000000000000000000000000000000000000000000000000"]);
+fn answers_carry_their_dnssec_state() {
+    let zone = "@ MX 20 mx2\n@ MX 10 mx1\nmx1 60 A 192.0.2.25\nmx1 AAAA 2001:db8::25\nalias 30 CNAME mx1\nvoid MX 0 .\n\
+                @ CAA 0 issue \"letsencrypt.org\"\n_smtp._tls TXT \"v=TLSRPTv1; \" \"rua=mailto:a@example.test\"\n";
+    let dns = Dns::start(&[("example.test", zone, Signed::Yes), ("plain.test", zone, Signed::No), ("bogus.test", zone, Signed::Wrong)]);
+    here(async {
+        let r = ask_at(dns.resolver);
+        for (zone, state) in [("example.test", Security::Secure), ("plain.test", Security::Insecure), ("bogus.test", Security::Bogus)] {
+            let sub = |label: &str| name(&format!("{label}.{zone}"));
+            let mx = seen(r.mx(&name(zone)).await);
+            assert_eq!(mx.records, vec![(10, sub("mx1")), (20, sub("mx2"))]);
+            assert_eq!((mx.security, mx.ttl), (state, 300), "{zone}");
+
+            let a = seen(r.addresses(&sub("mx1")).await);
+            assert_eq!(a.records, vec!["192.0.2.25".parse::<std::net::IpAddr>().unwrap(), "2001:db8::25".parse().unwrap()]);
+            assert_eq!((a.security, a.ttl), (state, 60), "{zone}");
+            let alias = seen(r.addresses(&sub("alias")).await);
+            assert_eq!((alias.records.len(), alias.ttl), (2, 30), "{zone}");
+
+            for absent in [seen(r.addresses(&sub("nope")).await), seen(r.addresses(&sub("_smtp._tls")).await)] {
+                assert_eq!((absent.records, absent.security, absent.ttl), (vec![], state, 5), "{zone}");
+            }
+            assert_eq!(seen(r.mx(&sub("void")).await).records, vec![], "{zone}: a null MX");
+            assert_eq!(seen(r.txt(&sub("_smtp._tls")).await).records, vec!["v=TLSRPTv1; rua=mailto:a@example.test"], "{zone}");
+
+            let caa = seen(r.caa(&sub("deep.below.mx1")).await);
+            assert_eq!((caa.records, caa.security), (vec!["0 issue \"letsencrypt.org\"".to_owned()], state), "{zone}");
+        }
+        dns.set("example.test", "_25._tcp.mx1", "TLSA", 120, &[&format!("3 1 1 {KEY}")]);
+        let tlsa = seen(r.tlsa(&name("_25._tcp.mx1.example.test")).await);
+        assert_eq!(tlsa.records.iter().map(ToString::to_string).collect::<Vec<_>>(), vec![format!("3 1 1 {KEY}")]);
+        assert_eq!((tlsa.security, tlsa.ttl), (Security::Secure, 120));
+        dns.set("example.test", "_25._tcp.mx1", "TLSA", 120, &[]);
+        assert_eq!(seen(r.tlsa(&name("_25._tcp.mx1.example.test")).await).records, vec![]);
+    });
+}
+
+#[test]
+fn an_answer_too_large_for_udp_comes_whole() {
+    let many: String = (0..120).map(|i| format!("@ TXT \"{i:0>60}\"\n")).collect();
+    let dns = Dns::start(&[("large.test", &many, Signed::Yes)]);
+    let all = here(async { seen(ask_at(dns.resolver).txt(&name("large.test")).await) });
+    assert_eq!((all.records.len(), all.security), (120, Security::Secure));
+}
+
+#[test]
+fn who_does_not_validate_proves_nothing() {
+    let dns = Dns::start(&[("example.test", "@ MX 10 mx1\n", Signed::Yes)]);
+    let mx = here(async { seen(ask_at(dns.authority).mx(&name("example.test")).await) });
+    assert_eq!((mx.records.len(), mx.security), (1, Security::Unknown));
+}
+
+#[test]
+fn silence_is_unknown_and_ends_in_time() {
+    let deaf = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let began = Instant::now();
+    let known = here(async { ask_at(deaf.local_addr().unwrap()).mx(&name("example.test")).await });
+    let Known::Unknown { why } = known else { panic!("{known:?}") };
+    assert!(why.contains("did not answer MX of example.test"), "{why}");
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+}
+
+#[test]
+fn absence_is_an_answer_and_a_closed_port_is_none() {
+    let dns = Dns::start(&[("example.test", "", Signed::Yes)]);
+    let known = here(async { ask_at(dns.authority).txt(&name("example.org.invalid")).await });
+    // The lab's root is authoritative for it: proven absence, not a refusal.
+    assert_eq!(seen(known).records, Vec::<String>::new());
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let known = here(async { ask_at(closed).txt(&name("example.test")).await });
+    assert!(matches!(known, Known::Unknown { .. }), "{known:?}");
+}
+
+#[test]
+fn the_hosts_file_is_never_read() {
+    let dns = Dns::start(&[("example.test", "", Signed::Yes)]);
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    assert!(hosts.contains("localhost"), "this test needs a name in /etc/hosts");
+    let answer = here(async { seen(ask_at(dns.resolver).addresses(&name("ip6-localhost")).await) });
+    assert_eq!(answer.records, Vec::<std::net::IpAddr>::new());
 }

@@ -1,0 +1,179 @@
+//! Replies as records: pure.
+
+use super::weaker;
+use crate::{
+    facts::{Answer, Security, Tlsa},
+    name::DnsName,
+};
+use hickory_proto::{
+    op::Message,
+    rr::{
+        Name, RData, RecordType,
+        rdata::{CAA, TLSA, TXT},
+    },
+};
+use std::str::FromStr as _;
+
+/// Longer chains of CNAMEs are loops or worse.
+const LONGEST_CHAIN: usize = 16;
+
+/// The records of `kind` where the CNAME chain of `asked` ends, with the smallest TTL on the way. Where there is none,
+/// the TTL is how long their absence may be believed (RFC 2308 §5).
+pub(super) fn answer<T>(
+    message: &Message,
+    asked: &DnsName,
+    kind: RecordType,
+    security: Security,
+    read: impl Fn(&RData) -> Result<Option<T>, String>,
+) -> Result<Answer<T>, String> {
+    let mut owner = Name::from_str(&asked.absolute()).map_err(|e| e.to_string())?;
+    let mut ttl = u32::MAX;
+    for _ in 0..LONGEST_CHAIN {
+        let Some((cname, target)) = message.answers.iter().find_map(|r| match &r.data {
+            RData::CNAME(c) if r.name == owner && kind != RecordType::CNAME => Some((r, &c.0)),
+            _ => None,
+        }) else {
+            break;
+        };
+        ttl = ttl.min(cname.ttl);
+        owner = target.clone();
+    }
+    let mut records = Vec::new();
+    let mut any = false;
+    for record in message.answers.iter().filter(|r| r.name == owner && r.record_type() == kind) {
+        any = true;
+        ttl = ttl.min(record.ttl);
+        records.extend(read(&record.data)?);
+    }
+    if !any {
+        let absence = message.authorities.iter().find_map(|r| match &r.data {
+            RData::SOA(soa) => Some(r.ttl.min(soa.minimum)),
+            _ => None,
+        });
+        ttl = ttl.min(absence.unwrap_or(0));
+    }
+    Ok(Answer { records, security, ttl })
+}
+
+/// Two answers as one.
+pub(super) fn joined<T>(mut a: Answer<T>, b: Answer<T>) -> Answer<T> {
+    let ttl = match (a.records.is_empty(), b.records.is_empty()) {
+        (false, true) => a.ttl,
+        (true, false) => b.ttl,
+        _ => a.ttl.min(b.ttl),
+    };
+    a.records.extend(b.records);
+    Answer { records: a.records, security: weaker(a.security, b.security), ttl }
+}
+
+/// A name in a record as a host name.
+pub(super) fn host(name: &Name) -> Result<DnsName, String> {
+    name.to_ascii().parse().map_err(|e: crate::name::NotADnsName| e.to_string())
+}
+
+pub(super) fn tlsa(t: &TLSA) -> Tlsa {
+    Tlsa {
+        usage: t.cert_usage.into(),
+        selector: t.selector.into(),
+        matching: t.matching.into(),
+        data: data_encoding::HEXLOWER.encode(&t.cert_data),
+    }
+}
+
+pub(super) fn txt(t: &TXT) -> String {
+    t.txt_data.iter().map(|s| String::from_utf8_lossy(s)).collect()
+}
+
+/// As in a zone file (RFC 8659 §4.1.1); bytes that would end the quoted string are escaped (RFC 1035 §5.1).
+pub(super) fn caa(c: &CAA) -> String {
+    let value: String = c
+        .value
+        .iter()
+        .map(|&b| match b {
+            b'"' | b'\\' => format!("\\{}", char::from(b)),
+            0x20..=0x7e => char::from(b).to_string(),
+            _ => format!("\\{b:03}"),
+        })
+        .collect();
+    format!("{} {} \"{value}\"", c.flags(), c.tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::rr::{
+        Record,
+        rdata::{A, CNAME, MX, SOA},
+    };
+
+    fn n(text: &str) -> Name {
+        Name::from_str(text).unwrap()
+    }
+
+    fn message(answers: Vec<(&str, u32, RData)>, authority: Option<(u32, u32)>) -> Message {
+        let mut m = Message::query();
+        m.insert_answers(answers.into_iter().map(|(name, ttl, data)| Record::from_rdata(n(name), ttl, data)).collect());
+        if let Some((ttl, minimum)) = authority {
+            let soa = SOA::new(n("ns.example."), n("h.example."), 1, 1, 1, 1, minimum);
+            m.insert_authorities(vec![Record::from_rdata(n("example."), ttl, RData::SOA(soa))]);
+        }
+        m
+    }
+
+    #[test]
+    fn records_are_those_at_the_end_of_the_chain() {
+        let a = |last| RData::A(A::new(192, 0, 2, last));
+        let cname = |to: &str| RData::CNAME(CNAME(n(to)));
+        #[allow(clippy::type_complexity)]
+        let table: Vec<(&str, Vec<(&str, u32, RData)>, Option<(u32, u32)>, Vec<u8>, u32)> = vec![
+            ("plain", vec![("mx.example.", 60, a(1)), ("MX.example.", 30, a(2))], None, vec![1, 2], 30),
+            ("cname", vec![("mx.example.", 5, cname("b.example.")), ("b.example.", 60, a(3))], None, vec![3], 5),
+            ("stray", vec![("other.example.", 60, a(4))], Some((90, 20)), vec![], 20),
+            ("nodata", vec![], Some((10, 300)), vec![], 10),
+            ("nothing at all", vec![], None, vec![], 0),
+            ("cname to nothing", vec![("mx.example.", 7, cname("b.example."))], Some((300, 300)), vec![], 7),
+            ("loop", vec![("mx.example.", 7, cname("mx.example."))], None, vec![], 0),
+        ];
+        for (what, answers, authority, expected, ttl) in table {
+            let got = answer(&message(answers, authority), &"mx.example".parse().unwrap(), RecordType::A, Security::Secure, |d| {
+                Ok(if let RData::A(a) = d { Some(a.0.octets()[3]) } else { None })
+            })
+            .unwrap();
+            assert_eq!((got.records, got.ttl), (expected, ttl), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_host_is_said() {
+        let m =
+            message(vec![("example.", 60, RData::MX(MX::new(10, Name::from_labels(["bad host".as_bytes(), b"example"]).unwrap())))], None);
+        let got = answer(&m, &"example".parse().unwrap(), RecordType::MX, Security::Secure, |d| match d {
+            RData::MX(mx) => host(&mx.exchange).map(Some),
+            _ => Ok(None),
+        });
+        assert!(got.unwrap_err().contains("is not a DNS name"));
+    }
+
+    #[test]
+    fn caa_reads_back_as_in_a_zone_file() {
+        for (value, expected) in [("letsencrypt.org", r#"0 issue "letsencrypt.org""#), ("a\"b\\c\u{7}", r#"0 issue "a\"b\\c\007""#)] {
+            let mut c = CAA::new_issue(false, None, Vec::new());
+            c.value = value.as_bytes().to_vec();
+            assert_eq!(caa(&c), expected);
+        }
+    }
+
+    #[test]
+    fn a_whole_is_as_secure_as_its_weakest_part() {
+        use Security::{Bogus, Insecure, Secure, Unknown};
+        for (a, b, expected) in [
+            (Secure, Secure, Secure),
+            (Secure, Insecure, Insecure),
+            (Unknown, Insecure, Unknown),
+            (Secure, Unknown, Unknown),
+            (Bogus, Unknown, Bogus),
+        ] {
+            assert_eq!((weaker(a, b), weaker(b, a)), (expected, expected));
+        }
+    }
+}
