@@ -4,4 +4,5 @@
 mod booted;
 mod dns;
 mod lab;
+mod proof;
 mod trial;

@@ -4,4 +4,5 @@
 pub mod dns;
 pub mod host;
 pub mod net;
+pub mod postfix;
 pub mod process;
