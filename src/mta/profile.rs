@@ -1,0 +1,302 @@
+//! A mail server as data: how to recognise it, what to set and why, how to check and activate, who reads the key. There is
+//! no expression language: comparators are names of Rust functions, commands are arguments with known placeholders, and an
+//! unknown key is an error.
+
+use crate::{
+    change::{Activation, Command},
+    facts::{Role, Version},
+    mta::dialect::Dialect,
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::path::{Path, PathBuf};
+
+/// One mail server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    /// Its id, such as `postfix`.
+    pub id: String,
+    /// Its name for readers.
+    pub title: String,
+    /// How its files are read and edited.
+    pub dialect: Dialect,
+    /// How to recognise it.
+    pub recognise: Recognise,
+    /// Its configuration files.
+    #[serde(rename = "file")]
+    pub files: Vec<File>,
+    /// What to set.
+    #[serde(default, rename = "setting")]
+    pub settings: Vec<Setting>,
+    /// What to run to check a configuration; every one must end with 0.
+    #[serde(default)]
+    pub check: Vec<Argv>,
+    /// How it takes a change into service.
+    pub activation: Activation,
+    /// The commands that do it.
+    pub activate: Vec<Argv>,
+    /// For how long it refuses connections when it is activated, in milliseconds.
+    #[serde(default)]
+    pub gap_ms: u64,
+    /// How many key types it can serve.
+    pub holds: Holds,
+    /// Who must read the private key.
+    pub key: Key,
+}
+
+/// How to recognise a server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recognise {
+    /// Programs of which one exists where it is installed, by absolute path.
+    pub programs: Vec<PathBuf>,
+    /// Names of the processes that own its sockets.
+    pub processes: Vec<String>,
+    /// What says the version.
+    pub version: Ask,
+    /// What says the configuration directory; without it `config-dir-default` counts.
+    pub config_dir: Option<Ask>,
+    /// The configuration directory where nothing else is said.
+    pub config_dir_default: PathBuf,
+    /// Ends with 0 while the server runs.
+    pub running: Argv,
+    /// Says the defaults; the names that the dialect asks for are put behind it.
+    pub defaults: Option<Argv>,
+    /// Lists the instances, one a line: name, group, enabled (`y`/`n`), configuration directory.
+    pub instances: Option<Argv>,
+}
+
+/// A question to the server's tools.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ask {
+    /// The command.
+    pub command: Argv,
+    /// The answer is the first word after this text; without it the first word of all.
+    #[serde(default)]
+    pub after: String,
+}
+
+/// One configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    /// Its path.
+    pub path: Argument,
+    /// The server's own edit lock on it.
+    pub edit_lock: Option<Argument>,
+    /// It may be missing; where a setting is wished for, it is created.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// One setting that the plan wants.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// The value to write where the present one is not at least as strong; `{live}` is the file of key and chain.
+    pub want: String,
+    /// What counts as at least as strong.
+    pub at_least: AtLeast,
+    /// The first version that knows it.
+    pub since: Option<Version>,
+    /// The first version for which it is no longer the way.
+    pub until: Option<Version>,
+    /// Only for services of these roles; empty means for the whole server.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// Never written by us, only told.
+    #[serde(default)]
+    pub propose: bool,
+    /// Why, in one sentence.
+    pub why: String,
+    /// Where that is written.
+    pub reference: String,
+}
+
+/// Comparators: is the present value at least as strong as the wanted one?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtLeast {
+    /// Only the same text is.
+    Same,
+    /// `none` < `may` < `encrypt`; legacy switches are counted in.
+    Level,
+    /// A number that is not smaller.
+    Number,
+    /// Whatever is set.
+    Set,
+    /// A list of protocols that admits nothing older than the wanted one.
+    Floor,
+}
+
+/// How many key types a server can serve from one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// ECDSA and RSA side by side.
+    Both,
+    /// One only.
+    One,
+}
+
+/// Who must read the private key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Key {
+    /// Its group; root owns it.
+    pub group: String,
+    /// Its permission bits in octal, such as `0600`.
+    #[serde(deserialize_with = "octal")]
+    pub mode: u32,
+}
+
+fn octal<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(from)?;
+    u32::from_str_radix(&text, 8)
+        .ok()
+        .filter(|m| *m <= 0o640)
+        .ok_or_else(|| D::Error::custom(format!("`{text}` is no mode for a private key: write it in octal, at most 0640")))
+}
+
+/// A text that may hold `{config_dir}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Argument(String);
+
+impl TryFrom<String> for Argument {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.replace("{config_dir}", "").contains(['{', '}']) {
+            return Err(format!("`{text}` holds a placeholder that is not known; {{config_dir}} is"));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl Argument {
+    /// The text with its placeholder filled.
+    #[must_use]
+    pub fn fill(&self, config_dir: &Path) -> String {
+        self.0.replace("{config_dir}", &config_dir.to_string_lossy())
+    }
+
+    /// The text as a path with its placeholder filled.
+    #[must_use]
+    pub fn path(&self, config_dir: &Path) -> PathBuf {
+        PathBuf::from(self.fill(config_dir))
+    }
+}
+
+/// A command line with placeholders: program and arguments, no shell.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<Argument>")]
+pub struct Argv(Vec<Argument>);
+
+impl TryFrom<Vec<Argument>> for Argv {
+    type Error = &'static str;
+
+    fn try_from(words: Vec<Argument>) -> Result<Self, Self::Error> {
+        if words.is_empty() { Err("a command has at least a program") } else { Ok(Self(words)) }
+    }
+}
+
+impl Argv {
+    /// The command with its placeholders filled.
+    #[must_use]
+    pub fn fill(&self, config_dir: &Path) -> Command {
+        Command(self.0.iter().map(|a| a.fill(config_dir)).collect())
+    }
+}
+
+/// A profile that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}:{line}: {why}")]
+pub struct BadProfile {
+    origin: String,
+    line: usize,
+    why: String,
+}
+
+impl Profile {
+    /// Reads a profile; `origin` is its file, for the error.
+    ///
+    /// # Errors
+    /// When it is no TOML, holds an unknown key or a wrong value; file and line are named.
+    pub fn read(text: &str, origin: &str) -> Result<Self, BadProfile> {
+        toml_edit::de::from_str(text).map_err(|e| {
+            let line = e.span().and_then(|s| text.get(..s.start)).map_or(0, |before| before.matches('\n').count() + 1);
+            BadProfile { origin: origin.to_owned(), line, why: e.message().to_owned() }
+        })
+    }
+
+    /// The profiles that are compiled in.
+    ///
+    /// # Errors
+    /// Never in a release: the tests read them all.
+    pub fn built_in() -> Result<Vec<Self>, BadProfile> {
+        [
+            ("postfix.toml", include_str!("../../mta-profiles/postfix.toml")),
+            ("exim-debian.toml", include_str!("../../mta-profiles/exim-debian.toml")),
+        ]
+        .iter()
+        .map(|(origin, text)| Self::read(text, origin))
+        .collect()
+    }
+
+    /// The setting of this name that is meant for `version`.
+    #[must_use]
+    pub fn setting(&self, name: &str, version: &Version) -> Option<&Setting> {
+        self.settings.iter().find(|s| s.name == name && s.is_for(version))
+    }
+}
+
+impl Setting {
+    /// Whether a server of `version` knows it and it is still the way.
+    #[must_use]
+    pub fn is_for(&self, version: &Version) -> bool {
+        self.since.as_ref().is_none_or(|v| version >= v) && self.until.as_ref().is_none_or(|v| version < v)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiled_profiles_are_sound() {
+        let all = Profile::built_in().expect("profiles");
+        let ids: Vec<_> = all.iter().map(|p| p.id.as_str()).collect();
+        assert_eq!(ids, ["postfix", "exim-debian"]);
+        for profile in &all {
+            assert!(!profile.files.is_empty() && !profile.activate.is_empty());
+            for setting in &profile.settings {
+                assert!(setting.why.ends_with('.') && !setting.reference.is_empty(), "{}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_profile_names_file_and_line() {
+        let good = include_str!("../../mta-profiles/postfix.toml");
+        for (from, to, says) in [
+            ("holds = \"both\"", "hold = \"both\"", "hold"),
+            ("{config_dir}/main.cf\"", "{dir}/main.cf\"", "{dir}"),
+            ("mode = \"0600\"", "mode = \"0644\"", "0644"),
+            ("at-least = \"level\"", "at-least = \"best\"", "best"),
+            ("activation = \"reload\"", "activation = ", ""),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let bad = good.replacen(from, to, 1);
+            let line = good.split(from).next().expect("a head").matches('\n').count() + 1;
+            let e = Profile::read(&bad, "p.toml").expect_err(from).to_string();
+            assert!(e.starts_with("p.toml:") && e.contains(says), "{e}");
+            if from.starts_with("mode") || from.starts_with("activation") {
+                assert!(e.starts_with(&format!("p.toml:{line}:")), "{line}: {e}");
+            }
+        }
+    }
+}
