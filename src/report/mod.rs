@@ -2,6 +2,7 @@
 
 mod diff;
 pub mod json;
+pub mod observer;
 mod terminal;
 mod text;
 

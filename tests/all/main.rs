@@ -1,6 +1,7 @@
 //! The promises, each a module, on real parts. Run by `tests/run`, which installs what they need.
 #![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod acme;
 mod booted;
 mod dns;
 mod lab;

@@ -4,5 +4,6 @@
 pub mod dns;
 pub mod host;
 pub mod net;
+pub mod pebble;
 pub mod postfix;
 pub mod process;
