@@ -1,7 +1,7 @@
 //! A private DNS on loopback: Knot signs and serves, unbound validates from the lab's own root anchor. Each one has its
 //! own loopback address, so tests run side by side. Every zone hangs directly below the root.
 
-use super::process::{Daemon, run, wait_for};
+use super::process::{Daemon, run, wait_for, within};
 use std::{
     fmt::Write as _,
     fs,
@@ -39,24 +39,19 @@ pub struct Dns {
 pub struct Place {
     /// The authoritative server's address.
     pub authority: SocketAddr,
-    /// The resolver's.
+    /// The words before a command that run it beside the authoritative server: none for loopback.
+    pub authority_prefix: Vec<String>,
+    /// The resolver's address.
     pub resolver: SocketAddr,
-    /// The words before a command that run it there: none for loopback.
-    pub prefix: Vec<String>,
+    /// The words before a command that run it beside the resolver.
+    pub resolver_prefix: Vec<String>,
 }
 
 impl Place {
     /// A loopback address and ports of one's own.
     pub fn loopback() -> Self {
         let host = own_loopback();
-        Self { authority: free_port(host), resolver: free_port(host), prefix: Vec::new() }
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut words = self.prefix.iter().map(String::as_str).chain([program]);
-        let mut command = Command::new(words.next().unwrap_or(program));
-        command.args(words);
-        command
+        Self { authority: free_port(host), authority_prefix: Vec::new(), resolver: free_port(host), resolver_prefix: Vec::new() }
     }
 }
 
@@ -96,8 +91,9 @@ impl Dns {
         fs::write(home.join("zones/root.zone"), root).expect("a zone file");
         fs::write(home.join("root.ds"), ds(&conf, ".") + "\n").expect("an anchor");
         let unbound_conf = unbound_conf(&home, authority, resolver, zones);
-        let knot = Daemon::start(place.command("knotd").arg("-c").arg(&conf), &home.join("knot.log"));
-        let unbound = Daemon::start(place.command("unbound").arg("-d").arg("-c").arg(&unbound_conf), &home.join("unbound.log"));
+        let knot = Daemon::start(within(&place.authority_prefix, "knotd").arg("-c").arg(&conf), &home.join("knot.log"));
+        let unbound =
+            Daemon::start(within(&place.resolver_prefix, "unbound").arg("-d").arg("-c").arg(&unbound_conf), &home.join("unbound.log"));
         let this = Self { resolver, authority, place, home, _daemons: (knot, unbound), _dir: dir };
         for (zone, _, signed) in zones.iter().copied().chain([(".", "", Signed::Yes)]) {
             let what = format!("the lab's DNS to serve {zone}:\n{}{}", this._daemons.0.log(), this._daemons.1.log());
@@ -144,9 +140,7 @@ impl Dns {
     }
 
     fn dig(&self, question: &[&str]) -> String {
-        let out = self
-            .place
-            .command("kdig")
+        let out = within(&self.place.resolver_prefix, "kdig")
             .arg(format!("@{}", self.resolver.ip()))
             .args(["-p", &self.resolver.port().to_string(), "+timeout=1", "+retry=0", "+adflag"])
             .args(question)

@@ -3,6 +3,7 @@
 
 pub mod dns;
 pub mod host;
+pub mod internet;
 pub mod net;
 pub mod pebble;
 pub mod postfix;

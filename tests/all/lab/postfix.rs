@@ -1,7 +1,7 @@
 //! A private Postfix instance on loopback ports, with its own configuration, queue, data and log; no system service is
 //! touched. Every accepted message goes to one mbox under its folder.
 
-use super::process::{Daemon, run, wait_for};
+use super::process::{Daemon, run, wait_for, within};
 use std::{
     fmt::Write as _,
     fs::{self, File},
@@ -19,6 +19,7 @@ pub struct Postfix {
     main: String,
     services: Vec<Service>,
     master: String,
+    prefix: Vec<String>,
 }
 
 struct Service {
@@ -52,7 +53,13 @@ impl Postfix {
              smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\nbiff = no\n\
              disable_dns_lookups = yes\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = may\n"
         );
-        Self { daemon: None, folder, main, services: Vec::new(), master: String::new() }.service("mx", "smtpd", "")
+        Self { daemon: None, folder, main, services: Vec::new(), master: String::new(), prefix: Vec::new() }.service("mx", "smtpd", "")
+    }
+
+    /// Without network service, run by the words of `prefix` (`ip netns exec NAME`): a sender in a namespace.
+    pub fn within(mut self, prefix: Vec<String>) -> Self {
+        self.services.clear();
+        Self { prefix, ..self }
     }
 
     /// Adds lines to main.cf.
@@ -97,7 +104,7 @@ impl Postfix {
         // What `postfix start-fg` does, without the shell between: so the master is our child, and ends by its own PID.
         run(&mut self.command("postfix", &["check"]));
         let programs = run(&mut self.command("postconf", &["-h", "daemon_directory"]));
-        let mut master = Command::new(Path::new(programs.trim()).join("master"));
+        let mut master = within(&self.prefix, Path::new(programs.trim()).join("master"));
         master.args(["-s".as_ref(), "-c".as_ref(), self.etc().as_os_str()]);
         master.env("MAIL_CONFIG", self.etc()).env("POSTLOG_SERVICE", "postlog").env("POSTLOG_HOSTNAME", "lab").env("LC_ALL", "C");
         let before = self.log().matches("daemon started").count();

@@ -1,6 +1,7 @@
 //! Processes of the lab: started in the foreground, remembered, ended by PID when dropped.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -73,4 +74,12 @@ pub fn wait_for(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "gave up waiting for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// `program` behind the words of `prefix`, such as `ip netns exec NAME`.
+pub fn within(prefix: &[String], program: impl AsRef<OsStr>) -> Command {
+    let Some((first, rest)) = prefix.split_first() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    command
 }
