@@ -2,4 +2,10 @@
 
 pub mod config;
 pub mod dialect;
+pub mod expand;
+mod lines;
+pub mod main_cf;
+pub mod master_cf;
 pub mod profile;
+
+pub use lines::Restored;

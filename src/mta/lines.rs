@@ -1,0 +1,99 @@
+//! Logical lines as Postfix reads them: a line that begins with whitespace continues the one before; comments and blank lines
+//! between the two end nothing; an indented line with nothing to continue is ignored (postconf(5), master(5)).
+
+use std::ops::Range;
+
+/// One logical line and where its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Logical {
+    /// Its first line, from 1.
+    pub(super) line: usize,
+    /// The lines that count, each with its line end.
+    pub(super) parts: Vec<Range<usize>>,
+}
+
+impl Logical {
+    /// From the first byte to the last that counts, comments between included.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.parts.first().map_or(0, |p| p.start)..self.parts.last().map_or(0, |p| p.end)
+    }
+
+    /// The offsets of its text in the file, line ends left out.
+    pub(super) fn offsets(&self, bytes: &[u8]) -> Vec<usize> {
+        self.parts.iter().flat_map(|p| p.start..p.end).filter(|i| bytes[*i] != b'\n').collect()
+    }
+
+    /// The bytes between its parts: comments and blank lines that are not ours.
+    pub(super) fn between(&self, bytes: &[u8]) -> Vec<u8> {
+        self.parts.windows(2).flat_map(|w| bytes[w[0].end..w[1].start].to_vec()).collect()
+    }
+
+    /// The number of the line in which `offset` lies.
+    pub(super) fn line_of(&self, bytes: &[u8], offset: usize) -> usize {
+        self.line + bytes[self.span().start..offset].iter().filter(|b| **b == b'\n').count()
+    }
+}
+
+/// Every logical line, in order.
+pub(super) fn logical(bytes: &[u8]) -> Vec<Logical> {
+    let mut all: Vec<Logical> = Vec::new();
+    let mut at = 0;
+    for (number, text) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+        let part = at..at + text.len();
+        at = part.end;
+        match text.iter().find(|b| !is_space(**b)) {
+            None | Some(b'#') => {}
+            Some(_) if !is_space(text[0]) => all.push(Logical { line: number + 1, parts: vec![part] }),
+            Some(_) => {
+                if let Some(last) = all.last_mut() {
+                    last.parts.push(part);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// What `isspace` says in the C locale.
+pub(super) const fn is_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r')
+}
+
+/// The line end that ends `line`; empty at the end of a file without one.
+pub(super) fn line_end(line: &[u8]) -> &'static [u8] {
+    match line {
+        [.., b'\r', b'\n'] => b"\r\n",
+        [.., b'\n'] => b"\n",
+        _ => b"",
+    }
+}
+
+/// The line end that a new line of this file takes.
+pub(super) fn line_end_of(bytes: &[u8]) -> &'static [u8] {
+    bytes.split_inclusive(|b| *b == b'\n').next().map_or(b"\n", |first| match line_end(first) {
+        b"" => b"\n",
+        end => end,
+    })
+}
+
+/// `bytes` with a range replaced.
+pub(super) fn spliced(bytes: &[u8], range: Range<usize>, by: &[u8]) -> Vec<u8> {
+    [&bytes[..range.start], by, &bytes[range.end..]].concat()
+}
+
+/// Bytes as text: UTF-8 where they are, Latin-1 where not, whitespace at the ends cut and within made one space.
+pub(super) fn words(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|b| char::from(*b)).collect(), ToOwned::to_owned);
+    text.split(|c: char| c.is_ascii() && is_space(c as u8)).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The way back of one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// The file with the setting as it was.
+    Done(Vec<u8>),
+    /// It is as it was already.
+    Already,
+    /// Someone changed it since: it stays; the line where it is now, 0 where it is gone.
+    Conflict(usize),
+}
