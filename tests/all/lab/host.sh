@@ -42,7 +42,9 @@ postfix postfix/main_mailer_type select Internet Site
 postfix postfix/mailname string mx1.example.test
 postfix postfix/destinations string mx1.example.test, example.test, localhost
 C
-  printf 'postmaster: root\nroot: /var/mail/root\n' >"$root/etc/aliases"
+  # All local mail goes to one file, so that a test can count it.
+  printf 'postmaster: root\nroot: /var/mail/everything\n' >"$root/etc/aliases"
+  : >"$root/var/mail/everything"; chown nobody:mail "$root/var/mail/everything"; chmod 600 "$root/var/mail/everything"
   DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" dpkg-reconfigure postfix 2>&1
   chroot "$root" newaliases
   mkdir -p "$system/multi-user.target.wants"

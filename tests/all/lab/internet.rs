@@ -5,6 +5,7 @@ use super::{
     dns::{Dns, Place, Signed},
     host::Host,
     net::{self, Net},
+    pebble::new_pebble,
     postfix::Postfix,
     process::{Daemon, run, wait_for},
 };
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -74,10 +75,10 @@ impl Internet {
         change(&mut config);
         fs::write(self.file("pebble.json"), json!({ "pebble": config }).to_string()).expect("Pebble's configuration");
         let mut pebble = self.net.command("ca", "env");
-        pebble.args(["PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0"]).arg(newest_pebble());
+        pebble.args(["PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0", "PEBBLE_AUTHZREUSE=0"]).arg(new_pebble());
         pebble.arg("-config").arg(self.file("pebble.json")).args(["-strict=true", "-dnsserver", "198.18.0.54:53"]);
         let daemon = Daemon::start(&mut pebble, &self.file("pebble.log"));
-        wait_for(&format!("the CA ({})", newest_pebble().display()), Duration::from_secs(15), || {
+        wait_for(&format!("the CA ({})", new_pebble().display()), Duration::from_secs(15), || {
             let root = self.curl("https://acme.test:15000/roots/0").output().expect("curl; tests/run installs what is needed");
             let up = root.status.success() && self.curl(DIRECTORY).output().is_ok_and(|o| o.status.success());
             fs::write(self.file("root.pem"), root.stdout).expect("the CA's root");
@@ -181,11 +182,4 @@ impl Sender {
         wait_for("the message's fate", Duration::from_secs(30), || heard().lines().any(|l| l.contains(to) && l.contains("status=")));
         heard()
     }
-}
-
-fn newest_pebble() -> PathBuf {
-    let named = std::env::var_os("MXSEAL_PEBBLE_NEW").map(PathBuf::from);
-    let path = named.unwrap_or_else(|| Path::new("/opt/pebble-new/usr/bin/pebble").to_owned());
-    assert!(path.exists(), "{} does not exist; tests/run installs it and sets MXSEAL_PEBBLE_NEW", path.display());
-    path
 }

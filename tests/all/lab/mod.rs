@@ -4,6 +4,7 @@
 pub mod dns;
 pub mod host;
 pub mod internet;
+pub mod load;
 pub mod net;
 pub mod pebble;
 pub mod postfix;

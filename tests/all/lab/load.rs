@@ -1,0 +1,89 @@
+//! Mail without pause: `smtp-source` from the sender's place to port 25 of the MX host, counted at both ends.
+
+use super::{host::Host, internet::SENDER, net::Net, process::wait_for};
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// Messages of one run of smtp-source. Two run side by side, so one is always sending while the other starts anew.
+const BATCH: usize = 250;
+/// Sessions of each of the two; together below Postfix's fifty a client.
+const SESSIONS: usize = 20;
+
+/// A load that goes on until it is told to stop.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicUsize>,
+    workers: Vec<JoinHandle<Vec<String>>>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Sent {
+    /// Messages that the host took over, with a 250 after the last dot.
+    pub accepted: usize,
+    /// What smtp-source said of anything but acceptance: refused connections, 4xx, 5xx, lost connections.
+    pub complaints: Vec<String>,
+}
+
+impl Load {
+    /// Begins, and returns when the first messages were accepted.
+    pub fn start(net: &Net) -> Self {
+        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let workers = (0..2).map(|_| {
+            let mut source = net.command(SENDER, "smtp-source");
+            source.args(["-s", &SESSIONS.to_string(), "-m", &BATCH.to_string(), "-l", "200", "-M", "sender.test"]);
+            source.args(["-f", "a@sender.test", "-t", "root@example.test", "198.18.0.25:25"]);
+            let (stop, accepted) = (stop.clone(), accepted.clone());
+            std::thread::spawn(move || work(&mut source, &stop, &accepted))
+        });
+        let load = Self { workers: workers.collect(), stop, accepted };
+        wait_for("the first messages", Duration::from_secs(60), || load.accepted() > 0 || load.workers.iter().any(JoinHandle::is_finished));
+        load
+    }
+
+    /// How many were accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Goes on until `at_least` were accepted, or something else happened, then ends.
+    pub fn finish(self, at_least: usize) -> Sent {
+        while self.accepted() < at_least && !self.workers.iter().any(JoinHandle::is_finished) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.stop.store(true, Ordering::SeqCst);
+        let complaints = self.workers.into_iter().flat_map(|w| w.join().expect("a worker")).collect();
+        Sent { accepted: self.accepted.load(Ordering::SeqCst), complaints }
+    }
+}
+
+fn work(source: &mut Command, stop: &AtomicBool, accepted: &AtomicUsize) -> Vec<String> {
+    while !stop.load(Ordering::SeqCst) {
+        let out = source.stdin(Stdio::null()).output().expect("smtp-source comes with Postfix; tests/run installs it");
+        let said: Vec<_> = String::from_utf8_lossy(&out.stderr).lines().map(str::to_owned).collect();
+        if !out.status.success() || !said.is_empty() {
+            return said.into_iter().chain([format!("smtp-source ended with {}", out.status)]).collect();
+        }
+        accepted.fetch_add(BATCH, Ordering::SeqCst);
+    }
+    Vec::new()
+}
+
+/// Waits until the host's queue is empty, and counts what lies in its mailbox: (messages, different messages).
+pub fn delivered(host: &Host) -> (usize, usize) {
+    wait_for("the host's queue to drain", Duration::from_secs(600), || host.ok(&["postqueue", "-j"]).is_empty());
+    let mailbox = File::open(host.path("/var/mail/everything")).expect("the host's mailbox");
+    let ids: Vec<_> =
+        BufReader::new(mailbox).lines().map(|line| line.expect("ASCII")).filter(|line| line.starts_with("Message-Id: <")).collect();
+    (ids.len(), ids.iter().collect::<HashSet<_>>().len())
+}
