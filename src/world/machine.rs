@@ -1,26 +1,22 @@
 //! This machine. [`Look`] cannot change it; only `apply` is given [`Hands`].
 
+use super::{edit_lock::EditLock, run::run, store::Lock};
 use crate::{
     certificate::Digest,
     change::{Command, Image, Meta, Raw},
 };
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use nix::fcntl::OFlag;
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write as _},
-    os::unix::{
-        fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
-        process::CommandExt as _,
-    },
+    fs::{self, DirBuilder, File, FileTimes, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+use xattr::FileExt as _;
+use zeroize::Zeroizing;
 
 /// What a command said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +28,6 @@ pub struct Output {
     /// Its standard error, likewise.
     pub stderr: String,
 }
-
-/// No more than this many bytes of a command's output are kept.
-const OUTPUT_LIMIT: u64 = 1 << 20;
 
 /// Why the machine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -106,16 +99,36 @@ pub trait Look {
     /// # Errors
     /// When it exists and cannot be read.
     fn image(&self, path: &Path) -> io::Result<Option<Image>> {
-        Ok(self.read(path)?.map(|(bytes, meta)| Image { digest: Digest::of(&bytes), meta }))
+        Ok(self.read(path)?.map(|(bytes, meta)| Image { digest: Digest::of(&Zeroizing::new(bytes)), meta }))
     }
+}
+
+/// What a path names, links not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A socket, pipe or device.
+    Other,
 }
 
 /// Changing: each a single durable step that can be repeated.
 pub trait Hands: Look {
-    /// A second name for the original inode.
+    /// What a path names, links not followed; `None` where there is nothing.
     ///
     /// # Errors
-    /// When the link cannot be made.
+    /// When it cannot be seen.
+    fn kind(&self, path: &Path) -> io::Result<Option<Kind>>;
+
+    /// A second name for the original inode; where the file system has no such names (EPERM, EMLINK), a copy with owner,
+    /// mode, attributes and times. Replaces what an earlier try left at `link`.
+    ///
+    /// # Errors
+    /// When neither can be made.
     fn keep(&mut self, path: &Path, link: &Path) -> io::Result<()>;
 
     /// A new file beside its place: its mode right from the first byte, then owner, xattrs, content, flushed.
@@ -136,11 +149,36 @@ pub trait Hands: Look {
     /// When it is there and stays.
     fn unlink(&mut self, path: &Path) -> io::Result<()>;
 
-    /// Makes a directory and its parents (0755), flushed.
+    /// Makes one directory (0755, whatever the umask); one that is there is fine.
     ///
     /// # Errors
     /// When it cannot be made.
     fn make_dir(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory if it is empty; a missing one is fine.
+    ///
+    /// # Errors
+    /// When it is empty and stays.
+    fn remove_dir(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Takes the mail server's own edit lock, waiting at most `limit`.
+    ///
+    /// # Errors
+    /// When another program keeps it, or it cannot be made.
+    fn lock_edit(&mut self, path: &Path, limit: Duration) -> io::Result<EditLock>;
+
+    /// Removes an edit lock that a killed run left: empty and held by nobody.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn clear_edit_lock(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Runs a command that changes something, as [`Look::run`] does. Its standard input is `busy`, an empty file, so that
+    /// this lock outlives us for as long as the command runs.
+    ///
+    /// # Errors
+    /// When it cannot be started, fails or does not end in time.
+    fn act(&mut self, command: &Command, limit: Duration, busy: Option<&Lock>) -> Result<(), Failure>;
 }
 
 /// The real machine.
@@ -149,7 +187,8 @@ pub struct Machine;
 
 impl Look for Machine {
     fn read(&self, path: &Path) -> io::Result<Option<(Vec<u8>, Meta)>> {
-        let mut file = match File::open(path) {
+        // Without O_NONBLOCK a pipe in a file's place would keep us for ever.
+        let mut file = match OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
@@ -157,64 +196,45 @@ impl Look for Machine {
         if !about.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1);
         file.read_to_end(&mut bytes)?;
-        let xattrs = xattrs_of(path)?;
-        Ok(Some((bytes, Meta { uid: about.uid(), gid: about.gid(), mode: about.mode() & 0o7777, xattrs })))
+        Ok(Some((bytes, meta_of(&file, &about)?)))
     }
 
     fn run(&self, command: &Command, limit: Duration) -> Result<Output, Failure> {
-        let start = |source| Failure::Start { command: command.to_string(), source };
-        let (program, arguments) = command.0.split_first().ok_or_else(|| start(io::Error::other("no program is named")))?;
-        let mut child = std::process::Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(start)?;
-        let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let (said, complained) = (collect(child.stdout.take()), collect(child.stderr.take()));
-        let began = Instant::now();
-        // Polling: a wait with a deadline needs a signal handler or a thread that outlives us.
-        let mut pause = Duration::from_micros(200);
-        let status = loop {
-            if let Some(status) = child.try_wait().map_err(start)? {
-                break status;
-            }
-            if began.elapsed() > limit {
-                let _ = killpg(group, Signal::SIGKILL);
-                let _ = child.wait();
-                return Err(Failure::Deadline { command: command.to_string(), limit });
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(10));
-        };
-        let code = status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0));
-        Ok(Output { code, stdout: said.get(), stderr: complained.get() })
+        run(command, limit, Stdio::null())
     }
 }
 
 impl Hands for Machine {
+    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
+        let about = match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            about => about?,
+        };
+        Ok(Some(match about.file_type() {
+            t if t.is_file() => Kind::File,
+            t if t.is_dir() => Kind::Directory,
+            t if t.is_symlink() => Kind::Link,
+            _ => Kind::Other,
+        }))
+    }
+
     fn keep(&mut self, path: &Path, link: &Path) -> io::Result<()> {
-        fs::hard_link(path, link)
+        self.unlink(link)?;
+        match fs::hard_link(path, link) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks | io::ErrorKind::Unsupported) => {
+                copy(path, link)?;
+            }
+            linked => linked?,
+        }
+        flush_folder(link)
     }
 
     fn stage(&mut self, path: &Path, bytes: &[u8], meta: &Meta) -> io::Result<()> {
         self.unlink(path)?;
-        // 0600 until owner and attributes are right: a key is never readable by the wrong user.
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        std::os::unix::fs::fchown(&file, Some(meta.uid), Some(meta.gid))?;
-        for (name, value) in &meta.xattrs {
-            xattr::set(path, name, &value.0)?;
-        }
-        file.write_all(bytes)?;
-        file.set_permissions(fs::Permissions::from_mode(meta.mode))?;
-        file.sync_all()
+        write_new(path, bytes, meta)?.sync_all()?;
+        flush_folder(path)
     }
 
     fn swap(&mut self, from: &Path, to: &Path) -> io::Result<()> {
@@ -231,59 +251,92 @@ impl Hands for Machine {
     }
 
     fn make_dir(&mut self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)?;
+        match DirBuilder::new().mode(0o755).create(path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+            made => made?,
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
         flush_folder(path)
     }
+
+    fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
+        match fs::remove_dir(path) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+            Err(e) => Err(e),
+            Ok(()) => flush_folder(path),
+        }
+    }
+
+    fn lock_edit(&mut self, path: &Path, limit: Duration) -> io::Result<EditLock> {
+        EditLock::take(path, limit)
+    }
+
+    fn clear_edit_lock(&mut self, path: &Path) -> io::Result<()> {
+        EditLock::clear(path)
+    }
+
+    fn act(&mut self, command: &Command, limit: Duration, busy: Option<&Lock>) -> Result<(), Failure> {
+        let stdin = busy.and_then(|lock| lock.share().ok()).map_or_else(Stdio::null, Stdio::from);
+        let output = run(command, limit, stdin)?;
+        match output.code {
+            0 => Ok(()),
+            code => Err(Failure::Command { command: command.to_string(), code, said: last_words(&output) }),
+        }
+    }
+}
+
+/// 0600 until owner and attributes are right and nothing but the mode is left: a key is never readable by the wrong user.
+fn write_new(path: &Path, bytes: &[u8], meta: &Meta) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    std::os::unix::fs::fchown(&file, Some(meta.uid), Some(meta.gid))?;
+    for (name, value) in &meta.xattrs {
+        file.set_xattr(name, &value.0)?;
+    }
+    file.write_all(bytes)?;
+    file.set_permissions(fs::Permissions::from_mode(meta.mode))?;
+    Ok(file)
+}
+
+fn copy(path: &Path, to: &Path) -> io::Result<()> {
+    let mut original = File::open(path)?;
+    let about = original.metadata()?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1));
+    original.read_to_end(&mut bytes)?;
+    let file = write_new(to, &bytes, &meta_of(&original, &about)?)?;
+    file.set_times(FileTimes::new().set_accessed(about.accessed()?).set_modified(about.modified()?))?;
+    file.sync_all()
 }
 
 fn flush_folder(of: &Path) -> io::Result<()> {
     of.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
-fn xattrs_of(path: &Path) -> io::Result<BTreeMap<String, Raw>> {
-    let names = match xattr::list_deref(path) {
+fn meta_of(file: &File, about: &fs::Metadata) -> io::Result<Meta> {
+    Ok(Meta { uid: about.uid(), gid: about.gid(), mode: about.mode() & 0o7777, xattrs: xattrs_of(file)? })
+}
+
+fn xattrs_of(file: &File) -> io::Result<BTreeMap<String, Raw>> {
+    let names = match file.list_xattr() {
         // A file system without extended attributes has none.
         Err(e) if e.kind() == io::ErrorKind::Unsupported => return Ok(BTreeMap::new()),
         names => names?,
     };
     let mut found = BTreeMap::new();
     for name in names {
-        if let Some(value) = xattr::get_deref(path, &name)? {
+        // The kernel's own seals over the bytes: it makes new ones for new bytes.
+        if name == "security.ima" || name == "security.evm" {
+            continue;
+        }
+        if let Some(value) = file.get_xattr(&name)? {
             found.insert(name.to_string_lossy().into_owned(), Raw(value));
         }
     }
     Ok(found)
 }
 
-/// Reads a pipe in a thread, so that a chatty command never blocks. A daemon that inherits the pipe keeps it open:
-/// what came within a moment of the command's end is what counts.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Collected {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    if let Some(mut pipe) = pipe {
-        thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            let mut left = OUTPUT_LIMIT;
-            while let Ok(n @ 1..) = pipe.read(&mut chunk) {
-                let keep = n.min(usize::try_from(left).unwrap_or(0));
-                left -= keep as u64;
-                if sender.send(chunk[..keep].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    Collected(receiver)
-}
-
-struct Collected(std::sync::mpsc::Receiver<Vec<u8>>);
-
-impl Collected {
-    fn get(self) -> String {
-        let mut all = Vec::new();
-        let until = Instant::now() + Duration::from_millis(200);
-        while let Ok(chunk) = self.0.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            all.extend(chunk);
-        }
-        String::from_utf8_lossy(&all).into_owned()
-    }
+/// The end of what a failed command said: its standard error, or else its output.
+fn last_words(output: &Output) -> String {
+    let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+    let lines: Vec<&str> = said.trim().lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }

@@ -2,12 +2,15 @@
 //! Built in `main`, taken apart in `command`, never passed down whole.
 
 mod copy;
+mod edit_lock;
 mod machine;
 mod net;
+mod run;
 mod store;
 
 pub use copy::{copy_tree, remove_tree};
-pub use machine::{Failure, Hands, Look, Machine, Output};
+pub use edit_lock::EditLock;
+pub use machine::{Failure, Hands, Kind, Look, Machine, Output};
 pub use net::Net;
 pub use store::{Lock, Store};
 

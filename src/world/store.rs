@@ -6,9 +6,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
+use zeroize::Zeroizing;
 
 /// `/var/lib/mxseal`, or where `--state-dir` says.
 #[derive(Clone, Debug)]
@@ -18,7 +21,17 @@ pub struct Store {
 
 /// Held while it lives; the kernel lets go when we die.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] File);
+pub struct Lock(File);
+
+impl Lock {
+    /// The locked file. A process that inherits it shares the lock, which then lasts as long as the longest of us.
+    ///
+    /// # Errors
+    /// When no handle is left.
+    pub fn share(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+}
 
 impl Store {
     /// The store at `root`, made with mode 0700 where it is missing.
@@ -29,6 +42,9 @@ impl Store {
         let root = root.into();
         for dir in ["", "objects", "journal", "receipts", "accounts", "lineages", "orders"] {
             DirBuilder::new().recursive(true).mode(0o700).create(root.join(dir))?;
+        }
+        if fs::metadata(&root)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(&root, fs::Permissions::from_mode(0o700))?;
         }
         Ok(Self { root })
     }
@@ -51,9 +67,9 @@ impl Store {
     /// When they cannot be written.
     pub fn put(&self, bytes: &[u8]) -> io::Result<Digest> {
         let digest = Digest::of(bytes);
-        let path = self.root.join("objects").join(&digest.0);
-        if !path.exists() {
-            replace(&path, bytes)?;
+        // Present is not enough: a damaged object is written again.
+        if self.get(&digest).map(Zeroizing::new).is_err() {
+            replace(&self.root.join("objects").join(&digest.0), bytes)?;
         }
         Ok(digest)
     }
@@ -79,7 +95,7 @@ impl Store {
         let path = self.root.join(below);
         let bytes = match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?,
+            read => Zeroizing::new(read.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {e}", path.display())))
     }
@@ -89,7 +105,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written; the old value then stays.
     pub fn save<T: Serialize>(&self, below: impl AsRef<Path>, value: &T) -> io::Result<()> {
-        self.save_bytes(below, &serde_json::to_vec_pretty(value)?)
+        self.save_bytes(below, &Zeroizing::new(serde_json::to_vec_pretty(value)?))
     }
 
     /// Writes bytes whole or not at all (0600), making the folder (0700).
@@ -116,6 +132,20 @@ impl Store {
         let mut names = entries.map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()?;
         names.sort();
         Ok(names)
+    }
+
+    /// [`Store::lock`], waiting at most `limit` for another mxseal that is about to end.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn lock_within(path: &Path, limit: Duration) -> io::Result<Option<Lock>> {
+        let until = Instant::now() + limit;
+        loop {
+            match Self::lock(path)? {
+                None if Instant::now() < until => thread::sleep(Duration::from_millis(5)),
+                held_or_late => return Ok(held_or_late),
+            }
+        }
     }
 
     /// Locks a file or directory for us alone; `None` when another mxseal holds it.

@@ -1,0 +1,85 @@
+//! The guard: a process of our own program that recovers when we die, in whatever way. It sleeps on a pipe that only we
+//! hold open. It lives in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
+
+use super::{Recovered, Stuck, recover};
+use crate::world::{Hands, Store};
+use nix::unistd::{dup2_stdout, setsid};
+use std::{
+    ffi::OsStr,
+    fs::OpenOptions,
+    io::{self, Read as _, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::channel,
+    thread,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What the guard says when nothing but SIGKILL can end it any more.
+const READY: &[u8] = b"on guard\n";
+/// It says so within this time.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// A guard at work. Start it before the change; when this value goes, the guard recovers what is still open and ends.
+#[derive(Debug)]
+pub struct Guard {
+    process: Child,
+}
+
+impl Guard {
+    /// Starts `program` with `arguments`, which must lead to [`stand_guard`] on the same Store, and waits until it is ready.
+    /// Its standard error stays ours, so that the admin reads what became of an interrupted run.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not get ready. Nothing should be changed without it.
+    pub fn start(program: &Path, arguments: &[impl AsRef<OsStr>]) -> io::Result<Self> {
+        let mut process = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (sender, receiver) = channel();
+        if let Some(mut pipe) = process.stdout.take() {
+            thread::spawn(move || {
+                let mut said = Vec::new();
+                let _ = pipe.read_to_end(&mut said);
+                let _ = sender.send(said.ends_with(READY));
+            });
+        }
+        let ready = receiver.recv_timeout(READY_LIMIT).unwrap_or(false);
+        let guard = Self { process };
+        if ready { Ok(guard) } else { Err(io::Error::other(format!("{} did not stand guard", program.display()))) }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        // It ends as soon as it finds nothing to recover.
+        let _ = self.process.wait();
+    }
+}
+
+/// The guard's life, the whole of its process (the path of the Store must be absolute): ready, asleep until our standard input ends, then [`recover`].
+///
+/// # Errors
+/// As [`recover`]; or when it could not get ready, which its parent sees.
+pub fn stand_guard(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recovered>, Stuck> {
+    get_ready().map_err(Stuck::Journal)?;
+    // Whatever ends the pipe, the end of our parent or an error, means the same.
+    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    recover(hands, store)
+}
+
+fn get_ready() -> io::Result<()> {
+    setsid()?;
+    std::env::set_current_dir("/")?;
+    // Handlers instead of "ignore", which commands would inherit. They stay when the runtime is gone.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    for kind in [SignalKind::interrupt(), SignalKind::hangup(), SignalKind::terminate(), SignalKind::quit()] {
+        let _ = signal(kind)?;
+    }
+    io::stdout().write_all(READY)?;
+    io::stdout().flush()?;
+    // Its end is what our parent waits for.
+    dup2_stdout(OpenOptions::new().write(true).open("/dev/null")?)?;
+    Ok(())
+}
