@@ -84,7 +84,7 @@ pub struct EndpointView {
     pub starttls: Option<Reply>,
     /// The TLS session.
     pub tls: Known<TlsView>,
-    /// Verb and reply code of each step inside TLS: EHLO, MAIL, RCPT, RSET, QUIT.
+    /// Verb and reply code of each step inside TLS (in clear where TLS is not offered): EHLO, MAIL, RCPT, RSET, QUIT.
     pub steps: Vec<(String, u16)>,
     /// Why the conversation ended early, as a sentence; `None` when it went to its end.
     pub broke: Option<String>,

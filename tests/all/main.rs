@@ -3,6 +3,7 @@
 
 mod acme;
 mod booted;
+mod dialogue;
 mod dns;
 mod lab;
 mod proof;
