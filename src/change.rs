@@ -4,7 +4,7 @@ use crate::{
     certificate::{Digest, KeyType},
     moment::Moment,
     name::DnsName,
-    view::{Probe, Wire},
+    view::{EndpointView, Wire},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
@@ -182,6 +182,7 @@ pub struct Presented {
 /// How to try a change on a copy of the configuration. `{room}` stands for a private directory, `{copy}` for the copied
 /// configuration directory in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Trial {
     /// Lines that the copy needs at the end of a file, so that it has a queue and data of its own: file name, lines.
     pub append: Vec<(String, Vec<String>)>,
@@ -214,6 +215,8 @@ pub struct Change {
     pub id: String,
     /// Why, in one sentence.
     pub why: String,
+    /// Id of the profile of the server that is changed.
+    pub profile: String,
     /// The configuration directory (canonical): what the run lock is keyed by.
     pub config_dir: PathBuf,
     /// The files.
@@ -228,8 +231,8 @@ pub struct Change {
     pub activate: Vec<Command>,
     /// What the wire must show.
     pub prove: Vec<Expect>,
-    /// The probes of the baseline that `Unchanged` listeners are compared with.
-    pub baseline: Vec<Probe>,
+    /// The id of the change that this one undoes.
+    pub undoes: Option<String>,
 }
 
 /// A change that was proved and stands: what undo is planned from.
@@ -241,4 +244,6 @@ pub struct Receipt {
     pub change: Change,
     /// When the wire proved it.
     pub proved: Moment,
+    /// What each listener presented before it: what an undo must show again.
+    pub baseline: Vec<EndpointView>,
 }

@@ -117,6 +117,14 @@ pub struct Facts {
     pub groups: BTreeMap<String, u32>,
 }
 
+impl Facts {
+    /// The configuration files of the server; none where there is no server.
+    #[must_use]
+    pub fn config_files(&self) -> &[ConfigFile] {
+        self.server.value().map_or(&[], |s| &s.files)
+    }
+}
+
 /// The format that this version writes.
 pub const FACTS_VERSION: u16 = 1;
 

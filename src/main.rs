@@ -1,3 +1,8 @@
 //! Flags, world, command, exit code; nothing else.
 
-fn main() {}
+use clap::Parser as _;
+use mxseal::{cli::Cli, command};
+
+fn main() -> std::process::ExitCode {
+    command::run(&Cli::parse())
+}

@@ -209,6 +209,7 @@ mod tests {
         Change {
             id: "7".into(),
             why: "test".into(),
+            profile: "postfix".into(),
             config_dir: "/".into(),
             edits: vec![],
             trial: None,
@@ -216,7 +217,7 @@ mod tests {
             activation: Activation::None,
             activate: vec![],
             prove: vec![],
-            baseline: vec![],
+            undoes: None,
         }
     }
 

@@ -22,6 +22,7 @@ pub use trial::try_on_a_copy;
 use crate::{
     change::{Change, Content, Edit, Receipt},
     check::Proof,
+    view::EndpointView,
     world::{Failure, Hands, Kind, Lock, Store},
 };
 use beside::{Side, beside};
@@ -70,13 +71,14 @@ impl Live<'_> {
         &self.journal.change
     }
 
-    /// Keeps the change and its receipt. What then cannot be tidied is tidied by the next recovery.
+    /// Keeps the change and its receipt, with what the listeners presented before it. What then cannot be tidied is tidied by
+    /// the next recovery.
     ///
     /// # Errors
     /// When the proof could not be recorded; everything was put back then.
-    pub fn commit(self, proof: Proof) -> Result<Receipt, Undone> {
+    pub fn commit(self, proof: &Proof, baseline: Vec<EndpointView>) -> Result<Receipt, Undone> {
         let change = self.journal.change.clone();
-        let receipt = Receipt { id: change.id.clone(), change, proved: proof.at() };
+        let receipt = Receipt { id: change.id.clone(), change, proved: proof.at(), baseline };
         match self.journal.prove(&receipt) {
             Ok(()) => {
                 let _ = recover::finish(self.hands, self.store, self.journal);

@@ -7,3 +7,11 @@ use serde::{Deserialize, Serialize};
 /// replaced by their digests and comments are dropped: configurations hold passwords.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigText(pub Raw);
+
+impl ConfigText {
+    /// The text of these bytes.
+    #[must_use]
+    pub const fn of(bytes: Vec<u8>) -> Self {
+        Self(Raw(bytes))
+    }
+}

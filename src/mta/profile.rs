@@ -3,7 +3,7 @@
 //! unknown key is an error.
 
 use crate::{
-    change::{Activation, Command},
+    change::{Activation, Command, Trial},
     facts::{Role, Version},
     mta::dialect::Dialect,
 };
@@ -28,7 +28,9 @@ pub struct Profile {
     /// What to set.
     #[serde(default, rename = "setting")]
     pub settings: Vec<Setting>,
-    /// What to run to check a configuration; every one must end with 0.
+    /// How to try a change on a copy of the configuration, before anything live is touched.
+    pub trial: Option<Trial>,
+    /// What to run on the live configuration after the change; every one must end with 0.
     #[serde(default)]
     pub check: Vec<Argv>,
     /// How it takes a change into service.

@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Content, Edit},
-    facts::Facts,
+    facts::ConfigFile,
 };
 use similar::TextDiff;
 use std::fmt::Write as _;
@@ -10,11 +10,11 @@ use std::fmt::Write as _;
 /// What happens to the configuration files: unified diffs with `context` lines around. Files that hold a key are named,
 /// never shown.
 #[must_use]
-pub fn config_diff(facts: &Facts, edits: &[Edit], context: usize) -> String {
+pub fn config_diff(files: &[ConfigFile], edits: &[Edit], context: usize) -> String {
     let mut out = String::new();
     for edit in edits {
         let path = edit.path.display();
-        let before = facts.server.value().and_then(|s| s.files.iter().find(|f| f.real == edit.path)).map(|f| f.text.0.0.as_slice());
+        let before = files.iter().find(|f| f.real == edit.path).map(|f| f.text.0.0.as_slice());
         match &edit.becomes {
             None => {
                 let _ = writeln!(out, "--- {path}\n+++ /dev/null");

@@ -3,7 +3,7 @@
 use super::config_diff;
 use crate::{
     change::{Edit, Expect, Want},
-    facts::{Facts, Lineage},
+    facts::{ConfigFile, Lineage},
     finding::Finding,
     plan::{Errand, Plan, Stage},
     view::EndpointView,
@@ -128,7 +128,7 @@ pub struct ChangeDoc {
 impl PlanDoc {
     /// The plan in the form of version 1.
     #[must_use]
-    pub fn of(facts: &Facts, plan: &Plan) -> Self {
+    pub fn of(files: &[ConfigFile], plan: &Plan) -> Self {
         let (mut edits, mut names): (Vec<Edit>, Vec<String>) = (Vec::new(), Vec::new());
         let next = match &plan.next {
             Some(Stage::Errand(Errand::Obtain(order))) => {
@@ -143,10 +143,10 @@ impl PlanDoc {
             None => None,
         };
         edits.extend(plan.later.iter().flat_map(|l| l.edits.iter().cloned()));
-        let mut files: Vec<String> = edits.iter().map(|e| e.path.display().to_string()).collect();
-        files.extend(plan.later.iter().flat_map(|l| &l.touches).map(|p| p.display().to_string()));
-        files.sort();
-        files.dedup();
+        let mut touched: Vec<String> = edits.iter().map(|e| e.path.display().to_string()).collect();
+        touched.extend(plan.later.iter().flat_map(|l| &l.touches).map(|p| p.display().to_string()));
+        touched.sort();
+        touched.dedup();
         let settings = edits
             .iter()
             .flat_map(|e| e.settings.iter().map(move |s| (e, s)))
@@ -157,7 +157,7 @@ impl PlanDoc {
                 why: s.why.clone(),
             })
             .collect();
-        Self { next, names, files, settings, diff: config_diff(facts, &edits, 0) }
+        Self { next, names, files: touched, settings, diff: config_diff(files, &edits, 0) }
     }
 }
 

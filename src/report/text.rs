@@ -4,7 +4,7 @@ use super::{Style, diff::config_diff};
 use crate::{
     certificate::Certificate,
     change::{Change, Edit, Expect, Want},
-    facts::{Deployment, Facts, Here, Known, Lineage, Origin, Role, Server},
+    facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Role, Server},
     finding::{Finding, Remedy, Verdict},
     moment::Moment,
     plan::{Errand, Plan, Stage},
@@ -181,7 +181,7 @@ pub fn findings(style: Style, all: &[Finding]) -> String {
 
 /// The plan on one page: stages in order, the diff, what the admin should know.
 #[must_use]
-pub fn plan_page(style: Style, facts: &Facts, plan: &Plan, context: usize) -> String {
+pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize) -> String {
     let mut out = String::new();
     let mut number = 0;
     let mut step = |out: &mut String, text: &str| {
@@ -200,7 +200,7 @@ pub fn plan_page(style: Style, facts: &Facts, plan: &Plan, context: usize) -> St
         }
         Some(Stage::Change(change)) => {
             step(&mut out, &change.why);
-            change_page(&mut out, facts, change, context);
+            change_page(&mut out, files, change, context);
         }
         Some(Stage::Wait { what, not_before }) => step(&mut out, &format!("wait for {what}, not before {not_before}")),
         None => {}
@@ -212,7 +212,7 @@ pub fn plan_page(style: Style, facts: &Facts, plan: &Plan, context: usize) -> St
             let _ = writeln!(out, "      touches {}", path.display());
         }
         settings_page(&mut out, &later.edits);
-        indent(&mut out, &config_diff(facts, &later.edits, context));
+        indent(&mut out, &config_diff(files, &later.edits, context));
     }
     if !plan.held.is_empty() {
         out.push_str("Held back, nothing is done until these are settled\n");
@@ -225,9 +225,9 @@ pub fn plan_page(style: Style, facts: &Facts, plan: &Plan, context: usize) -> St
     out
 }
 
-fn change_page(out: &mut String, facts: &Facts, change: &Change, context: usize) {
+fn change_page(out: &mut String, files: &[ConfigFile], change: &Change, context: usize) {
     settings_page(out, &change.edits);
-    indent(out, &config_diff(facts, &change.edits, context));
+    indent(out, &config_diff(files, &change.edits, context));
     if !change.activate.is_empty() {
         let _ = writeln!(out, "      then: {}", list(change.activate.iter().map(|c| format!("`{c}`"))));
     }

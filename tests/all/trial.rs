@@ -31,6 +31,7 @@ fn change(dir: &Path, text: &str) -> Change {
     Change {
         id: "1".into(),
         why: "try".into(),
+        profile: "postfix".into(),
         config_dir: dir.to_owned(),
         edits: vec![Edit { path, was: None, becomes, edit_lock: None, settings: vec![] }],
         trial: None,
@@ -38,7 +39,7 @@ fn change(dir: &Path, text: &str) -> Change {
         activation: Activation::Reload,
         activate: vec![],
         prove: vec![],
-        baseline: vec![],
+        undoes: None,
     }
 }
 
