@@ -1,5 +1,6 @@
 //! How a mail server's files are read and edited: one variant a syntax, pure functions on bytes.
 
+use super::{Restored, exim, main_cf, master_cf, postfix};
 use crate::{
     change::SettingChange,
     facts::{ConfigFile, Known, Service, Version},
@@ -61,7 +62,10 @@ impl Dialect {
     /// The settings whose defaults `survey` asks of the server's own tools, for [`crate::facts::Server::defaults`].
     #[must_use]
     pub const fn asks(self) -> &'static [&'static str] {
-        &[]
+        match self {
+            Self::PostfixCf => postfix::ASKS,
+            Self::EximMacros => &[],
+        }
     }
 
     /// Reads the files as the server does. `defaults` are the tools' answers to [`Self::asks`], not expanded.
@@ -72,17 +76,40 @@ impl Dialect {
         self,
         _version: &Version,
         files: &[ConfigFile],
-        _defaults: &BTreeMap<String, String>,
+        defaults: &BTreeMap<String, String>,
     ) -> Result<Understood, Unreadable> {
-        let why = "not read yet".to_owned();
-        Err(Unreadable { path: files.first().map_or_else(PathBuf::new, |f| f.path.clone()), line: 0, why })
+        match self {
+            Self::PostfixCf => postfix::understand(files, defaults),
+            Self::EximMacros => exim::understand(files),
+        }
     }
 
     /// Edits one file without touching a byte that is not meant. A wish that is fulfilled already changes nothing.
     ///
     /// # Errors
     /// When the file cannot be read as the server reads it, or a wished service is not in it.
-    pub fn edit(self, path: &Path, _bytes: &[u8], _wishes: &[Wish]) -> Result<(Vec<u8>, Vec<SettingChange>), Unreadable> {
-        Err(Unreadable { path: path.to_owned(), line: 0, why: "not edited yet".to_owned() })
+    pub fn edit(self, path: &Path, bytes: &[u8], wishes: &[Wish]) -> Result<(Vec<u8>, Vec<SettingChange>), Unreadable> {
+        let (mut bytes, mut changes) = (bytes.to_vec(), Vec::new());
+        for Wish { service, name, value, why } in wishes {
+            let (edited, change) = match (self, service) {
+                (Self::PostfixCf, None) => main_cf::set(path, &bytes, name, value, why)?,
+                (Self::PostfixCf, Some(service)) => master_cf::set(path, &bytes, service, name, value, why)?,
+                (Self::EximMacros, _) => exim::set(path, &bytes, name, value, why)?,
+            };
+            bytes = edited;
+            changes.extend(change);
+        }
+        Ok((bytes, changes))
+    }
+
+    /// Takes one change back, where the setting still is as the change left it. Bytes only; lines that cannot be read are passed
+    /// over, so that it works on a broken configuration.
+    #[must_use]
+    pub fn restore(self, path: &Path, bytes: &[u8], change: &SettingChange) -> Restored {
+        match (self, &change.service) {
+            (Self::PostfixCf, None) => main_cf::restore(path, bytes, change),
+            (Self::PostfixCf, Some(_)) => master_cf::restore(path, bytes, change),
+            (Self::EximMacros, _) => exim::restore(bytes, change),
+        }
     }
 }

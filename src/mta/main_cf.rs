@@ -16,9 +16,9 @@ pub struct Entry {
     pub value: String,
     /// Its first line, from 1.
     pub line: usize,
-    at: Logical,
+    pub(super) at: Logical,
     /// Offset in the file where the value begins; the end of the first line where that holds none.
-    value_at: usize,
+    pub(super) value_at: usize,
 }
 
 /// Every setting in order; of several with one name the last counts.
@@ -26,23 +26,24 @@ pub struct Entry {
 /// # Errors
 /// When a line is no setting: Postfix refuses such a file too.
 pub fn read(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, Unreadable> {
-    lines::logical(bytes)
-        .into_iter()
-        .map(|at| {
-            let offsets = at.offsets(bytes);
-            let text: Vec<u8> = offsets.iter().map(|i| bytes[*i]).collect();
-            let wrong = |why: &str| Unreadable { path: path.to_owned(), line: at.line, why: why.to_owned() };
-            let equals = text.iter().position(|b| *b == b'=').ok_or_else(|| wrong("no `=` after the name of the setting"))?;
-            let name = text[..equals].trim_ascii_end();
-            if name.is_empty() || name.iter().any(|b| is_space(*b)) {
-                return Err(wrong("no single name before the `=`"));
-            }
-            let first_end = at.parts[0].end - line_end(&bytes[at.parts[0].clone()]).len();
-            let value_at = (equals + 1..text.len()).find(|i| !is_space(text[*i])).map_or(first_end, |i| offsets[i].min(first_end));
-            let (name, value) = (lines::words(name), lines::words(&text[equals + 1..]));
-            Ok(Entry { name, value, line: at.line, at, value_at })
-        })
-        .collect()
+    each(path, bytes).collect()
+}
+
+fn each(path: &Path, bytes: &[u8]) -> impl Iterator<Item = Result<Entry, Unreadable>> {
+    lines::logical(bytes).into_iter().map(|at| {
+        let offsets = at.offsets(bytes);
+        let text: Vec<u8> = offsets.iter().map(|i| bytes[*i]).collect();
+        let wrong = |why: &str| Unreadable { path: path.to_owned(), line: at.line, why: why.to_owned() };
+        let equals = text.iter().position(|b| *b == b'=').ok_or_else(|| wrong("no `=` after the name of the setting"))?;
+        let name = text[..equals].trim_ascii_end();
+        if name.is_empty() || name.iter().any(|b| is_space(*b)) {
+            return Err(wrong("no single name before the `=`"));
+        }
+        let first_end = at.parts[0].end - line_end(&bytes[at.parts[0].clone()]).len();
+        let value_at = (equals + 1..text.len()).find(|i| !is_space(text[*i])).map_or(first_end, |i| offsets[i].min(first_end));
+        let (name, value) = (lines::words(name), lines::words(&text[equals + 1..]));
+        Ok(Entry { name, value, line: at.line, at, value_at })
+    })
 }
 
 /// Sets one value: in the last, effective line of that name, or in a new line at the end. `None` where it is so already.
@@ -54,7 +55,11 @@ pub fn set(path: &Path, bytes: &[u8], name: &str, value: &str, why: &str) -> Res
     if value.contains(['\n', '\r', '\0']) {
         return Err(Unreadable { path: path.to_owned(), line: 0, why: format!("the value of {name} would not stay in one line") });
     }
-    let entries = read(path, bytes)?;
+    Ok(set_in(&read(path, bytes)?, bytes, name, value, why))
+}
+
+/// The same for any file of `name = value` lines.
+pub(super) fn set_in(entries: &[Entry], bytes: &[u8], name: &str, value: &str, why: &str) -> (Vec<u8>, Option<SettingChange>) {
     let change = |was: Option<&[u8]>, becomes: &[u8]| SettingChange {
         service: None,
         name: name.to_owned(),
@@ -67,10 +72,10 @@ pub fn set(path: &Path, bytes: &[u8], name: &str, value: &str, why: &str) -> Res
         let line = format!("{name} = {value}").into_bytes();
         let closed = bytes.is_empty() || bytes.ends_with(b"\n");
         let piece = if closed { [&line, end].concat() } else { [end, &line].concat() };
-        return Ok(([bytes, &piece].concat(), Some(change(None, &piece))));
+        return ([bytes, &piece].concat(), Some(change(None, &piece)));
     };
     if entry.value == value {
-        return Ok((bytes.to_vec(), None));
+        return (bytes.to_vec(), None);
     }
     let span = entry.at.span();
     let (first, last) = (&bytes[entry.at.parts[0].clone()], &bytes[entry.at.parts[entry.at.parts.len() - 1].clone()]);
@@ -92,31 +97,34 @@ pub fn set(path: &Path, bytes: &[u8], name: &str, value: &str, why: &str) -> Res
         }
     }
     let edited = spliced(bytes, span.clone(), &piece);
-    Ok((edited, Some(change(Some(&bytes[span]), &piece))))
+    (edited, Some(change(Some(&bytes[span]), &piece)))
 }
 
-/// Takes one change back, where the setting still is as the change left it.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Result<Restored, Unreadable> {
-    let entries = read(path, bytes)?;
+/// Takes one change back, where the setting still is as the change left it. Lines that cannot be read are passed over: undo
+/// works on a broken file.
+#[must_use]
+pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Restored {
+    restore_in(&each(path, bytes).flatten().collect::<Vec<_>>(), bytes, change)
+}
+
+/// The same for any file of `name = value` lines.
+pub(super) fn restore_in(entries: &[Entry], bytes: &[u8], change: &SettingChange) -> Restored {
     let now = entries.iter().rfind(|e| e.name == change.name);
     let was = change.was.as_ref().map(|r| r.0.as_slice());
     let Some(left) = change.becomes.as_ref().map(|r| r.0.as_slice()) else {
-        return Ok(match (now, was) {
+        return match (now, was) {
             (None, Some(was)) => {
                 let gap: &[u8] = if bytes.is_empty() || bytes.ends_with(b"\n") { b"" } else { lines::line_end_of(bytes) };
                 Restored::Done([bytes, gap, was].concat())
             }
             (Some(e), _) => Restored::Conflict(e.line),
             (None, None) => Restored::Already,
-        });
+        };
     };
-    let Some(now) = now else { return Ok(if was.is_none() { Restored::Already } else { Restored::Conflict(0) }) };
+    let Some(now) = now else { return if was.is_none() { Restored::Already } else { Restored::Conflict(0) } };
     let span = now.at.span();
     if was.is_some_and(|w| bytes[span.clone()] == *w) {
-        return Ok(Restored::Already);
+        return Restored::Already;
     }
     // A piece that was put behind a file without a final line end begins with one.
     let lead = if left.starts_with(b"\r\n") { 2 } else { usize::from(left.starts_with(b"\n")) };
@@ -124,7 +132,7 @@ pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Result<Rest
     let with_lead = span.start - if bytes[..span.start].ends_with(&left[..lead]) { lead } else { 0 };
     let ends_there = |end: usize| end >= span.end || (end == span.end - line_end(&bytes[span.clone()]).len());
     if bytes[span.start..].starts_with(core) && ends_there(span.start + core.len()) {
-        return Ok(Restored::Done(spliced(bytes, with_lead..span.start + core.len(), was.unwrap_or_default())));
+        return Restored::Done(spliced(bytes, with_lead..span.start + core.len(), was.unwrap_or_default()));
     }
     // The line is ours, what stands around it is not any more: the setting goes back, its surroundings stay.
     let mine = core.split_inclusive(|b| *b == b'\n').next().unwrap_or_default();
@@ -136,9 +144,9 @@ pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Result<Rest
         } else {
             (span.start, span.end)
         };
-        return Ok(Restored::Done(spliced(bytes, start..end, &back)));
+        return Restored::Done(spliced(bytes, start..end, &back));
     }
-    Ok(Restored::Conflict(now.line))
+    Restored::Conflict(now.line)
 }
 
 #[cfg(test)]
@@ -178,7 +186,7 @@ mod tests {
         ] {
             let (got, change) = put(before, "k", "new");
             assert_eq!(got, after, "{before:?}");
-            assert_eq!(restore(Path::new("main.cf"), got.as_bytes(), &change), Ok(Restored::Done(before.into())), "{before:?}");
+            assert_eq!(restore(Path::new("main.cf"), got.as_bytes(), &change), Restored::Done(before.into()), "{before:?}");
         }
         assert_eq!(set(Path::new("m"), b"k = a\n\t b\n", "k", "a b", "").expect("same").1, None);
         assert!(set(Path::new("m"), b"", "k", "a\nevil = 1", "").is_err());
@@ -201,9 +209,10 @@ mod tests {
             ("x = 1\nk = new\ny = 2\n", &added, done("x = 1\ny = 2\n")),
             ("x = 1\n# why\nk = new\ny = 2\n", &added, done("x = 1\n# why\ny = 2\n")),
             ("x = 1\n", &added, Restored::Already),
+            ("nonsense\nk = new\nx = 1\n", &replaced, done("nonsense\nk = old\nx = 1\n")),
             ("k = new\n# changed comment\nz = 1\n", &long, done("k = a\n b\n# changed comment\nz = 1\n")),
         ] {
-            assert_eq!(restore(Path::new("main.cf"), now.as_bytes(), change), Ok(want), "{now:?}");
+            assert_eq!(restore(Path::new("main.cf"), now.as_bytes(), change), want, "{now:?}");
         }
     }
 
@@ -232,7 +241,7 @@ mod tests {
             let others = |b: &[u8]| read(path, b).expect("readable").into_iter().filter(|e| e.name != "k").map(|e| (e.name, e.value)).collect::<Vec<_>>();
             prop_assert_eq!(others(&file), others(&edited));
             if let Some(change) = change {
-                prop_assert_eq!(restore(path, &edited, &change), Ok(Restored::Done(file)));
+                prop_assert_eq!(restore(path, &edited, &change), Restored::Done(file));
             }
         }
 
@@ -241,7 +250,7 @@ mod tests {
             let all = lines::logical(&file);
             prop_assert!(all.windows(2).all(|w| w[0].span().end <= w[1].span().start));
             if let Ok((edited, Some(change))) = set(Path::new("main.cf"), &file, "k", "v", "why") {
-                prop_assert_eq!(restore(Path::new("main.cf"), &edited, &change), Ok(Restored::Done(file)));
+                prop_assert_eq!(restore(Path::new("main.cf"), &edited, &change), Restored::Done(file));
             }
         }
     }

@@ -190,21 +190,20 @@ fn own_line(bytes: &[u8], at: usize) -> Option<&[u8]> {
     (!before.is_empty() && before.iter().all(|b| is_space(*b))).then_some(before)
 }
 
-/// Takes one change back, where the setting still is as the change left it.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Result<Restored, Unreadable> {
-    let entries = read(path, bytes)?;
+/// Takes one change back, where the setting still is as the change left it. Lines that cannot be read are passed over: undo
+/// works on a broken file.
+#[must_use]
+pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Restored {
+    let entries: Vec<Entry> = lines::logical(bytes).into_iter().flat_map(|at| entry(path, bytes, at)).collect();
     let left = change.becomes.as_ref().map(|r| r.0.as_slice()).unwrap_or_default();
-    let Some(entry) = entries.iter().rfind(|e| change.service.as_deref() == Some(&e.id)) else { return Ok(Restored::Conflict(0)) };
+    let Some(entry) = entries.iter().rfind(|e| change.service.as_deref() == Some(&e.id)) else { return Restored::Conflict(0) };
     let Some(now) = entry.options.iter().rfind(|o| o.name == change.name) else {
-        return Ok(if change.was.is_none() { Restored::Already } else { Restored::Conflict(entry.line) });
+        return if change.was.is_none() { Restored::Already } else { Restored::Conflict(entry.line) };
     };
     let word = &bytes[now.at.clone()];
     match &change.was {
-        Some(was) if word == was.0 => Ok(Restored::Already),
-        Some(was) if word == left => Ok(Restored::Done(spliced(bytes, now.at.clone(), &was.0))),
+        Some(was) if word == was.0 => Restored::Already,
+        Some(was) if word == left => Restored::Done(spliced(bytes, now.at.clone(), &was.0)),
         None if left.trim_ascii().strip_prefix(b"-o ") == Some(word) => {
             let (lead, tail) = (line_lead(left), line_end(left).len());
             let line_start = now.flag_at - own_line(bytes, now.flag_at).map_or(0, <[u8]>::len);
@@ -212,7 +211,7 @@ pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Result<Rest
             if own_line(bytes, now.flag_at).is_none() || !alone {
                 let gap = bytes[..now.flag_at].iter().rposition(|b| !is_space(*b)).map_or(0, |i| i + 1);
                 let from = if own_line(bytes, now.flag_at).is_some() { now.flag_at } else { gap };
-                return Ok(Restored::Done(spliced(bytes, from..now.at.end, b"")));
+                return Restored::Done(spliced(bytes, from..now.at.end, b""));
             }
             let range = if lead > 0 && bytes[..line_start].ends_with(&left[..lead]) {
                 line_start - lead..now.at.end
@@ -221,9 +220,9 @@ pub fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Result<Rest
                 let end = if tail > 0 || lead > 0 { rest.iter().position(|b| *b == b'\n').map_or(rest.len(), |i| i + 1) } else { 0 };
                 line_start..now.at.end + end
             };
-            Ok(Restored::Done(spliced(bytes, range, b"")))
+            Restored::Done(spliced(bytes, range, b""))
         }
-        _ => Ok(Restored::Conflict(now.line)),
+        _ => Restored::Conflict(now.line),
     }
 }
 
@@ -278,7 +277,7 @@ mod tests {
             let path = Path::new("master.cf");
             let (edited, change) = set(path, before.as_bytes(), service, name, "new", "why").expect("an edit");
             assert_eq!(String::from_utf8_lossy(&edited), after, "{before:?}");
-            assert_eq!(restore(path, &edited, &change.expect("a change")), Ok(Restored::Done(before.into())), "{before:?}");
+            assert_eq!(restore(path, &edited, &change.expect("a change")), Restored::Done(before.into()), "{before:?}");
         }
         assert!(set(Path::new("m"), FILE.as_bytes(), "smtps/inet", "k", "v", "").is_err());
     }
@@ -301,7 +300,7 @@ mod tests {
             ("s inet n - n - - smtpd -o r=3\n", &replaced, Restored::Conflict(1)),
             ("s inet n - n - - smtpd\n", &replaced, Restored::Conflict(1)),
         ] {
-            assert_eq!(restore(path, now.as_bytes(), change), Ok(want), "{now:?}");
+            assert_eq!(restore(path, now.as_bytes(), change), want, "{now:?}");
         }
     }
 
@@ -312,7 +311,7 @@ mod tests {
             let _ = read(path, &file);
             let file = [b"s inet n - y - - smtpd ".as_slice(), tail.as_bytes()].concat();
             if let Ok((edited, Some(change))) = set(path, &file, "s/inet", "k", "v", "why") {
-                prop_assert_eq!(restore(path, &edited, &change), Ok(Restored::Done(file)));
+                prop_assert_eq!(restore(path, &edited, &change), Restored::Done(file));
             }
         }
     }

@@ -2,10 +2,12 @@
 
 pub mod config;
 pub mod dialect;
+pub mod exim;
 pub mod expand;
 mod lines;
 pub mod main_cf;
 pub mod master_cf;
+pub mod postfix;
 pub mod profile;
 
 pub use lines::Restored;
