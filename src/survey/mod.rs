@@ -1,1 +1,143 @@
-//! What is: server, listeners, names, certificates, DNS. Looks and changes nothing.
+//! What is: server, listeners, names, certificates, DNS. Looks and changes nothing; what it could not see says why.
+
+mod certificates;
+mod host;
+mod names;
+mod port80;
+mod published;
+mod server;
+mod sockets;
+
+use crate::{
+    change::Image,
+    claims::Claims,
+    dns::Resolver,
+    facts::{DomainFacts, FACTS_VERSION, Facts, Known, Lineage, MxFacts, NameFacts},
+    moment::Moment,
+    mta::profile::Profile,
+    name::DnsName,
+    world::{Look, Net, Store},
+};
+use server::Found;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+/// What the admin named; everything else is measured.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// Id of the mail server's profile.
+    pub mta: Option<String>,
+    /// Its configuration directory, for another instance than the first.
+    pub config_dir: Option<PathBuf>,
+    /// Mail domains; empty means those that the server receives for.
+    pub domains: Vec<DnsName>,
+    /// MX names that are this host's, beside those that DNS shows.
+    pub mx: Vec<DnsName>,
+    /// Where our own files for mail servers lie; certificates in it are not foreign.
+    pub live_dir: PathBuf,
+}
+
+/// Takes everything in, at `now`. Never fails: what could not be seen is unknown and says why. What listeners serve is
+/// not asked here: [`Facts::views`] is empty until `check` has looked.
+pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, now: Moment) -> Facts {
+    let host = host::host(look);
+    let sockets = sockets::listening(look);
+    let owners = sockets::owners(look, &sockets);
+    let profiles = Profile::built_in().map_err(|e| e.to_string());
+    let found = profiles.as_ref().map_err(Clone::clone).and_then(|all| server::find(look, all, wants, &owners));
+
+    let services = found.as_ref().map(|f| f.server.services.as_slice()).unwrap_or_default();
+    let processes = found.as_ref().map(|f| f.profile.recognise.processes.as_slice()).unwrap_or_default();
+    let listeners = sockets::listeners(&sockets, &owners, services, processes);
+    let foreign = certificates::foreign(look, services, &wants.live_dir, &net.verdict_roots, now);
+    let lineages = lineages(store);
+
+    let written = found.as_ref().map(|f| f.domains.as_slice()).unwrap_or_default();
+    let asked: BTreeSet<DnsName> = if wants.domains.is_empty() { written } else { &wants.domains }.iter().cloned().collect();
+    let published = publish(net, wants, &asked, &found, &host, &certificates::trusted_names(&foreign)).await;
+
+    let names = published.mx_hosts.iter().map(|m| m.name.clone()).collect();
+    Facts {
+        version: FACTS_VERSION,
+        now,
+        port80: port80::owner(look, net.http_port, &sockets, &owners, &names),
+        listeners,
+        domains: published.domains,
+        mx_hosts: published.mx_hosts,
+        other_names: published.other_names,
+        views: Vec::new(),
+        live: live(look, &lineages),
+        lineages,
+        foreign,
+        groups: profiles.as_deref().map(groups).unwrap_or_default(),
+        claims: Claims::default(),
+        server: match found {
+            Ok(Found { server, .. }) => {
+                let at = server.config_dir.display().to_string();
+                Known::seen(server, at)
+            }
+            Err(why) => Known::Unknown { why },
+        },
+        host,
+    }
+}
+
+struct Published {
+    domains: Vec<DomainFacts>,
+    mx_hosts: Vec<MxFacts>,
+    other_names: Vec<NameFacts>,
+}
+
+async fn publish(
+    net: &Net,
+    wants: &Wants,
+    asked: &BTreeSet<DnsName>,
+    found: &Result<Found<'_>, String>,
+    host: &crate::facts::Host,
+    certified: &BTreeMap<String, PathBuf>,
+) -> Published {
+    let resolver = Resolver::new(net).map_err(|e| e.to_string());
+    let mut domains = match &resolver {
+        Ok(resolver) => published::domains(resolver, asked).await,
+        Err(why) => published::unasked_domains(asked, why),
+    };
+    // A server's own host name among its destinations is no mail domain unless the world is told so.
+    let own: Vec<DnsName> =
+        [host.hostname.parse().ok(), found.as_ref().ok().and_then(|f| f.server.hostname.value().cloned())].into_iter().flatten().collect();
+    let no_mx = |d: &DomainFacts| d.mx.value().is_some_and(|a| a.records.is_empty());
+    domains.retain(|d| wants.domains.contains(&d.domain) || !(own.contains(&d.domain) && no_mx(d)));
+
+    let named = domains.iter().filter_map(|d| d.mx.value()).flat_map(|a| &a.records).map(|(_, name)| name);
+    let mx_names: BTreeSet<DnsName> = named.chain(&wants.mx).cloned().collect();
+    let others: BTreeSet<DnsName> = certified.keys().filter_map(|n| n.parse().ok()).filter(|n| !mx_names.contains(n)).collect();
+    match &resolver {
+        Ok(resolver) => {
+            let (mx_hosts, other_names) = tokio::join!(
+                published::mx_hosts(resolver, &mx_names, &host.addresses),
+                published::other_names(resolver, &others, &host.addresses)
+            );
+            Published { domains, mx_hosts, other_names }
+        }
+        Err(why) => {
+            let other_names = others.into_iter().map(|name| NameFacts { name, here: Known::unknown(why) }).collect();
+            Published { domains, mx_hosts: published::unasked_hosts(&mx_names, why), other_names }
+        }
+    }
+}
+
+fn lineages(_store: &Store) -> Vec<Lineage> {
+    Vec::new()
+}
+
+/// The files of our lineages as they lie on the disk.
+fn live(look: &dyn Look, lineages: &[Lineage]) -> BTreeMap<PathBuf, Image> {
+    lineages.iter().filter_map(|l| Some((l.live.clone(), look.image(&l.live).ok()??))).collect()
+}
+
+/// Ids of the groups that profiles name, where this host has them.
+fn groups(profiles: &[Profile]) -> BTreeMap<String, u32> {
+    let id = |name: &str| nix::unistd::Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw());
+    profiles.iter().filter_map(|p| Some((p.key.group.clone(), id(&p.key.group)?))).collect()
+}

@@ -94,6 +94,45 @@ pub trait Look {
     /// When it cannot be started or does not end in time. A bad exit code is no error here.
     fn run(&self, command: &Command, limit: Duration) -> Result<Output, Failure>;
 
+    /// The paths in a directory, sorted; empty where it is missing.
+    ///
+    /// # Errors
+    /// When it exists and cannot be read.
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened?,
+        };
+        let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// The path with every link followed.
+    ///
+    /// # Errors
+    /// When a part of it is missing or may not be entered.
+    fn real(&self, path: &Path) -> io::Result<PathBuf> {
+        path.canonicalize()
+    }
+
+    /// What a symbolic link says, not followed.
+    ///
+    /// # Errors
+    /// When it is no link or may not be read.
+    fn link(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::read_link(path)
+    }
+
+    /// Device and inode, links followed: equal for two paths that lead to the same thing.
+    ///
+    /// # Errors
+    /// When it is missing or may not be reached.
+    fn identity(&self, path: &Path) -> io::Result<(u64, u64)> {
+        let about = fs::metadata(path)?;
+        Ok((about.dev(), about.ino()))
+    }
+
     /// The image of a file; `None` where there is none.
     ///
     /// # Errors

@@ -1,0 +1,296 @@
+//! The certificate files that the server's settings name and those that other programs keep, each with its key's place.
+//! A key's bytes are passed over and never kept.
+
+use crate::{
+    certificate::Certificate,
+    facts::{ForeignLineage, Service},
+    moment::Moment,
+    world::Look,
+};
+use rustls::{
+    RootCertStore,
+    client::verify_server_cert_signed_by_trust_anchor,
+    pki_types::{CertificateDer, UnixTime},
+    server::ParsedCertificate,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// Settings that name a certificate file, each with the one that names its key.
+const PAIRS: [(&str, &str); 10] = [
+    ("smtpd_tls_cert_file", "smtpd_tls_key_file"),
+    ("smtpd_tls_eccert_file", "smtpd_tls_eckey_file"),
+    ("smtpd_tls_dcert_file", "smtpd_tls_dkey_file"),
+    ("tlsproxy_tls_cert_file", "tlsproxy_tls_key_file"),
+    ("tlsproxy_tls_eccert_file", "tlsproxy_tls_eckey_file"),
+    ("smtp_tls_cert_file", "smtp_tls_key_file"),
+    ("smtp_tls_eccert_file", "smtp_tls_eckey_file"),
+    ("lmtp_tls_cert_file", "lmtp_tls_key_file"),
+    ("MAIN_TLS_CERTIFICATE", "MAIN_TLS_PRIVATEKEY"),
+    ("MAIN_TLS_CERTKEY", "MAIN_TLS_CERTKEY"),
+];
+
+/// Settings that name files in which each key comes before its chain (postconf(5) `smtpd_tls_chain_files`).
+const CHAINS: [&str; 3] = ["smtpd_tls_chain_files", "tlsproxy_tls_chain_files", "smtp_tls_chain_files"];
+
+/// Where certificate programs keep what they got: folder of folders (or of files), chain, key. `*` is the folder's name.
+const KEEPERS: [(&str, &str, &str, &str); 6] = [
+    ("certbot", "/etc/letsencrypt/live", "fullchain.pem", "privkey.pem"),
+    ("dehydrated", "/var/lib/dehydrated/certs", "fullchain.pem", "privkey.pem"),
+    ("dehydrated", "/etc/dehydrated/certs", "fullchain.pem", "privkey.pem"),
+    ("acme.sh", "/root/.acme.sh", "fullchain.cer", "*.key"),
+    ("lego", "/root/.lego/certificates", "*.crt", "*.key"),
+    ("lego", "/var/lib/lego/certificates", "*.crt", "*.key"),
+];
+
+/// Every certificate that the services name or another program keeps, in use first. Files below `live_dir` are ours and
+/// left out.
+pub(super) fn foreign(look: &dyn Look, services: &[Service], live_dir: &Path, roots: &RootCertStore, now: Moment) -> Vec<ForeignLineage> {
+    let mut kept = Vec::new();
+    for (keeper, folder, chain, key) in KEEPERS {
+        for (chain, key) in lineages(look, Path::new(folder), chain, key) {
+            kept.extend(read(look, &chain, &key, keeper, false, roots, now));
+        }
+    }
+    let mut found: Vec<ForeignLineage> = Vec::new();
+    for (chain, key) in named(look, services) {
+        if chain.starts_with(live_dir) {
+            continue;
+        }
+        for mut lineage in read(look, &chain, &key, "", true, roots, now) {
+            lineage.keeper = keeper(look, &chain, &lineage.leaf, &kept);
+            found.push(lineage);
+        }
+    }
+    let same =
+        |a: &ForeignLineage, b: &ForeignLineage| a.leaf.digest == b.leaf.digest && look.real(&a.chain).ok() == look.real(&b.chain).ok();
+    kept.retain(|k| !found.iter().any(|f| same(f, k)));
+    found.extend(kept);
+    found
+}
+
+/// The files that the settings name: chain and key. Chain files hold their keys before their chains.
+fn named(look: &dyn Look, services: &[Service]) -> BTreeSet<(PathBuf, PathBuf)> {
+    let mut all = BTreeSet::new();
+    for settings in services.iter().map(|s| &s.settings) {
+        let value = |name: &str| settings.get(name).map(|e| e.value.trim()).filter(|v| v.starts_with('/'));
+        for list in CHAINS.iter().filter_map(|name| value(name)) {
+            let mut key: Option<PathBuf> = None;
+            for file in list.split([',', ' ', '\t', '\n']).filter(|f| !f.is_empty()).map(PathBuf::from) {
+                let (holds_key, holds_chain) = contents(look, &file);
+                if holds_key {
+                    key = Some(file.clone());
+                }
+                if holds_chain {
+                    all.insert((file.clone(), key.clone().unwrap_or(file)));
+                }
+            }
+        }
+        for (chain, key) in PAIRS {
+            if let Some(chain) = value(chain) {
+                all.insert((PathBuf::from(chain), PathBuf::from(value(key).unwrap_or(chain))));
+            }
+        }
+    }
+    all
+}
+
+/// Whether a PEM file holds a private key, and whether it holds a certificate.
+fn contents(look: &dyn Look, file: &Path) -> (bool, bool) {
+    let bytes = Zeroizing::new(look.read(file).ok().flatten().map(|(b, _)| b).unwrap_or_default());
+    let holds = |what: &[u8]| bytes.windows(what.len()).any(|w| w == what);
+    (holds(b"PRIVATE KEY-----"), holds(b"-----BEGIN CERTIFICATE-----"))
+}
+
+/// The lineages in a chain file: one for each leaf in it. An unreadable file is none; the wire still shows what is served.
+fn read(look: &dyn Look, chain: &Path, key: &Path, keeper: &str, in_use: bool, roots: &RootCertStore, now: Moment) -> Vec<ForeignLineage> {
+    let Ok(Some((bytes, _))) = look.read(chain) else { return Vec::new() };
+    chains(&Zeroizing::new(bytes))
+        .into_iter()
+        .filter_map(|ders| {
+            let leaf = Certificate::read(ders.first()?).ok()?;
+            let trusted = trusted(&ders, roots, now);
+            Some(ForeignLineage { keeper: keeper.to_owned(), chain: chain.to_owned(), key: key.to_owned(), leaf, trusted, in_use })
+        })
+        .collect()
+}
+
+/// The chains of a PEM text: a private key begins a new one. Damaged blocks end the reading.
+fn chains(pem: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let mut all: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
+    for mut block in x509_parser::pem::Pem::iter_from_buffer(pem).map_while(Result::ok) {
+        if block.label.ends_with("PRIVATE KEY") {
+            zeroize::Zeroize::zeroize(&mut block.contents);
+            all.push(Vec::new());
+        } else if block.label == "CERTIFICATE"
+            && let Some(chain) = all.last_mut()
+        {
+            chain.push(block.contents);
+        }
+    }
+    all.retain(|chain| !chain.is_empty());
+    all
+}
+
+/// Whether a chain ends in a root for verdicts at `now`, for a server (RFC 5280 §6).
+fn trusted(ders: &[Vec<u8>], roots: &RootCertStore, now: Moment) -> bool {
+    let certificates: Vec<CertificateDer<'_>> = ders.iter().map(|d| CertificateDer::from(d.as_slice())).collect();
+    let Some((leaf, rest)) = certificates.split_first() else { return false };
+    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
+    ParsedCertificate::try_from(leaf)
+        .is_ok_and(|leaf| verify_server_cert_signed_by_trust_anchor(&leaf, roots, rest, now, algorithms).is_ok())
+}
+
+/// Who keeps a file: by where it really lies, else by whose certificate it holds a copy of.
+fn keeper(look: &dyn Look, chain: &Path, leaf: &Certificate, kept: &[ForeignLineage]) -> String {
+    let real = look.real(chain).unwrap_or_else(|_| chain.to_owned());
+    by_place(&real)
+        .map(ToOwned::to_owned)
+        .or_else(|| kept.iter().find(|k| k.leaf.digest == leaf.digest).map(|k| k.keeper.clone()))
+        .unwrap_or_else(|| "file".into())
+}
+
+fn by_place(real: &Path) -> Option<&'static str> {
+    let text = real.to_str()?;
+    [
+        ("/ssl-cert-snakeoil", "snakeoil"),
+        ("/etc/letsencrypt/", "certbot"),
+        ("/.acme.sh/", "acme.sh"),
+        ("/.lego/", "lego"),
+        ("/lego/certificates/", "lego"),
+        ("/dehydrated/certs/", "dehydrated"),
+    ]
+    .iter()
+    .find(|(part, _)| text.contains(part))
+    .map(|(_, keeper)| *keeper)
+}
+
+/// Chain and key files below a keeper's folder.
+fn lineages(look: &dyn Look, folder: &Path, chain: &str, key: &str) -> Vec<(PathBuf, PathBuf)> {
+    let entries = look.list(folder).unwrap_or_default();
+    if let Some(ending) = chain.strip_prefix('*') {
+        // One file a name, all in one folder; lego keeps the issuer's beside.
+        let is_chain = |p: &&PathBuf| p.to_str().is_some_and(|t| t.ends_with(ending) && !t.ends_with(".issuer.crt"));
+        return entries.iter().filter(is_chain).map(|p| (p.clone(), p.with_extension(key.trim_start_matches("*.")))).collect();
+    }
+    let name = |dir: &Path| dir.file_name().map(|n| n.to_string_lossy().trim_end_matches("_ecc").to_owned()).unwrap_or_default();
+    let pairs = entries.iter().map(|dir| (dir.join(chain), dir.join(key.replace('*', &name(dir)))));
+    pairs.filter(|(chain, _)| look.identity(chain).is_ok()).collect()
+}
+
+/// The names of trusted certificates in use: what a certificate that replaces them must cover too.
+pub(super) fn trusted_names(foreign: &[ForeignLineage]) -> BTreeMap<String, PathBuf> {
+    let in_use = foreign.iter().filter(|f| f.in_use && f.trusted);
+    in_use.flat_map(|f| f.leaf.names.iter().map(|n| (n.clone(), f.chain.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facts::{Effective, Origin, Role},
+        world::Machine,
+    };
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+    fn service(settings: &[(&str, String)]) -> Service {
+        Service {
+            name: "smtp/inet".into(),
+            at: (PathBuf::from("master.cf"), 1),
+            program: "smtpd".into(),
+            listens: Vec::new(),
+            role: Role::Mx,
+            chroot: false,
+            settings: settings.iter().map(|(n, v)| ((*n).to_owned(), Effective { value: v.clone(), from: Origin::Default })).collect(),
+        }
+    }
+
+    /// A root for verdicts, and PEM of a leaf below it and of its key.
+    fn ca() -> (RootCertStore, impl Fn(&str) -> (String, String)) {
+        let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::new(Vec::new()).unwrap());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = params.self_signed(&key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root.der().clone()).unwrap();
+        let issue = move |name: &str| {
+            let leaf_key = KeyPair::generate().unwrap();
+            let leaf =
+                CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&leaf_key, &Issuer::from_params(&params, &key)).unwrap();
+            (leaf.pem(), leaf_key.serialize_pem())
+        };
+        (roots, issue)
+    }
+
+    #[test]
+    fn files_in_use_are_read_with_their_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let (roots, issue) = ca();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let ((a, a_key), (b, b_key), (c, c_key)) = (issue("a.example"), issue("b.example"), issue("c.example"));
+        let both = write("both.pem", &format!("{a_key}{a}{b_key}{b}"));
+        let (cert, key) = (write("c.pem", &c), write("c.key", &c_key));
+        let ours = write("live.pem", &format!("{a_key}{a}"));
+        std::fs::create_dir(dir.path().join("live")).unwrap();
+        std::fs::rename(&ours, dir.path().join("live/x.pem")).unwrap();
+        let text = |p: &Path| p.display().to_string();
+        let services = [service(&[
+            ("smtpd_tls_chain_files", format!("{}, {}/live/x.pem", text(&both), text(dir.path()))),
+            ("smtpd_tls_cert_file", text(&cert)),
+            ("smtpd_tls_key_file", text(&key)),
+            ("smtpd_tls_eccert_file", "/nowhere.pem".into()),
+        ])];
+        let now = Moment(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
+        let mut found = foreign(&Machine, &services, &dir.path().join("live"), &roots, now);
+        found.retain(|f| f.in_use);
+        let rows: Vec<_> =
+            found.iter().map(|f| (f.leaf.names[0].as_str(), f.chain.clone(), f.key.clone(), f.trusted, f.keeper.as_str())).collect();
+        assert_eq!(
+            rows,
+            vec![
+                ("a.example", both.clone(), both.clone(), true, "file"),
+                ("b.example", both.clone(), both, true, "file"),
+                ("c.example", cert, key, true, "file"),
+            ]
+        );
+        assert!(foreign(&Machine, &services, dir.path(), &RootCertStore::empty(), now).iter().all(|f| !f.in_use || !f.trusted));
+        let later = Moment(now.0 + 10_000 * 365 * 86_400);
+        assert!(foreign(&Machine, &services, &dir.path().join("live"), &roots, later).iter().filter(|f| f.in_use).all(|f| !f.trusted));
+    }
+
+    #[test]
+    fn keepers_are_known_by_their_places() {
+        for (path, expected) in [
+            ("/etc/ssl/certs/ssl-cert-snakeoil.pem", Some("snakeoil")),
+            ("/etc/letsencrypt/archive/mx/fullchain3.pem", Some("certbot")),
+            ("/root/.acme.sh/mx.example_ecc/fullchain.cer", Some("acme.sh")),
+            ("/etc/postfix/my.pem", None),
+        ] {
+            assert_eq!(by_place(Path::new(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_keepers_folder_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("mx.example_ecc")).unwrap();
+        for file in ["mx.example_ecc/fullchain.cer", "b.crt", "b.issuer.crt", "README"] {
+            std::fs::write(dir.path().join(file), "").unwrap();
+        }
+        let at = |p: &str| dir.path().join(p);
+        assert_eq!(
+            lineages(&Machine, dir.path(), "fullchain.cer", "*.key"),
+            vec![(at("mx.example_ecc/fullchain.cer"), at("mx.example_ecc/mx.example.key"))]
+        );
+        assert_eq!(lineages(&Machine, dir.path(), "*.crt", "*.key"), vec![(at("b.crt"), at("b.key"))]);
+        assert_eq!(lineages(&Machine, Path::new("/nowhere"), "*.crt", "*.key"), vec![]);
+    }
+}

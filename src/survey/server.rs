@@ -1,0 +1,242 @@
+//! The mail server: recognised by its profile, read with its own tools. Only tools that write nothing are asked:
+//! `postfix check` makes directories and `postfix status` writes a log line, so neither is run here.
+
+use super::{Wants, names};
+use crate::{
+    change::Command,
+    facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
+    mta::{
+        config::ConfigText,
+        dialect::Dialect,
+        profile::{Ask, Profile},
+    },
+    name::DnsName,
+    world::{Look, Output},
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a question to the server's tools may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The server with the profile that recognised it.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    pub(super) server: Server,
+    pub(super) profile: &'a Profile,
+    /// The domains that are written down, also where others are missing.
+    pub(super) domains: Vec<DnsName>,
+}
+
+/// Finds and reads the mail server that receives from the world; else why not, as a sentence.
+pub(super) fn find<'a>(
+    look: &dyn Look,
+    profiles: &'a [Profile],
+    wants: &Wants,
+    owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
+) -> Result<Found<'a>, String> {
+    let profile = recognise(look, profiles, wants, owners)?;
+    read(look, profile, wants)
+}
+
+fn installed(look: &dyn Look, profile: &Profile) -> bool {
+    profile.recognise.programs.iter().any(|p| look.identity(p).is_ok())
+}
+
+fn recognise<'a>(
+    look: &dyn Look,
+    profiles: &'a [Profile],
+    wants: &Wants,
+    owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
+) -> Result<&'a Profile, String> {
+    let known = || profiles.iter().map(|p| p.id.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some(id) = &wants.mta {
+        let profile = profiles.iter().find(|p| p.id == *id);
+        let profile = profile.ok_or_else(|| format!("no mail server called {id:?} is known; --mta takes one of: {}", known()))?;
+        if !installed(look, profile) {
+            let programs: Vec<_> = profile.recognise.programs.iter().map(|p| p.display().to_string()).collect();
+            return Err(format!("{} is not installed: there is no {}", profile.title, programs.join(" and no ")));
+        }
+        return Ok(profile);
+    }
+    let found: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p)).collect();
+    let on_25: Vec<&PortOwner> = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| o.value()).collect();
+    let receiving: Vec<&Profile> =
+        found.iter().copied().filter(|p| on_25.iter().any(|o| !o.elsewhere && p.recognise.processes.contains(&o.program))).collect();
+    let stranger = on_25.iter().find(|o| o.elsewhere || !profiles.iter().any(|p| p.recognise.processes.contains(&o.program)));
+    match (found.as_slice(), receiving.as_slice(), stranger) {
+        (_, [one], _) => Ok(one),
+        (_, [], Some(owner)) if owner.elsewhere => Err(format!(
+            "port 25 belongs to {} (pid {}), which serves it from another filesystem, such as a container: run mxseal there",
+            owner.program, owner.pid
+        )),
+        (_, [], Some(owner)) => Err(format!(
+            "port 25 belongs to {} (pid {}), a mail server that mxseal does not know; it knows: {}",
+            owner.program,
+            owner.pid,
+            known()
+        )),
+        ([], ..) => Err(format!("no mail server that mxseal knows is installed; it knows: {}", known())),
+        ([one], ..) => Ok(one),
+        (several, ..) => Err(format!(
+            "more than one mail server is installed ({}) and none alone listens on port 25; name one with --mta",
+            several.iter().map(|p| p.id.as_str()).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Found<'a>, String> {
+    let told = profile.recognise.config_dir_default.as_path();
+    let config_dir = match (&wants.config_dir, &profile.recognise.config_dir) {
+        (Some(given), _) => given.clone(),
+        (None, Some(ask)) => PathBuf::from(answer(look, ask, told)?),
+        (None, None) => told.to_owned(),
+    };
+    let dir = config_dir.as_path();
+    let version = Version::from(answer(look, &profile.recognise.version, dir)?);
+    let files = profile.files.iter().filter_map(|f| file(look, f.path.path(dir), f.optional).transpose()).collect::<Result<Vec<_>, _>>()?;
+
+    let mut defaults = BTreeMap::new();
+    let asks = profile.dialect.asks();
+    if let (Some(argv), false) = (&profile.recognise.defaults, asks.is_empty()) {
+        let mut command = argv.fill(dir);
+        command.0.extend(asks.iter().map(ToString::to_string));
+        defaults = settings(&run(look, &command)?.stdout);
+    }
+    let understood = profile.dialect.understand(&version, &files, &defaults).map_err(|e| e.to_string())?;
+
+    let mut server = Server {
+        profile: profile.id.clone(),
+        version,
+        config_dir: config_dir.clone(),
+        instances: instances(look, profile, dir),
+        running: Known::unknown("it was not looked for"),
+        files,
+        defaults,
+        hostname: understood.hostname,
+        receives_for: understood.receives_for,
+        services: understood.services,
+    };
+    let mut domains = server.receives_for.value().cloned().unwrap_or_default();
+    match profile.dialect {
+        Dialect::PostfixCf => {
+            let mut command = vec!["postconf".to_owned(), "-c".into(), dir.display().to_string(), "-x".into()];
+            command.extend(["queue_directory", "myhostname"].iter().chain(&names::DOMAIN_SETTINGS).map(ToString::to_string));
+            let command = Command(command);
+            let values = settings(&run(look, &command)?.stdout);
+            let queue = values.get("queue_directory").map_or("/var/spool/postfix", String::as_str);
+            server.running = master_runs(look, Path::new(queue));
+            if server.hostname.value().is_none()
+                && let Some(name) = values.get("myhostname").and_then(|n| n.parse().ok())
+            {
+                server.hostname = Known::seen(name, command.to_string());
+            }
+            let received = names::received(look, names::DOMAIN_SETTINGS.iter().filter_map(|s| Some((*s, values.get(*s)?.as_str()))));
+            server.receives_for = received.known(&command.to_string());
+            domains = received.domains.into_iter().collect();
+        }
+        Dialect::EximMacros => {
+            let command = profile.recognise.running.fill(dir);
+            server.running = match look.run(&command, PATIENCE) {
+                Ok(out) => Known::seen(out.code == 0, command.to_string()),
+                Err(e) => Known::unknown(e.to_string()),
+            };
+        }
+    }
+    Ok(Found { server, profile, domains })
+}
+
+fn run(look: &dyn Look, command: &Command) -> Result<Output, String> {
+    let out = look.run(command, PATIENCE).map_err(|e| e.to_string())?;
+    if out.code != 0 {
+        return Err(format!("`{command}` ended with {}: {}", out.code, out.stderr.trim()));
+    }
+    Ok(out)
+}
+
+fn answer(look: &dyn Look, ask: &Ask, dir: &Path) -> Result<String, String> {
+    let command = ask.command.fill(dir);
+    let said = run(look, &command)?.stdout;
+    let behind = if ask.after.is_empty() { Some(said.as_str()) } else { said.split_once(&ask.after).map(|(_, rest)| rest) };
+    let word = behind.and_then(|rest| rest.split_whitespace().next());
+    word.map(ToOwned::to_owned).ok_or_else(|| format!("`{command}` said nothing that mxseal understands: {}", said.trim()))
+}
+
+/// `name = value` lines, as `postconf` prints them.
+fn settings(text: &str) -> BTreeMap<String, String> {
+    text.lines().filter_map(|l| l.split_once(" =")).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
+}
+
+fn file(look: &dyn Look, path: PathBuf, optional: bool) -> Result<Option<ConfigFile>, String> {
+    let wrong = |why: String| format!("{} cannot be read: {why}", path.display());
+    let Some((bytes, meta)) = look.read(&path).map_err(|e| wrong(e.to_string()))? else {
+        return if optional { Ok(None) } else { Err(wrong("it does not exist".into())) };
+    };
+    let real = look.real(&path).map_err(|e| wrong(e.to_string()))?;
+    let image = crate::change::Image { digest: crate::certificate::Digest::of(&bytes), meta };
+    Ok(Some(ConfigFile { path, real, image, text: ConfigText(crate::change::Raw(bytes)) }))
+}
+
+/// What the server's own list says; the one that is looked at where there is no list.
+fn instances(look: &dyn Look, profile: &Profile, dir: &Path) -> Vec<Instance> {
+    let listed = profile.recognise.instances.as_ref().and_then(|argv| run(look, &argv.fill(dir)).ok());
+    let mut found: Vec<Instance> = listed.map(|out| out.stdout.lines().filter_map(instance).collect()).unwrap_or_default();
+    if !found.iter().any(|i| i.config_dir == dir) {
+        found.push(Instance { name: "-".into(), config_dir: dir.to_owned(), enabled: true });
+    }
+    found
+}
+
+/// A line of postmulti(1) -l: name, group, enabled, configuration directory.
+fn instance(line: &str) -> Option<Instance> {
+    let mut columns = line.split_whitespace();
+    let (name, _group, enabled, dir) = (columns.next()?, columns.next()?, columns.next()?, columns.next()?);
+    Some(Instance { name: name.to_owned(), config_dir: PathBuf::from(dir), enabled: enabled == "y" })
+}
+
+/// Whether the master process of this queue runs: the PID in its lock file is a live `master` that works in the queue.
+fn master_runs(look: &dyn Look, queue: &Path) -> Known<bool> {
+    let lock = queue.join("pid/master.pid");
+    let at = lock.display().to_string();
+    let pid = match look.read(&lock) {
+        Ok(None) => return Known::seen(false, format!("{at} does not exist")),
+        Ok(Some((bytes, _))) => String::from_utf8_lossy(&bytes).trim().parse::<u32>(),
+        Err(e) => return Known::unknown(format!("{at}: {e}")),
+    };
+    let Ok(pid) = pid else { return Known::seen(false, format!("{at} holds no process id")) };
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let command = look.read(&process.join("comm")).ok().flatten().map(|(b, _)| String::from_utf8_lossy(&b).trim().to_owned());
+    let in_queue = match (look.identity(&process.join("cwd")), look.identity(queue)) {
+        (Ok(theirs), Ok(ours)) => theirs == ours,
+        // Without root the working directory of another user's process cannot be seen.
+        _ => true,
+    };
+    Known::seen(command.as_deref() == Some("master") && in_queue, format!("{at} and /proc/{pid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postconf_lines_are_read() {
+        let got = settings("myhostname = vm\nmydestination =\nrelay_domains = a = b\nnonsense\n");
+        assert_eq!(got.get("myhostname").map(String::as_str), Some("vm"));
+        assert_eq!(got.get("mydestination").map(String::as_str), Some(""));
+        assert_eq!(got.get("relay_domains").map(String::as_str), Some("a = b"));
+        assert_eq!(got.len(), 3);
+    }
+
+    #[test]
+    fn postmulti_lines_are_read() {
+        let one = instance("-               -               y         /etc/postfix").unwrap();
+        assert_eq!((one.name.as_str(), one.enabled, one.config_dir), ("-", true, PathBuf::from("/etc/postfix")));
+        let two = instance("postfix-out     mta             n         /etc/postfix-out").unwrap();
+        assert_eq!((two.name.as_str(), two.enabled), ("postfix-out", false));
+        assert!(instance("short line").is_none());
+    }
+}
