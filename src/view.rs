@@ -76,6 +76,8 @@ pub struct EndpointView {
     pub taken: Moment,
     /// Milliseconds from connecting to the end.
     pub took_ms: u64,
+    /// The server said something: a greeting or, with implicit TLS, an answer to our hello.
+    pub answered: bool,
     /// The greeting; for implicit TLS the one inside TLS.
     pub greeting: Known<Reply>,
     /// The capabilities of the first EHLO (before TLS with STARTTLS), upper case keywords with their arguments.
@@ -122,5 +124,11 @@ impl EndpointView {
     #[must_use]
     pub fn leaf(&self) -> Option<&Certificate> {
         self.tls.value().and_then(|t| t.chain.first())
+    }
+
+    /// Nobody answered: no connection, or not a word on it.
+    #[must_use]
+    pub const fn silent(&self) -> bool {
+        !self.answered
     }
 }

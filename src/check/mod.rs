@@ -1,23 +1,15 @@
 //! What the wire says, judged: views become findings, expectations become a proof.
+//!
+//! [`probes_for`] says what to ask, [`observe`] asks, [`proof`] judges what was seen against what was promised. Asking
+//! needs the network; the rest is pure, and one view can be judged again and again.
 
-use crate::{change::Change, moment::Moment};
+mod court;
+#[cfg(feature = "wires")]
+mod observe;
+mod probes;
+mod proof;
 
-/// That the wire showed what a change promised. Made here alone; a change stands only with it.
-#[derive(Debug)]
-pub struct Proof {
-    at: Moment,
-}
-
-impl Proof {
-    /// A change that promises nothing on the wire is proved by that; `None` where it promises something.
-    #[must_use]
-    pub fn of_no_promise(change: &Change, now: Moment) -> Option<Self> {
-        change.prove.is_empty().then_some(Self { at: now })
-    }
-
-    /// When it was shown.
-    #[must_use]
-    pub const fn at(&self) -> Moment {
-        self.at
-    }
-}
+#[cfg(feature = "wires")]
+pub use observe::{observe, prove};
+pub use probes::{ENOUGH, as_it_was, baseline_probes, probes_for, proof_probes};
+pub use proof::{Proof, Proved, Shown, behind_postscreen, proof};

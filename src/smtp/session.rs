@@ -62,6 +62,7 @@ async fn attempt(net: &Net, probe: &Probe, post_quantum: bool, limit: Duration) 
         probe: probe.clone(),
         taken: now(),
         took_ms: 0,
+        answered: false,
         greeting: Known::unknown("the conversation did not get there"),
         offers: Vec::new(),
         starttls: None,
@@ -140,6 +141,7 @@ impl Attempt {
     async fn greet<S: AsyncRead + AsyncWrite + Unpin>(&mut self, talk: &mut Talk<S>) -> Result<(), Fault> {
         self.stage = "instead of a greeting";
         let reply = talk.reply().await?;
+        self.view.answered = true;
         self.view.greeting = Known::seen(reply.clone(), self.view.probe.addr.to_string());
         if reply.code == 220 {
             return Ok(());
@@ -190,7 +192,9 @@ impl Attempt {
         self.stage = "during the TLS handshake";
         let at = self.view.probe.addr.to_string();
         if self.view.probe.offer == Offer::Legacy {
-            self.view.tls = Known::seen(old_hello(tcp, &self.view.probe).await?, at);
+            let agreed = old_hello(tcp, &self.view.probe).await;
+            self.view.answered |= matches!(agreed, Ok(_) | Err(Fault::Handshake { .. }));
+            self.view.tls = Known::seen(agreed?, at);
             return Ok(None);
         }
         let broken = |why: String, hello_to_blame| Fault::Handshake { why, hello_to_blame };
@@ -203,9 +207,13 @@ impl Attempt {
         let patience = if self.post_quantum { left / 2 } else { left };
         let tls = match timeout(patience, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await {
             Ok(Ok(tls)) => tls,
-            Ok(Err(e)) => return Err(handshake_fault(&e)),
+            Ok(Err(e)) => {
+                self.view.answered |= e.get_ref().is_some_and(|e| e.is::<rustls::Error>());
+                return Err(handshake_fault(&e));
+            }
             Err(_) => return Err(broken(format!("no answer to our hello within {:.0} s", patience.as_secs_f32()), true)),
         };
+        self.view.answered = true;
         let session = tls.get_ref().1;
         let presented = session.peer_certificates().unwrap_or_default();
         let mut chain = Vec::new();

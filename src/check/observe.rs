@@ -1,0 +1,80 @@
+//! Asking. Each address is asked one conversation after the other, different addresses at the same time.
+
+use super::{Proved, proof, proof_probes};
+use crate::{
+    certificate::KeyType,
+    change::Expect,
+    claims::Claims,
+    finding::Finding,
+    smtp::converse,
+    view::{EndpointView, Offer, Probe},
+    world::{Net, now},
+};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::{task::JoinSet, time::sleep};
+
+/// Pauses before a proof that failed is tried again: a process from before the reload may take one more connection, and
+/// a server that restarts needs a moment. A server that does not take the change costs their sum.
+const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1000)];
+
+/// Has the conversations, `limit` for each, and gives what was seen, in the order of the probes.
+///
+/// An address where nobody answers is not asked again: its other probes are left out. Where two probes of an address
+/// differ in the offer and the first showed an RSA certificate, the one for RSA asks for ECDSA instead.
+pub async fn observe(net: &Net, probes: &[Probe], limit: Duration) -> Vec<EndpointView> {
+    ask(net, probes, limit, true).await
+}
+
+/// Asks after the activation until the expectations are met or stay unmet; gives the last views beside the verdict.
+///
+/// # Errors
+/// The findings that say what is not as promised.
+pub async fn prove(
+    net: &Net,
+    expect: &[Expect],
+    baseline: &[EndpointView],
+    claims: &Claims,
+    limit: Duration,
+) -> (Vec<EndpointView>, Result<Proved, Vec<Finding>>) {
+    let probes: Vec<Probe> = expect.iter().flat_map(|e| proof_probes(e, baseline)).collect();
+    let mut pauses = AGAIN.iter();
+    loop {
+        let seen = ask(net, &probes, limit, false).await;
+        let verdict = proof(expect, baseline, &seen, claims, now());
+        match pauses.next() {
+            Some(pause) if verdict.is_err() => sleep(*pause).await,
+            _ => return (seen, verdict),
+        }
+    }
+}
+
+async fn ask(net: &Net, probes: &[Probe], limit: Duration, other_type: bool) -> Vec<EndpointView> {
+    let mut by_address: BTreeMap<_, Vec<(usize, Probe)>> = BTreeMap::new();
+    for (place, probe) in probes.iter().enumerate() {
+        by_address.entry(probe.addr).or_default().push((place, probe.clone()));
+    }
+    let mut tasks = JoinSet::new();
+    for (_, probes) in by_address {
+        tasks.spawn(one_address(net.clone(), probes, limit, other_type));
+    }
+    let mut views: Vec<(usize, EndpointView)> = tasks.join_all().await.into_iter().flatten().collect();
+    views.sort_by_key(|(place, _)| *place);
+    views.into_iter().map(|(_, view)| view).collect()
+}
+
+async fn one_address(net: Net, probes: Vec<(usize, Probe)>, limit: Duration, other_type: bool) -> Vec<(usize, EndpointView)> {
+    let mut views: Vec<(usize, EndpointView)> = Vec::new();
+    for (place, mut probe) in probes {
+        let shown = views.first().and_then(|(_, first)| first.leaf()).map(|leaf| leaf.key_type);
+        if other_type && probe.offer == Offer::Rsa && shown == Some(KeyType::Rsa) {
+            probe.offer = Offer::Ecdsa;
+        }
+        let view = converse(&net, &probe, limit).await;
+        let silent = view.silent();
+        views.push((place, view));
+        if silent {
+            break;
+        }
+    }
+    views
+}

@@ -1,0 +1,99 @@
+//! What to ask: few conversations for a baseline, enough for a proof. Pure.
+
+use crate::{
+    certificate::KeyType,
+    change::{Expect, Want},
+    name::DnsName,
+    view::{EndpointView, Offer, Probe, Wire},
+};
+use std::net::SocketAddr;
+
+/// Connections to a listener whose certificate is ours, after the activation: no old process answers unseen.
+pub const ENOUGH: usize = 20;
+
+/// The four probes of a baseline: with SNI, without, the RSA certificate, an old hello. [`super::observe`] asks for the
+/// ECDSA certificate instead where the first showed RSA, and asks no more where nobody answers.
+#[must_use]
+pub fn baseline_probes(addr: SocketAddr, wire: Wire, name: &DnsName, domain: Option<&DnsName>) -> Vec<Probe> {
+    let probe = |sni, offer| Probe { addr, wire, name: name.clone(), sni, offer, postmaster_of: domain.cloned() };
+    vec![probe(true, Offer::Any), probe(false, Offer::Any), probe(true, Offer::Rsa), probe(true, Offer::Legacy)]
+}
+
+/// The probes that make the baseline of one expectation, before the change.
+#[must_use]
+pub fn probes_for(expect: &Expect) -> Vec<Probe> {
+    baseline_probes(expect.addr, expect.wire, &expect.name, expect.domain.as_ref())
+}
+
+/// The probes after the change: those of the baseline again and, where the certificate shall be ours, each key type with
+/// SNI and without, and short conversations up to [`ENOUGH`].
+#[must_use]
+pub fn proof_probes(expect: &Expect, baseline: &[EndpointView]) -> Vec<Probe> {
+    let mut probes: Vec<Probe> = baseline.iter().map(|v| v.probe.clone()).filter(|p| p.addr == expect.addr).collect();
+    let Want::Ours(presented) = &expect.want else {
+        return if probes.is_empty() { probes_for(expect) } else { probes };
+    };
+    for probe in probes_for(expect) {
+        if !probes.iter().any(|p| same_question(p, &probe)) {
+            probes.push(probe);
+        }
+    }
+    for probe in &mut probes {
+        probe.name = expect.name.clone();
+    }
+    let short = |sni, offer| Probe { addr: expect.addr, wire: expect.wire, name: expect.name.clone(), sni, offer, postmaster_of: None };
+    let offers: Vec<Offer> = presented
+        .iter()
+        .filter_map(|p| match p.key_type {
+            KeyType::Rsa => Some(Offer::Rsa),
+            KeyType::Ecdsa => Some(Offer::Ecdsa),
+            KeyType::Other => None,
+        })
+        .chain([Offer::Any])
+        .collect();
+    let rounds = offers.iter().flat_map(|offer| [short(true, *offer), short(false, *offer)]);
+    let missing = ENOUGH.saturating_sub(probes.len());
+    probes.extend(rounds.collect::<Vec<_>>().into_iter().cycle().take(missing.max(offers.len() * 2)));
+    probes
+}
+
+/// The same expectations with every listener as it was: what a roll-back has to prove.
+#[must_use]
+pub fn as_it_was(expect: &[Expect]) -> Vec<Expect> {
+    expect.iter().map(|e| Expect { want: Want::Unchanged, ..e.clone() }).collect()
+}
+
+/// Whether two probes ask the same of a server.
+pub(super) fn same_question(one: &Probe, other: &Probe) -> bool {
+    (one.addr, one.wire, one.sni, one.offer) == (other.addr, other.wire, other.sni, other.offer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{certificate::Digest, change::Presented};
+
+    #[test]
+    fn enough_and_of_every_kind() {
+        let name: DnsName = "mx.example.test".parse().expect("a name");
+        let presented = |key_type| Presented { key_type, spki: Digest::of(b"key"), serial: "01".into() };
+        for types in [vec![KeyType::Ecdsa, KeyType::Rsa], vec![KeyType::Rsa]] {
+            let expect = Expect {
+                addr: ([127, 0, 0, 1], 25).into(),
+                wire: Wire::StartTls,
+                name: name.clone(),
+                domain: Some(name.clone()),
+                want: Want::Ours(types.iter().copied().map(presented).collect()),
+            };
+            let probes = proof_probes(&expect, &[]);
+            assert_eq!(probes.len(), ENOUGH);
+            assert_eq!(probes.iter().filter(|p| p.postmaster_of.is_some()).count(), 4);
+            for key_type in types {
+                for sni in [true, false] {
+                    assert!(probes.iter().any(|p| p.sni == sni && p.offer.key_type() == Some(key_type)), "{key_type} {sni}");
+                }
+            }
+            assert_eq!(proof_probes(&as_it_was(&[expect])[0], &[]).len(), 4);
+        }
+    }
+}
