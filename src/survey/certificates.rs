@@ -58,7 +58,8 @@ pub(super) fn foreign(look: &dyn Look, services: &[Service], live_dir: &Path, ro
     }
     let mut found: Vec<ForeignLineage> = Vec::new();
     for (chain, key) in named(look, services) {
-        if chain.starts_with(live_dir) {
+        // Every path begins with the empty one.
+        if live_dir.is_absolute() && chain.starts_with(live_dir) {
             continue;
         }
         for mut lineage in read(look, &chain, &key, "", true, roots, now) {

@@ -105,7 +105,12 @@ fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Foun
     if let (Some(argv), false) = (&profile.recognise.defaults, asks.is_empty()) {
         let mut command = argv.fill(dir);
         command.0.extend(asks.iter().map(ToString::to_string));
-        defaults = settings(&run(look, &command)?.stdout);
+        let told = run(look, &command);
+        // Where the tools refuse the configuration, our own reading says at which line.
+        if told.is_err() {
+            profile.dialect.understand(&version, &files, &defaults).map_err(|e| e.to_string())?;
+        }
+        defaults = settings(&told?.stdout);
     }
     let understood = profile.dialect.understand(&version, &files, &defaults).map_err(|e| e.to_string())?;
 
@@ -153,7 +158,8 @@ fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Foun
 fn run(look: &dyn Look, command: &Command) -> Result<Output, String> {
     let out = look.run(command, PATIENCE).map_err(|e| e.to_string())?;
     if out.code != 0 {
-        return Err(format!("`{command}` ended with {}: {}", out.code, out.stderr.trim()));
+        let words = command.0.get(..5).map_or_else(|| command.to_string(), |first| format!("{} ...", first.join(" ")));
+        return Err(format!("`{words}` ended with {}: {}", out.code, out.stderr.trim()));
     }
     Ok(out)
 }

@@ -7,4 +7,5 @@ mod dialogue;
 mod dns;
 mod lab;
 mod proof;
+mod survey;
 mod trial;
