@@ -37,11 +37,11 @@ impl Guard {
         let mut process = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (sender, receiver) = channel();
         if let Some(mut pipe) = process.stdout.take() {
-            thread::spawn(move || {
+            thread::Builder::new().spawn(move || {
                 let mut said = Vec::new();
                 let _ = pipe.read_to_end(&mut said);
                 let _ = sender.send(said.ends_with(READY));
-            });
+            })?;
         }
         let ready = receiver.recv_timeout(READY_LIMIT).unwrap_or(false);
         let guard = Self { process };

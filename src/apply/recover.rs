@@ -74,7 +74,14 @@ pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) ->
     for dir in journal.new_dirs.iter().rev() {
         hands.remove_dir(dir).map_err(Failure::file(format!("removing {}", dir.display()))).map_err(Stuck::Files)?;
     }
-    let server = if activates(&journal, reached) { super::activate(hands, &journal, STRAY_LIMIT) } else { Ok(()) };
+    let server = match activates(&journal, reached) {
+        true => super::activate(hands, &journal, STRAY_LIMIT).or_else(|failure| match failure {
+            Failure::Deadline { .. } => Err(failure),
+            // One more try: after this the server may run on files that are not there any more.
+            _ => super::activate(hands, &journal, STRAY_LIMIT),
+        }),
+        false => Ok(()),
+    };
     journal.close(store).map_err(Stuck::Files)?;
     server.map_err(Stuck::Server)
 }

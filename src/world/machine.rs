@@ -5,7 +5,7 @@ use crate::{
     certificate::Digest,
     change::{Command, Image, Meta, Raw},
 };
-use nix::fcntl::OFlag;
+use nix::{errno::Errno, fcntl::OFlag};
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder, File, FileTimes, OpenOptions},
@@ -262,7 +262,7 @@ impl Hands for Machine {
     fn keep(&mut self, path: &Path, link: &Path) -> io::Result<()> {
         self.unlink(link)?;
         match fs::hard_link(path, link) {
-            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks | io::ErrorKind::Unsupported) => {
+            Err(e) if [Errno::EPERM, Errno::EMLINK, Errno::EOPNOTSUPP].map(|no| Some(no as i32)).contains(&e.raw_os_error()) => {
                 copy(path, link)?;
             }
             linked => linked?,

@@ -3,14 +3,17 @@
 use super::machine::{Failure, Output};
 use crate::change::Command;
 use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 use std::{
     io::{self, Read},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    os::{
+        fd::AsFd,
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
     process::Stdio,
-    sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -34,12 +37,17 @@ pub(super) fn run(command: &Command, limit: Duration, stdin: Stdio) -> Result<Ou
         .spawn()
         .map_err(start)?;
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    let (said, complained) = (collect(child.stdout.take()), collect(child.stderr.take()));
+    let (mut said, mut complained) = (Collected::of(child.stdout.take()), Collected::of(child.stderr.take()));
     let began = Instant::now();
     // Polling: a wait with a deadline needs a signal handler or a thread that outlives us.
     let mut pause = Duration::from_micros(200);
     let status = loop {
-        if let Some(status) = child.try_wait().map_err(start)? {
+        let ended = child.try_wait().map_err(start)?;
+        // A chatty command must never block. What it said before its end is in the pipe; a daemon that it left may keep the
+        // pipe open, so nobody waits for the pipe's end.
+        said.read();
+        complained.read();
+        if let Some(status) = ended {
             break status;
         }
         if began.elapsed() > limit {
@@ -51,34 +59,87 @@ pub(super) fn run(command: &Command, limit: Duration, stdin: Stdio) -> Result<Ou
         pause = (pause * 2).min(Duration::from_millis(10));
     };
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    Ok(Output { code, stdout: text(&said), stderr: text(&complained) })
+    Ok(Output { code, stdout: said.text(), stderr: complained.text() })
 }
 
-/// Reads a pipe in a thread, so that a chatty command never blocks.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    if let Some(mut pipe) = pipe {
-        thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            let mut left = OUTPUT_LIMIT;
-            while let Ok(n @ 1..) = pipe.read(&mut chunk) {
-                let keep = n.min(left);
-                left -= keep;
-                if sender.send(chunk[..keep].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-    }
-    receiver
+/// What came out of a pipe so far.
+struct Collected<P> {
+    pipe: Option<P>,
+    bytes: Vec<u8>,
 }
 
-/// A daemon that inherits the pipe keeps it open: what came within a moment of the command's end is what counts.
-fn text(pieces: &Receiver<Vec<u8>>) -> String {
-    let mut all = Vec::new();
-    let until = Instant::now() + Duration::from_millis(200);
-    while let Ok(piece) = pieces.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        all.extend(piece);
+impl<P: Read + AsFd> Collected<P> {
+    fn of(pipe: Option<P>) -> Self {
+        let pipe = pipe.filter(|pipe| fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok());
+        Self { pipe, bytes: Vec::new() }
     }
-    String::from_utf8_lossy(&all).into_owned()
+
+    fn read(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return };
+        let mut chunk = [0; 16384];
+        while let Ok(n @ 1..) = pipe.read(&mut chunk) {
+            let room = OUTPUT_LIMIT.saturating_sub(self.bytes.len());
+            self.bytes.extend(&chunk[..n.min(room)]);
+        }
+    }
+
+    fn text(self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> Result<Output, Failure> {
+        run(&Command(vec!["/bin/sh".into(), "-c".into(), script.into()]), limit, Stdio::null())
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn what_a_command_says_is_kept_with_its_code() {
+        let cases = [
+            ("echo out; echo err >&2", 0, "out\n", "err\n"),
+            ("echo $LC_ALL $HOME; exit 3", 3, "C\n", ""),
+            ("kill -TERM $$", 143, "", ""),
+            ("cat", 0, "", ""),
+        ];
+        for (script, code, stdout, stderr) in cases {
+            let want = Output { code, stdout: stdout.into(), stderr: stderr.into() };
+            assert_eq!(sh(script, LONG).unwrap(), want, "{script}");
+        }
+        assert!(matches!(run(&Command(vec!["/no/such/program".into()]), LONG, Stdio::null()), Err(Failure::Start { .. })));
+        assert!(matches!(run(&Command(vec![]), LONG, Stdio::null()), Err(Failure::Start { .. })));
+    }
+
+    #[test]
+    fn a_chatty_command_ends_and_its_output_is_bounded() {
+        let output = sh("head -c 3000000 /dev/zero; echo end >&2", LONG).unwrap();
+        assert_eq!((output.code, output.stdout.len(), &*output.stderr), (0, OUTPUT_LIMIT, "end\n"));
+    }
+
+    #[test]
+    fn a_daemon_that_keeps_the_pipe_is_not_waited_for() {
+        let began = Instant::now();
+        let output = sh("sleep 30 & echo $!", LONG).unwrap();
+        assert!(began.elapsed() < Duration::from_secs(10));
+        let daemon = Pid::from_raw(output.stdout.trim().parse().unwrap());
+        nix::sys::signal::kill(daemon, Signal::SIGKILL).unwrap();
+    }
+
+    #[test]
+    fn after_the_deadline_nothing_of_it_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let refusal = sh(&format!("sleep 30 & echo $! >{}; wait", file.display()), Duration::from_millis(300)).unwrap_err();
+        assert!(matches!(refusal, Failure::Deadline { .. }), "{refusal}");
+        let child: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        let until = Instant::now() + LONG;
+        while std::fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < until, "the command's child is still there");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
 }

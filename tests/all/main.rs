@@ -5,6 +5,7 @@ mod acme;
 mod booted;
 mod dialogue;
 mod dns;
+mod kill_matrix;
 mod lab;
 mod proof;
 mod survey;

@@ -9,3 +9,4 @@ pub mod net;
 pub mod pebble;
 pub mod postfix;
 pub mod process;
+pub mod transaction;
