@@ -80,7 +80,7 @@ fn drive(what: &str, root: &Path) -> i32 {
             std::io::stdin().lock().read_line(&mut String::new()).unwrap();
             0
         }
-        _ => match live.commit(proof) {
+        _ => match live.commit(&proof, vec![]) {
             Ok(_) => 0,
             Err(undone) => {
                 tell(&undone.to_string());

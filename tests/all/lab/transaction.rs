@@ -106,6 +106,7 @@ impl Scene {
         Change {
             id: "0007".into(),
             why: "present a certificate that senders can verify".into(),
+            profile: "test".into(),
             config_dir: self.root.join("etc"),
             edits: vec![
                 self.edit(self.chain(), Some((Content::Stored { digest, secret: true }, 0o600))),
@@ -118,7 +119,7 @@ impl Scene {
             activation: Activation::Reload,
             activate: vec![self.activation("")],
             prove: vec![],
-            baseline: vec![],
+            undoes: None,
         }
     }
 
