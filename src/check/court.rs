@@ -30,10 +30,15 @@ impl<'a> Court<'a> {
 
     /// A listener that shall present our certificates, on every connection.
     pub(super) fn ours(&mut self, expect: &Expect, presented: &[Presented], before: &[&EndpointView], after: &[&EndpointView]) {
-        for view in after {
+        let (plain, special): (Vec<&EndpointView>, Vec<_>) = after.iter().partition(|v| v.probe.offer == Offer::Any);
+        for view in plain.into_iter().chain(special) {
+            // What goes wrong with every hello goes wrong with the special ones too, and is said once.
+            if view.probe.offer != Offer::Any && self.faults.iter().any(|f| f.subject == subject(expect) && f.id != "key-type-dropped") {
+                break;
+            }
             let then = before.iter().copied().find(|v| same_question(&v.probe, &view.probe));
             let Some(tls) = view.tls.value() else {
-                self.without_tls(view, then, Some(presented));
+                self.without_tls(view, before, Some(presented));
                 continue;
             };
             if view.probe.offer == Offer::Legacy {
@@ -79,13 +84,13 @@ impl<'a> Court<'a> {
                 continue;
             };
             match (then.tls.value(), view.tls.value()) {
-                (Some(_), None) => self.without_tls(view, Some(then), None),
-                (None, None) if view.silent() => self.without_tls(view, Some(then), None),
-                (None, Some(now)) if view.probe.offer != Offer::Legacy => self.fault(
+                (Some(_), None) => self.without_tls(view, before, None),
+                (None, None) if view.silent() => self.without_tls(view, before, None),
+                (None, Some(now)) if view.probe.offer == Offer::Any => self.fault(
                     Finding::new("wire-changed", Verdict::Fail, subject(expect), "it gives TLS where it gave none before the change")
                         .seen(format!("{}: {}", asked(view), leaf_line(now))),
                 ),
-                (Some(old), Some(now)) if old.chain.first().map(|c| &c.digest) != now.chain.first().map(|c| &c.digest) => {
+                (old, Some(now)) if old.and_then(|tls| tls.chain.first()).map(|c| &c.digest) != now.chain.first().map(|c| &c.digest) => {
                     self.fault(
                         Finding::new(
                             "wire-changed",
@@ -94,7 +99,7 @@ impl<'a> Court<'a> {
                             "it presents another certificate than before, and the change was not to touch it",
                         )
                         .seen(format!("{}: {}", asked(view), leaf_line(now)))
-                        .seen(format!("before: {}", leaf_line(old)))
+                        .seen(format!("before: {}", old.map_or_else(|| "no certificate of this key type".into(), leaf_line)))
                         .means("mail programs that know this service by another name or key refuse to connect")
                         .remedy(Remedy::Do(
                             "Give this service its own setting for the certificate, and an empty one for what now overrides it.".into(),
@@ -110,8 +115,11 @@ impl<'a> Court<'a> {
     }
 
     /// Why is there no TLS, and is that a loss? `presented` is `None` where nothing is to be ours.
-    fn without_tls(&mut self, view: &EndpointView, then: Option<&EndpointView>, presented: Option<&[Presented]>) {
-        let had = then.is_some_and(|v| v.tls.value().is_some());
+    fn without_tls(&mut self, view: &EndpointView, before: &[&EndpointView], presented: Option<&[Presented]>) {
+        let had = match view.probe.offer.key_type() {
+            Some(key_type) => before.iter().filter_map(|v| v.leaf()).any(|leaf| leaf.key_type == key_type),
+            None => before.iter().any(|v| same_question(&v.probe, &view.probe) && v.tls.value().is_some()),
+        };
         let fail = |id, says: &str| {
             Finding::new(id, Verdict::Fail, Subject::Address(view.probe.addr), says).seen(format!("{}: {}", asked(view), what_broke(view)))
         };

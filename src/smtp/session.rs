@@ -208,7 +208,7 @@ impl Attempt {
         let tls = match timeout(patience, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await {
             Ok(Ok(tls)) => tls,
             Ok(Err(e)) => {
-                self.view.answered |= e.get_ref().is_some_and(|e| e.is::<rustls::Error>());
+                self.view.answered |= e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some();
                 return Err(handshake_fault(&e));
             }
             Err(_) => return Err(broken(format!("no answer to our hello within {:.0} s", patience.as_secs_f32()), true)),

@@ -1,6 +1,7 @@
 //! The lab: real servers on loopback, in namespaces that it made, or in booted containers. Every process that it starts
 //! is ended by its own PID.
 
+pub mod authority;
 pub mod dns;
 pub mod host;
 pub mod internet;
