@@ -92,6 +92,12 @@ impl Dns {
         fs::write(home.join("root.ds"), ds(&conf, ".") + "\n").expect("an anchor");
         let unbound_conf = unbound_conf(&home, authority, resolver, zones);
         let knot = Daemon::start(within(&place.authority_prefix, "knotd").arg("-c").arg(&conf), &home.join("knot.log"));
+        // A resolver that finds nobody there would hold that against the server for a while.
+        for zone in zones.iter().map(|(zone, ..)| *zone).chain(["."]) {
+            wait_for(&format!("Knot to serve {zone}:\n{}", knot.log()), Duration::from_secs(15), || {
+                dig(&place.resolver_prefix, authority, &[zone, "SOA"]).contains("Flags: qr aa")
+            });
+        }
         let unbound =
             Daemon::start(within(&place.resolver_prefix, "unbound").arg("-d").arg("-c").arg(&unbound_conf), &home.join("unbound.log"));
         let this = Self { resolver, authority, place, home, _daemons: (knot, unbound), _dir: dir };
@@ -140,14 +146,18 @@ impl Dns {
     }
 
     fn dig(&self, question: &[&str]) -> String {
-        let out = within(&self.place.resolver_prefix, "kdig")
-            .arg(format!("@{}", self.resolver.ip()))
-            .args(["-p", &self.resolver.port().to_string(), "+timeout=1", "+retry=0", "+adflag"])
-            .args(question)
-            .output()
-            .unwrap_or_else(|e| panic!("kdig: {e}; tests/run installs what is needed"));
-        String::from_utf8_lossy(&out.stdout).into_owned()
+        dig(&self.place.resolver_prefix, self.resolver, question)
     }
+}
+
+fn dig(prefix: &[String], server: SocketAddr, question: &[&str]) -> String {
+    let out = within(prefix, "kdig")
+        .arg(format!("@{}", server.ip()))
+        .args(["-p", &server.port().to_string(), "+timeout=1", "+retry=0", "+adflag"])
+        .args(question)
+        .output()
+        .unwrap_or_else(|e| panic!("kdig: {e}; tests/run installs what is needed"));
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
 /// A loopback address that no other test of this machine uses: from our PID and a counter.
