@@ -20,6 +20,8 @@ pub struct Place<'a> {
 }
 
 /// Every place of every service: a service that listens on all addresses is asked on loopback and on each own address.
+/// Where sockets listen on its port, only what one of them takes counts, so that a host without IPv6 is not asked over it;
+/// where none does, the server is down, and all that it declares counts.
 #[must_use]
 pub fn places(facts: &Facts) -> Vec<Place<'_>> {
     let Some(server) = facts.server.value() else { return Vec::new() };
@@ -29,13 +31,19 @@ pub fn places(facts: &Facts) -> Vec<Place<'_>> {
         for listens in &service.listens {
             for ip in asked(listens.ip(), &facts.host.addresses) {
                 let addr = SocketAddr::new(ip, listens.port());
-                if !all.iter().any(|p| p.addr == addr) {
+                if taken(facts, addr) && !all.iter().any(|p| p.addr == addr) {
                     all.push(Place { addr, wire, service });
                 }
             }
         }
     }
     all
+}
+
+fn taken(facts: &Facts, addr: SocketAddr) -> bool {
+    let mut sockets = facts.listeners.iter().map(|l| l.addr).filter(|s| s.port() == addr.port()).peekable();
+    let takes = |s: SocketAddr| s.ip() == addr.ip() || (s.ip().is_unspecified() && (s.is_ipv6() || addr.is_ipv4()));
+    sockets.peek().is_none() || sockets.any(takes)
 }
 
 fn asked(listens: IpAddr, own: &[IpAddr]) -> Vec<IpAddr> {
@@ -61,4 +69,84 @@ pub fn survey_probes(facts: &Facts) -> Vec<Probe> {
 fn name(facts: &Facts) -> Option<DnsName> {
     let here = facts.mx_hosts.iter().find(|m| m.here.value() == Some(&Here::Yes)).or(facts.mx_hosts.first()).map(|m| m.name.clone());
     here.or_else(|| facts.server.value().and_then(|s| s.hostname.value().cloned())).or_else(|| facts.host.hostname.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        claims::Claims,
+        facts::{FACTS_VERSION, Host, Known, Listener, Server, Version},
+        moment::Moment,
+    };
+    use std::{collections::BTreeMap, path::PathBuf};
+
+    fn facts(listens: &[&str], sockets: &[&str], own: &[&str]) -> Facts {
+        let service = Service {
+            name: "smtp/inet".into(),
+            at: (PathBuf::from("master.cf"), 1),
+            program: "smtpd".into(),
+            listens: listens.iter().map(|l| l.parse().expect("an address")).collect(),
+            role: Role::Mx,
+            chroot: false,
+            settings: BTreeMap::new(),
+        };
+        let server = Server {
+            profile: "postfix".into(),
+            version: Version::default(),
+            config_dir: PathBuf::new(),
+            instances: Vec::new(),
+            running: Known::unknown(""),
+            files: Vec::new(),
+            defaults: BTreeMap::new(),
+            hostname: Known::unknown(""),
+            receives_for: Known::unknown(""),
+            services: vec![service],
+        };
+        let listener = |s: &&str| Listener { addr: s.parse().expect("an address"), owner: Known::unknown(""), service: None };
+        Facts {
+            version: FACTS_VERSION,
+            now: Moment(0),
+            host: Host {
+                hostname: String::new(),
+                addresses: own.iter().map(|a| a.parse().expect("an address")).collect(),
+                os: String::new(),
+                root: true,
+                clock_off: Known::unknown(""),
+            },
+            server: Known::seen(server, ""),
+            listeners: sockets.iter().map(listener).collect(),
+            domains: Vec::new(),
+            mx_hosts: Vec::new(),
+            port80: Known::unknown(""),
+            views: Vec::new(),
+            lineages: Vec::new(),
+            foreign: Vec::new(),
+            claims: Claims::default(),
+            live: BTreeMap::new(),
+            other_names: Vec::new(),
+            groups: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn places_are_where_a_socket_takes_connections() {
+        for (listens, sockets, own, expected) in [
+            (
+                &["0.0.0.0:25", "[::]:25"][..],
+                &["0.0.0.0:25", "[::]:25"][..],
+                &["192.0.2.1"][..],
+                &["127.0.0.1:25", "192.0.2.1:25", "[::1]:25"][..],
+            ),
+            (&["0.0.0.0:25", "[::]:25"], &["0.0.0.0:25"], &["192.0.2.1", "2001:db8::1"], &["127.0.0.1:25", "192.0.2.1:25"]),
+            (&["0.0.0.0:25"], &["[::]:25"], &["192.0.2.1"], &["127.0.0.1:25", "192.0.2.1:25"]),
+            (&["0.0.0.0:25"], &[], &["192.0.2.1"], &["127.0.0.1:25", "192.0.2.1:25"]),
+            (&["0.0.0.0:25", "127.0.0.1:25"], &["0.0.0.0:25"], &[], &["127.0.0.1:25"]),
+            (&["192.0.2.1:25"], &["127.0.0.1:25"], &["192.0.2.1"], &[]),
+        ] {
+            let facts = facts(listens, sockets, own);
+            let got: Vec<String> = places(&facts).iter().map(|p| p.addr.to_string()).collect();
+            assert_eq!(got, expected, "{listens:?} {sockets:?} {own:?}");
+        }
+    }
 }

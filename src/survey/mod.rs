@@ -10,6 +10,7 @@ mod sockets;
 
 use crate::{
     change::Image,
+    check::{observe, survey_probes},
     claims::Claims,
     dns::Resolver,
     facts::{DomainFacts, FACTS_VERSION, Facts, Known, Lineage, MxFacts, NameFacts},
@@ -22,7 +23,11 @@ use server::Found;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    time::Duration,
 };
+
+/// How long one conversation may take: postscreen holds a stranger for six seconds before it greets.
+const CONVERSATION: Duration = Duration::from_secs(15);
 
 /// What the admin named; everything else is measured.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +42,11 @@ pub struct Wants {
     pub mx: Vec<DnsName>,
     /// Where our own files for mail servers lie; certificates in it are not foreign.
     pub live_dir: PathBuf,
+    /// Talk to the listeners, so that [`Facts::views`] shows what is served.
+    pub served: bool,
 }
 
-/// Takes everything in, at `now`. Never fails: what could not be seen is unknown and says why. What listeners serve is
-/// not asked here: [`Facts::views`] is empty until `check` has looked.
+/// Takes everything in, at `now`. Never fails: what could not be seen is unknown and says why.
 pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, now: Moment) -> Facts {
     let host = host::host(look);
     let sockets = sockets::listening(look);
@@ -59,7 +65,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let published = publish(net, wants, &asked, &found, &host, &certificates::trusted_names(&foreign)).await;
 
     let names = published.mx_hosts.iter().map(|m| m.name.clone()).collect();
-    Facts {
+    let mut facts = Facts {
         version: FACTS_VERSION,
         now,
         port80: port80::owner(look, net.http_port, &sockets, &owners, &names),
@@ -81,7 +87,11 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
             Err(why) => Known::Unknown { why },
         },
         host,
+    };
+    if wants.served {
+        facts.views = observe(net, &survey_probes(&facts), CONVERSATION).await;
     }
+    facts
 }
 
 struct Published {

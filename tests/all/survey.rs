@@ -85,7 +85,7 @@ fn a_running_server_is_seen_whole() {
 
     let web = TcpListener::bind("127.0.0.1:0").unwrap();
     let net = Net { verdict_roots: roots, http_port: web.local_addr().unwrap().port(), ..net(dns.resolver) };
-    let facts = look(&net, &wants(&postfix.etc()));
+    let facts = look(&net, &Wants { served: true, ..wants(&postfix.etc()) });
 
     let server = facts.server.value().unwrap_or_else(|| panic!("{:?}", facts.server));
     assert_eq!((server.profile.as_str(), server.running.value()), ("postfix", Some(&true)));
@@ -131,6 +131,16 @@ fn a_running_server_is_seen_whole() {
         [("imap.example.test", Some(&Here::Yes))]
     );
 
+    // The baseline: what each listener serves, and for the world the whole dialogue.
+    for service in ["mx", "in"] {
+        let views: Vec<_> = facts.views.iter().filter(|v| v.probe.addr == postfix.addr(service)).collect();
+        assert!((3..=4).contains(&views.len()), "{service}: {}", views.len());
+        assert_eq!(views[0].leaf(), Some(&used[0].leaf), "{service}: {:?}", views[0]);
+        assert_eq!(views[0].probe.name.as_str(), "mx.example.test");
+    }
+    let whole = |v: &&mxseal::view::EndpointView| v.probe.addr == postfix.addr("mx") && v.steps.contains(&("RCPT".to_owned(), 250));
+    assert!(facts.views.iter().any(|v| whole(&v)), "{:?}", facts.views);
+
     let port80 = facts.port80.value().unwrap();
     assert_eq!((port80.pid, port80.elsewhere, port80.webroot.as_ref()), (std::process::id(), false, None));
     assert_eq!(facts.groups.get("root"), Some(&0));
@@ -141,7 +151,7 @@ fn a_running_server_is_seen_whole() {
     assert_eq!(again.domains, facts.domains);
 
     postfix.stop();
-    assert_eq!(look(&deaf(), &wants(&postfix.etc())).server.value().unwrap().running.value(), Some(&false));
+    assert_eq!(look(&net, &wants(&postfix.etc())).server.value().unwrap().running.value(), Some(&false));
 }
 
 fn texts(names: &[mxseal::name::DnsName]) -> Vec<&str> {
@@ -191,6 +201,7 @@ fn child(test: &str, of: &Path) -> Command {
 fn in_child() -> bool {
     let Some(of) = std::env::var_os(CHILD) else { return false };
     let facts = look(&deaf(), &wants(&PathBuf::from(of)));
+    #[allow(clippy::print_stdout)]
     println!("<facts>{}</facts>", serde_json::to_string(&facts).unwrap());
     true
 }
@@ -200,8 +211,11 @@ fn facts_of(output: &str) -> Facts {
     serde_json::from_str(json.unwrap_or_else(|| panic!("no facts in {output}")).0).unwrap()
 }
 
-/// Every file below: path, kind and mode, inode, times, digest of the content.
-fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u64, (i64, i64), (i64, i64), Digest)> {
+/// Kind and mode, inode, times of content and of metadata, digest of the content.
+type State = (u32, u64, (i64, i64), (i64, i64), Digest);
+
+/// Every file below.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, State> {
     let mut all = BTreeMap::new();
     let mut left = vec![dir.to_owned()];
     while let Some(path) = left.pop() {
