@@ -198,10 +198,10 @@ fn child(test: &str, of: &Path) -> Command {
 }
 
 /// In the child: the survey, its facts on standard output between two marks. `true` when this was the child.
+#[allow(clippy::print_stdout)]
 fn in_child() -> bool {
     let Some(of) = std::env::var_os(CHILD) else { return false };
     let facts = look(&deaf(), &wants(&PathBuf::from(of)));
-    #[allow(clippy::print_stdout)]
     println!("<facts>{}</facts>", serde_json::to_string(&facts).unwrap());
     true
 }
