@@ -1,1 +1,242 @@
-//! The wire to a CA: account, order, challenges (RFC 8555). Every errand is keyed before the call, so that a kill repeats and never doubles.
+//! The certificate errand (RFC 8555): from names and keys to a chain for each, from any CA.
+//!
+//! Everything that a later run needs is in the Store before the CA hears of it: the account's key before the account, the
+//! certificate's key and the order's description before the order, its URL as soon as it is known, the chain as soon as it
+//! came. A kill repeats the errand, and the repeat finds what there is.
+
+mod account;
+mod bad_news;
+mod challenge;
+mod clock;
+mod jws;
+mod keys;
+mod lineage;
+mod order;
+mod transport;
+
+pub use account::{Directory, eab_key};
+pub use bad_news::{Refusal, Trouble};
+pub use challenge::Challenge;
+pub use clock::clock_off;
+pub use lineage::{load_lineage, load_lineages, mark};
+
+use crate::{
+    facts::{Deployment, Lineage, LineageKey},
+    plan::Obtain,
+    report::observer::{Event, Nobody, Observer},
+    world::{self, Net, Store},
+};
+use account::{Account, saved_key};
+use challenge::Answers;
+use keys::HeldKey;
+use order::{Chain, Driver, Paper};
+use std::{fmt, future::Future, time::Duration};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use transport::Transport;
+use zeroize::Zeroizing;
+
+type Say = UnboundedSender<Event>;
+
+/// What the admin says about the account and the challenge.
+#[derive(Clone)]
+pub struct Wishes {
+    /// Where the CA may write to; `None` gives no contact.
+    pub email: Option<String>,
+    /// The CA's terms of service are agreed to.
+    pub agree_tos: bool,
+    /// Key id and HMAC key (raw, see [`eab_key`]) of an account elsewhere.
+    pub eab: Option<(String, Zeroizing<Vec<u8>>)>,
+    /// Who answers the CA on port 80.
+    pub challenge: Challenge,
+    /// No single wait is longer; a rate limit that ends later is an error that says when.
+    pub patience: Duration,
+    /// The whole errand is not longer.
+    pub at_most: Duration,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self {
+            email: None,
+            agree_tos: false,
+            eab: None,
+            challenge: Challenge::Listen,
+            patience: Duration::from_secs(90),
+            at_most: Duration::from_secs(600),
+        }
+    }
+}
+
+impl fmt::Debug for Wishes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kid = self.eab.as_ref().map(|(kid, _)| kid);
+        write!(f, "Wishes {{ email: {:?}, agree_tos: {}, eab: {kid:?}, challenge: {:?} }}", self.email, self.agree_tos, self.challenge)
+    }
+}
+
+/// Gets a certificate for every key of `order`, and keeps keys, chains and the bundle of both in the Store. What is in
+/// hand and not due is not ordered again.
+///
+/// # Errors
+/// The admin's sentence with the next step. Whatever was reached stays in the Store, and the same call goes on from there.
+pub async fn obtain(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, observer: &dyn Observer) -> Result<Lineage, Trouble> {
+    watched(observer, wishes.at_most, async |say: &Say| {
+        let own = load_lineage(store, &order.lineage)?;
+        let keys =
+            order.keys.iter().map(|choice| HeldKey::of(store, &order.lineage, own.as_ref(), choice)).collect::<Result<Vec<_>, _>>()?;
+        let mut lineage = begun(store, order, own, &keys)?;
+        let chains = match all_in_hand(store, order, &keys)? {
+            Some(chains) => chains,
+            None => issue(net, store, order, wishes, &keys, say).await?,
+        };
+        finish(store, order, &mut lineage, &keys, &chains)?;
+        Ok(lineage)
+    })
+    .await
+}
+
+/// What a CA says of itself: its terms of service, who it is in CAA records, its profiles, the time.
+///
+/// # Errors
+/// When it cannot be reached, is not to be trusted, or is no CA.
+pub async fn terms(net: &Net, directory: &str) -> Result<Directory, Trouble> {
+    watched(&Nobody, Duration::from_secs(60), async |say: &Say| {
+        Directory::fetch(&Transport::new(net, Duration::from_secs(5), say.clone())?, directory).await
+    })
+    .await
+}
+
+/// Orders, one a key: ECDSA first, so that a CA that reuses authorizations validates once.
+async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: &[HeldKey], say: &Say) -> Result<Vec<Chain>, Trouble> {
+    let transport = Transport::new(net, wishes.patience, say.clone())?;
+    let directory = Directory::fetch(&transport, &order.directory).await?;
+    if let Some(asked) = order.acme_profile.as_ref().filter(|p| !directory.profiles.contains_key(*p)) {
+        let offered = directory.profiles.into_keys().collect();
+        return Err(Trouble::Profile { directory: order.directory.clone(), asked: asked.clone(), offered });
+    }
+    let mut account = Account::join(&transport, store, &directory, wishes, say, false).await?;
+    let mut answers = Answers::new(wishes.challenge.clone(), net.http_port);
+    let (mut chains, mut papers) = (Vec::new(), Vec::new());
+    for key in keys {
+        let mut paper = Paper::of(store, order, key, &account.thumbprint())?;
+        if let Some(chain) = paper.in_hand(world::now()) {
+            chains.push(chain);
+            papers.push(paper);
+            continue;
+        }
+        let _ = say.send(Event::Started(format!("certificate for {} ({})", order.lineage, key.key_type)));
+        let mut forgotten = false;
+        let chain = loop {
+            let mut driver = Driver {
+                account: &account,
+                transport: &transport,
+                answers: &mut answers,
+                say,
+                patience: wishes.patience,
+                port: net.http_port,
+            };
+            match driver.drive(&mut paper, key).await {
+                // A CA that lost its accounts gets the same key once more.
+                Err(trouble) if !forgotten && trouble.kinds() == ["accountDoesNotExist"] => {
+                    forgotten = true;
+                    account = Account::join(&transport, store, &directory, wishes, say, true).await?;
+                }
+                ended => break ended?,
+            }
+        };
+        let _ = say.send(Event::Done(format!("valid until {}", chain.leaf.not_after)));
+        chains.push(chain);
+        papers.push(paper);
+    }
+    Paper::keep_only(store, order.lineage.as_str(), &papers)?;
+    Ok(chains)
+}
+
+/// The chain of every key, when nothing has to be asked of anybody.
+fn all_in_hand(store: &Store, order: &Obtain, keys: &[HeldKey]) -> Result<Option<Vec<Chain>>, Trouble> {
+    let Some(signer) = saved_key(store, &order.directory)? else { return Ok(None) };
+    let account = signer.thumbprint();
+    let mut chains = Vec::new();
+    for key in keys {
+        match Paper::of(store, order, key, &account)?.in_hand(world::now()) {
+            Some(chain) => chains.push(chain),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(chains))
+}
+
+/// The lineage with every key in it that is about to be ordered: after a kill the same keys are ordered.
+fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) -> Result<Lineage, Trouble> {
+    let was = own.clone();
+    let mut lineage = own.unwrap_or_else(|| Lineage {
+        name: order.lineage.clone(),
+        directory: order.directory.clone(),
+        acme_profile: order.acme_profile.clone(),
+        keys: Vec::new(),
+        bundle: None,
+        live: order.live.clone(),
+        deployment: Deployment::Ordered,
+    });
+    for key in keys {
+        if !lineage.keys.iter().any(|k| k.spki == key.spki) {
+            lineage.keys.push(LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: None });
+        }
+    }
+    if was.as_ref() != Some(&lineage) {
+        lineage::save(store, &lineage)?;
+    }
+    Ok(lineage)
+}
+
+/// Key and chain of each type in one object, ECDSA first; then the lineage that names it.
+fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey], chains: &[Chain]) -> Result<(), Trouble> {
+    let mut issued: Vec<(&HeldKey, &Chain)> = keys.iter().zip(chains).collect();
+    issued.sort_by_key(|(key, _)| key.key_type);
+    let mut bytes = Zeroizing::new(Vec::new());
+    for (key, chain) in &issued {
+        bytes.extend_from_slice(key.pem.as_bytes());
+        bytes.extend_from_slice(chain.pem.as_bytes());
+    }
+    let bundle = store.put(&bytes)?;
+    let was = lineage.clone();
+    if lineage.bundle.as_ref() != Some(&bundle) {
+        lineage.bundle = Some(bundle);
+        lineage.deployment = Deployment::Issued;
+    }
+    lineage.directory.clone_from(&order.directory);
+    lineage.acme_profile.clone_from(&order.acme_profile);
+    lineage.live.clone_from(&order.live);
+    lineage.keys = issued
+        .iter()
+        .map(|(key, chain)| LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: Some(chain.leaf.clone()) })
+        .collect();
+    if *lineage != was {
+        lineage::save(store, lineage)?;
+    }
+    Ok(())
+}
+
+/// Runs `work` within its bound and tells the observer what it says, as it says it.
+async fn watched<T>(observer: &dyn Observer, at_most: Duration, work: impl AsyncFnOnce(&Say) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    let (say, mut heard) = unbounded_channel();
+    let mut on = String::from("the certificate authority");
+    let end = tokio::time::sleep(at_most);
+    let work = work(&say);
+    tokio::pin!(work, end);
+    let result = std::future::poll_fn(|cx| {
+        let result = work.as_mut().poll(cx);
+        while let std::task::Poll::Ready(Some(event)) = heard.poll_recv(cx) {
+            match &event {
+                Event::Waiting { on: what, .. } | Event::Started(what) => on.clone_from(what),
+                _ => {}
+            }
+            observer.see(event);
+        }
+        if result.is_pending() && end.as_mut().poll(cx).is_ready() {
+            return std::task::Poll::Ready(Err(Trouble::Late { on: on.clone(), after: at_most }));
+        }
+        result
+    });
+    result.await
+}

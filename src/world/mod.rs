@@ -7,12 +7,14 @@ mod machine;
 mod net;
 mod run;
 mod store;
+mod token;
 
 pub use copy::{copy_tree, remove_tree};
 pub use edit_lock::EditLock;
 pub use machine::{Failure, Hands, Kind, Look, Machine, Output};
 pub use net::Net;
 pub use store::{Lock, Store};
+pub use token::Placed;
 
 use crate::moment::Moment;
 use std::time::SystemTime;

@@ -1,0 +1,212 @@
+//! The answer to http-01 (RFC 8555 §8.3): our own listener on port 80, v4 and v6, that knows nothing but the tokens of
+//! this order and is gone afterwards; or a file where a web server that owns port 80 serves it.
+
+use super::bad_news::Trouble;
+use crate::{facts::Known, world::Placed};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
+
+/// Where the CA's question is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Challenge {
+    /// By our own listener; for a host whose port 80 is free.
+    #[default]
+    Listen,
+    /// By a web server that serves this directory on port 80.
+    Webroot(PathBuf),
+}
+
+const FOLDER: [&str; 2] = [".well-known", "acme-challenge"];
+/// Nobody needs more than this at once; a CA asks from a handful of places.
+const CONNECTIONS: usize = 64;
+/// One question with its answer.
+const CONVERSATION: Duration = Duration::from_secs(10);
+/// No request head is larger than this, in bytes (hyper's least).
+const HEAD: usize = 8192;
+
+#[derive(Default)]
+struct Known01 {
+    answers: BTreeMap<String, String>,
+    asked_by: Vec<IpAddr>,
+}
+
+/// The answers of one errand; withdrawn when dropped.
+pub(super) struct Answers {
+    how: Challenge,
+    port: u16,
+    known: Arc<Mutex<Known01>>,
+    placed: Vec<Placed>,
+    listening: Vec<JoinHandle<()>>,
+}
+
+impl Answers {
+    /// None yet, and nothing open.
+    pub(super) fn new(how: Challenge, port: u16) -> Self {
+        Self { how, port, known: Arc::default(), placed: Vec::new(), listening: Vec::new() }
+    }
+
+    /// From now on `token` is answered with `answer`.
+    pub(super) fn add(&mut self, token: &str, answer: &str) -> Result<(), Trouble> {
+        // Base64url (RFC 8555 §8.3): what becomes a file name must be nothing else.
+        let fine = !token.is_empty() && token.len() <= 256 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !fine {
+            return Err(Trouble::Broken { url: "a challenge".into(), says: "its token is not in base64url form".into() });
+        }
+        match &self.how {
+            Challenge::Webroot(root) => {
+                let wrong = |source| Trouble::Webroot { path: root.join(FOLDER[0]).join(FOLDER[1]), source };
+                self.placed.push(Placed::new(root, &FOLDER, token, answer.as_bytes()).map_err(wrong)?);
+            }
+            Challenge::Listen if self.listening.is_empty() => self.listen()?,
+            Challenge::Listen => {}
+        }
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).answers.insert(token.to_owned(), answer.to_owned());
+        Ok(())
+    }
+
+    /// Who asked for an answer that we know; unknown where a web server answers.
+    pub(super) fn asked_by(&self) -> Known<Vec<IpAddr>> {
+        match self.how {
+            Challenge::Listen => Known::seen(
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).asked_by.clone(),
+                format!("our listener on port {}", self.port),
+            ),
+            Challenge::Webroot(_) => Known::unknown("a web server answers"),
+        }
+    }
+
+    /// Both families, each a socket of its own, so that whoever holds one of them is noticed.
+    fn listen(&mut self) -> Result<(), Trouble> {
+        let (v6, v4) = (open(Ipv6Addr::UNSPECIFIED.into(), self.port), open(Ipv4Addr::UNSPECIFIED.into(), self.port));
+        let sockets = match (v6, v4) {
+            (Ok(v6), Ok(v4)) => vec![v6, v4],
+            (Err(e), Ok(v4)) if no_such_family(&e) => vec![v4],
+            (Ok(v6), Err(e)) if no_such_family(&e) => vec![v6],
+            (Err(e), _) | (_, Err(e)) => {
+                let next = match e.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        "another program answers there: give the directory that it serves with --webroot, or stop it for a moment"
+                    }
+                    io::ErrorKind::PermissionDenied => "run this as root, or give a web server's directory with --webroot",
+                    _ => "give a web server's directory with --webroot",
+                };
+                return Err(Trouble::Listen { port: self.port, why: e.to_string(), next: next.to_owned() });
+            }
+        };
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        self.listening = sockets.into_iter().map(|socket| tokio::spawn(serve(socket, self.known.clone(), room.clone()))).collect();
+        Ok(())
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for task in &self.listening {
+            task.abort();
+        }
+    }
+}
+
+fn no_such_family(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32) || e.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let addr = SocketAddr::new(ip, port);
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(128)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn serve(listener: TcpListener, known: Arc<Mutex<Known01>>, room: Arc<Semaphore>) {
+    let mut talks = tokio::task::JoinSet::new();
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            // Out of descriptors, mostly: others must end first.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        while talks.try_join_next().is_some() {}
+        let Ok(seat) = room.clone().try_acquire_owned() else { continue };
+        let known = known.clone();
+        talks.spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = answer(&known, peer.ip(), request.method(), request.uri().path());
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(CONVERSATION).keep_alive(false).max_buf_size(HEAD);
+            let _ = timeout(CONVERSATION, server.serve_connection(TokioIo::new(stream), service)).await;
+            drop(seat);
+        });
+    }
+}
+
+fn answer(known: &Mutex<Known01>, peer: IpAddr, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    let token = path.strip_prefix("/.well-known/acme-challenge/").filter(|_| *method == Method::GET);
+    let found = token.and_then(|t| known.answers.get(t)).cloned();
+    let mut response = Response::new(Full::default());
+    match found {
+        Some(text) => {
+            if !known.asked_by.contains(&peer) && known.asked_by.len() < CONNECTIONS {
+                known.asked_by.push(peer);
+            }
+            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
+            *response.body_mut() = Full::from(text);
+        }
+        None => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_known_tokens_are_answered() {
+        let known = Mutex::new(Known01 { answers: BTreeMap::from([("tok".to_owned(), "tok.thumb".to_owned())]), asked_by: Vec::new() });
+        let peer = IpAddr::from([192, 0, 2, 9]);
+        for (method, path, want) in [
+            (Method::GET, "/.well-known/acme-challenge/tok", 200),
+            (Method::POST, "/.well-known/acme-challenge/tok", 404),
+            (Method::GET, "/.well-known/acme-challenge/", 404),
+            (Method::GET, "/.well-known/acme-challenge/tok/../tok", 404),
+            (Method::GET, "/", 404),
+        ] {
+            assert_eq!(answer(&known, peer, &method, path).status().as_u16(), want, "{method} {path}");
+        }
+        assert_eq!(known.lock().expect("a lock").asked_by, [peer]);
+    }
+
+    #[test]
+    fn a_token_is_no_path() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for bad in ["../x", "a/b", "", ".", "a.b", "a b", "ä"] {
+            let mut answers = Answers::new(Challenge::Webroot(dir.path().to_owned()), 80);
+            assert!(answers.add(bad, "x").is_err(), "{bad:?}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
+    }
+}

@@ -1,0 +1,363 @@
+//! One order: names, profile, key and account make its key in the Store, and it is written there before the CA hears of
+//! it. Killed anywhere it goes on where it stopped, and a certificate that came is never ordered again while it is good.
+
+use super::{
+    Say,
+    account::{Account, from_crate},
+    bad_news::{Refusal, Trouble, said},
+    challenge::Answers,
+    keys::{HeldKey, block},
+    transport::Transport,
+};
+use crate::{
+    certificate::{Certificate, Digest, pem_certificates},
+    facts::Known,
+    moment::Moment,
+    plan::Obtain,
+    report::observer::Event,
+    world::{self, Store},
+};
+use instant_acme::{AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus};
+use serde::{Deserialize, Serialize};
+use std::{net::IpAddr, time::Duration};
+use tokio::time::Instant;
+
+/// First pause between two looks at an order; it grows by half each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause of our own choosing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A clock that differs by less is not worth a word, and CAs date certificates back by an hour.
+const CLOCK_SLACK: Duration = Duration::from_secs(600);
+
+/// What the Store keeps of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    lineage: String,
+    directory: String,
+    account: String,
+    names: Vec<String>,
+    acme_profile: Option<String>,
+    spki: Digest,
+    /// Where the CA keeps it; `None` until it said so.
+    url: Option<String>,
+    /// The chain that came, leaf first, as PEM.
+    chain: Option<String>,
+}
+
+/// A chain that passed the checks of arrival.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// As PEM, leaf first.
+    pub(super) pem: String,
+    /// Its leaf.
+    pub(super) leaf: Certificate,
+}
+
+/// What one order is about, and its place in the Store.
+pub(super) struct Paper<'a> {
+    store: &'a Store,
+    file: String,
+    record: Record,
+}
+
+impl<'a> Paper<'a> {
+    /// The order of `wanted` for `key` by the account with this thumbprint, as far as the Store knows it.
+    pub(super) fn of(store: &'a Store, wanted: &Obtain, key: &HeldKey, account: &str) -> Result<Self, Trouble> {
+        let mut names: Vec<String> = wanted.names.iter().map(ToString::to_string).collect();
+        names.sort();
+        names.dedup();
+        let record = Record {
+            lineage: wanted.lineage.to_string(),
+            directory: wanted.directory.clone(),
+            account: account.to_owned(),
+            names,
+            acme_profile: wanted.acme_profile.clone(),
+            spki: key.spki.clone(),
+            url: None,
+            chain: None,
+        };
+        let file = format!("orders/{}.json", Digest::of(&serde_json::to_vec(&record).map_err(std::io::Error::from)?));
+        let record = store.load(&file)?.unwrap_or(record);
+        Ok(Self { store, file, record })
+    }
+
+    /// The certificate that is in hand, while it is good and not due.
+    pub(super) fn in_hand(&self, now: Moment) -> Option<Chain> {
+        let chain = arrived(self.record.chain.as_deref()?, &self.record.spki, &self.record.names, now).ok()?;
+        let life = chain.leaf.not_after.since(chain.leaf.not_before);
+        // Two thirds of the lifetime, half when it is short.
+        let rest = if life <= Duration::from_secs(10 * 86_400) { life / 2 } else { life / 3 };
+        (now < chain.leaf.not_after.before(rest)).then_some(chain)
+    }
+
+    fn save(&self) -> Result<(), Trouble> {
+        Ok(self.store.save(&self.file, &self.record)?)
+    }
+
+    /// Removes what is left of other orders of this lineage.
+    pub(super) fn keep_only(store: &Store, lineage: &str, kept: &[Paper<'_>]) -> Result<(), Trouble> {
+        for name in store.list("orders")? {
+            let file = format!("orders/{name}");
+            let old: Option<Record> = store.load(&file).unwrap_or_default();
+            if old.is_some_and(|o| o.lineage == lineage) && kept.iter().all(|p| p.file != file) {
+                std::fs::remove_file(store.path(&file))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that an order is driven with.
+pub(super) struct Driver<'a> {
+    /// Who orders.
+    pub(super) account: &'a Account,
+    /// What the CA's last answers said of waiting.
+    pub(super) transport: &'a Transport,
+    /// Who answers the CA.
+    pub(super) answers: &'a mut Answers,
+    /// Whom to tell.
+    pub(super) say: &'a Say,
+    /// No wait is longer.
+    pub(super) patience: Duration,
+    /// Where the CA asks.
+    pub(super) port: u16,
+}
+
+impl Driver<'_> {
+    /// Drives the order of `paper` to its certificate.
+    pub(super) async fn drive(&mut self, paper: &mut Paper<'_>, key: &HeldKey) -> Result<Chain, Trouble> {
+        if paper.record.chain.take().is_some() {
+            // Due for renewal: what came belongs to an order that is finished.
+            paper.record.url = None;
+        }
+        paper.save()?;
+        let mut order = self.open(paper).await?;
+        if order.state().status == OrderStatus::Pending {
+            self.prove_control(&mut order).await?;
+        }
+        if order.state().status == OrderStatus::Ready {
+            let names = &paper.record.names;
+            let request = key.request(names)?;
+            match order.finalize_csr(&request).await {
+                Ok(()) => {}
+                // A finalize whose answer was lost did its work already.
+                Err(e) => match self.told(order.url(), names, e) {
+                    trouble if trouble.kinds() == ["orderNotReady"] => {}
+                    trouble => return Err(trouble),
+                },
+            }
+        }
+        let on = format!("the certificate authority to issue for {} ({})", paper.record.lineage, key.key_type);
+        self.until(&mut order, &on, |s| s != OrderStatus::Ready && s != OrderStatus::Processing).await?;
+        if order.state().status != OrderStatus::Valid {
+            return Err(self.why_invalid(&mut order, paper).await);
+        }
+        let url = order.url().to_owned();
+        let pem = order.certificate().await.map_err(|e| self.told(&url, &paper.record.names, e))?;
+        let pem = pem.ok_or_else(|| Trouble::Broken { url: said(&url), says: "the order is valid and holds no certificate".into() })?;
+        let chain = arrived(&pem, &paper.record.spki, &paper.record.names, world::now())?;
+        paper.record.chain = Some(chain.pem.clone());
+        paper.save()?;
+        Ok(chain)
+    }
+
+    /// The order that was begun, as long as it can still end well, or a new one whose URL is saved at once.
+    async fn open(&self, paper: &mut Paper<'_>) -> Result<Order, Trouble> {
+        if let Some(url) = paper.record.url.clone() {
+            match self.account.acme.order(url.clone()).await {
+                Ok(mut order) => {
+                    if order.state().status != OrderStatus::Invalid {
+                        return Ok(order);
+                    }
+                }
+                Err(e) => match self.told(&url, &paper.record.names, e) {
+                    // Expired and forgotten, or of an account that the CA knows no more.
+                    trouble @ Trouble::Refused(_) if trouble.kinds() != ["accountDoesNotExist"] => {}
+                    trouble => return Err(trouble),
+                },
+            }
+        }
+        let names: Vec<Identifier> = paper.record.names.iter().cloned().map(Identifier::Dns).collect();
+        let mut new = NewOrder::new(&names);
+        if let Some(profile) = &paper.record.acme_profile {
+            new = new.profile(profile);
+        }
+        let order = self.account.acme.new_order(&new).await;
+        let order = order.map_err(|e| self.told(&paper.record.directory, &paper.record.names, e))?;
+        paper.record.url = Some(order.url().to_owned());
+        paper.save()?;
+        Ok(order)
+    }
+
+    /// Answers every challenge that is still open and waits for the CA's verdict.
+    async fn prove_control(&mut self, order: &mut Order) -> Result<(), Trouble> {
+        let url = order.url().to_owned();
+        let (transport, port) = (self.transport, self.port);
+        let told = |e| from_crate(transport, &url, &[], port, e);
+        let mut open = Vec::new();
+        let mut all = order.authorizations();
+        while let Some(authorization) = all.next().await {
+            let mut authorization = authorization.map_err(told)?;
+            let name = authorization.identifier().to_string();
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            let offered: Vec<String> = authorization.challenges.iter().map(|c| format!("{:?}", c.r#type)).collect();
+            let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
+                let says = format!("it offers no http-01 challenge for {name}, only {}", offered.join(", "));
+                return Err(Trouble::Broken { url: said(&url), says });
+            };
+            self.answers.add(&challenge.token, challenge.key_authorization().as_str())?;
+            open.push(name);
+            match challenge.set_ready().await {
+                Ok(()) => {}
+                // Answered before a kill, or failed at once: the order itself says which.
+                Err(instant_acme::Error::Api(_)) => {}
+                Err(e) => return Err(told(e)),
+            }
+        }
+        let on = format!(
+            "the certificate authority to ask {} on port {}",
+            if open.is_empty() { "again".into() } else { open.join(", ") },
+            self.port
+        );
+        self.until(order, &on, |s| s != OrderStatus::Pending).await?;
+        if order.state().status == OrderStatus::Invalid {
+            return Err(self.refusals(order).await);
+        }
+        Ok(())
+    }
+
+    /// Looks at the order until `done` holds or the patience ends.
+    async fn until(&self, order: &mut Order, on: &str, done: impl Fn(OrderStatus) -> bool) -> Result<(), Trouble> {
+        if done(order.state().status) {
+            return Ok(());
+        }
+        let end = Instant::now() + self.patience;
+        let _ = self.say.send(Event::Waiting { on: on.to_owned(), at_most: self.patience });
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            let url = order.url().to_owned();
+            let state = order.refresh().await.map_err(|e| self.told(&url, &[], e))?;
+            if done(state.status) {
+                return Ok(());
+            }
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE).max(self.transport.retry_after().unwrap_or_default());
+            if Instant::now() + pause > end {
+                return Err(Trouble::Late { on: on.to_owned(), after: self.patience });
+            }
+        }
+    }
+
+    /// Why an order that was finalized is not valid.
+    async fn why_invalid(&self, order: &mut Order, paper: &Paper<'_>) -> Trouble {
+        match order.state().error.clone() {
+            Some(problem) => self.told(order.url(), &paper.record.names, instant_acme::Error::Api(problem)),
+            None => self.refusals(order).await,
+        }
+    }
+
+    /// What the CA says of each name that failed (RFC 8555 §7.1.4): its error, and the addresses that it used.
+    async fn refusals(&self, order: &mut Order) -> Trouble {
+        let mut all = Vec::new();
+        let urls: Vec<String> = order.state().authorizations.iter().map(|a| a.url.clone()).collect();
+        for url in urls {
+            let value = match self.account.raw(&url).await {
+                Ok(value) => value,
+                Err(trouble) => return trouble,
+            };
+            let name = value["identifier"]["value"].as_str().map(said);
+            for challenge in value["challenges"].as_array().into_iter().flatten().filter(|c| c["error"].is_object()) {
+                let mut refusal = Refusal::one(&challenge["error"], name.clone(), self.port);
+                for used in challenge["validationRecord"].as_array().into_iter().flatten().filter_map(|r| r["addressUsed"].as_str()) {
+                    if let Ok(ip) = used.parse::<IpAddr>()
+                        && !refusal.reached.contains(&ip)
+                    {
+                        refusal.reached.push(ip);
+                    }
+                }
+                refusal.asked_by = self.answers.asked_by();
+                all.push(refusal);
+            }
+        }
+        if all.is_empty() {
+            all.push(Refusal {
+                name: None,
+                kind: String::new(),
+                says: format!("order {} is invalid, it does not say why", said(order.url())),
+                reached: Vec::new(),
+                asked_by: Known::unknown("not asked for"),
+                next: "run this again: a new order is made".into(),
+            });
+        }
+        Trouble::Refused(all)
+    }
+
+    fn told(&self, url: &str, names: &[String], error: instant_acme::Error) -> Trouble {
+        from_crate(self.transport, url, names, self.port, error)
+    }
+}
+
+/// Checks a chain as it came: our key, every name, dates that make sense. What is kept is written anew from its bytes.
+fn arrived(pem: &str, spki: &Digest, names: &[String], now: Moment) -> Result<Chain, Trouble> {
+    let wrong = |why: String| Err(Trouble::Arrived(why));
+    let ders = match pem_certificates(pem.as_bytes()) {
+        Ok(ders) if !ders.is_empty() && ders.len() <= 10 => ders,
+        Ok(ders) => return wrong(format!("{} certificates came in one chain", ders.len())),
+        Err(e) => return wrong(e.to_string()),
+    };
+    let leaf = match Certificate::read(&ders[0]) {
+        Ok(leaf) => leaf,
+        Err(e) => return wrong(e.to_string()),
+    };
+    if leaf.spki != *spki {
+        return wrong(format!("it is for the key {}, not {spki}", leaf.spki));
+    }
+    if let Some(name) = names.iter().find(|n| !leaf.names.contains(n)) {
+        return wrong(format!("it does not name {name}, only {}", said(&leaf.names.join(", "))));
+    }
+    if leaf.not_after <= leaf.not_before {
+        return wrong(format!("it ends ({}) before it begins ({})", leaf.not_after, leaf.not_before));
+    }
+    let why = |what: &str, at: Moment| format!("the certificate that came {what} {at}");
+    let ahead = |at: Moment| i64::try_from(now.0).unwrap_or(0) - i64::try_from(at.0).unwrap_or(0);
+    if leaf.not_before > now.after(CLOCK_SLACK) {
+        return Err(Trouble::Clock { why: why("begins only at", leaf.not_before), ahead: ahead(leaf.not_before), now });
+    }
+    if leaf.not_after <= now {
+        return Err(Trouble::Clock { why: why("has ended at", leaf.not_after), ahead: ahead(leaf.not_after), now });
+    }
+    Ok(Chain { pem: ders.iter().map(|der| block("CERTIFICATE", der).to_string()).collect(), leaf })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+
+    #[test]
+    fn only_what_was_ordered_arrives() {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(["a.example".to_owned(), "b.example".to_owned()]).expect("names");
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 4, 1);
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        let spki = Digest::of(&key.subject_public_key_info());
+        let names = |n: &[&str]| n.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let day = |n: u64| Moment(1_767_225_600 + n * 86_400);
+        let ok = |pem: &str, spki: &Digest, n: &[&str], now| arrived(pem, spki, &names(n), now);
+        assert_eq!(
+            ok(&pem, &spki, &["a.example", "b.example"], day(1)).expect("good").pem.replace('\n', ""),
+            pem.replace("\r\n", "").replace('\n', "")
+        );
+        assert!(ok(&pem, &Digest::of(b"x"), &["a.example"], day(1)).expect_err("another key").to_string().contains("for the key"));
+        assert!(ok(&pem, &spki, &["c.example"], day(1)).expect_err("a name").to_string().contains("does not name c.example"));
+        assert!(matches!(ok(&pem, &spki, &["a.example"], day(90)), Err(Trouble::Clock { ahead: 0, .. })));
+        assert!(matches!(
+            ok(&pem, &spki, &["a.example"], day(0).before(CLOCK_SLACK).before(CLOCK_SLACK)),
+            Err(Trouble::Clock { ahead: -1200, .. })
+        ));
+        assert!(ok("", &spki, &["a.example"], day(1)).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! A CA behind a bad line.
