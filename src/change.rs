@@ -166,6 +166,8 @@ pub enum Want {
     Ours(Vec<Presented>),
     /// Exactly what the baseline saw.
     Unchanged,
+    /// What was there before a change that is undone now: as the baseline of that day saw it, or what renewed it since.
+    Former,
 }
 
 /// One certificate that must be presented.

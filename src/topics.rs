@@ -79,6 +79,11 @@ pub const TOPICS: &[Topic] = &[
         text: "The server offers STARTTLS and answers the command with an error: mostly a private key that does not belong to the certificate. Its log says which file.",
     },
     Topic {
+        id: "undo-not-activated",
+        title: "The files are put back, and no server has read them",
+        text: "The mail server does not run, or its configuration was broken by something else, so the old settings were put back into the files and nothing was reloaded. What runs goes on with what it read last. Mend the configuration and reload.",
+    },
+    Topic {
         id: "wire-changed",
         title: "A listener changed that should not",
         text: "This listener was to stay as it was and presents another certificate. With Postfix a submission service that sets smtpd_tls_cert_file alone takes the certificate of main.cf as soon as that sets smtpd_tls_chain_files; an empty smtpd_tls_chain_files on the service keeps its own.",
@@ -97,6 +102,11 @@ pub const TOPICS: &[Topic] = &[
         id: "wire-refused",
         title: "The server turns us away",
         text: "The server greets with an error instead of 220. While it does so no mail arrives.",
+    },
+    Topic {
+        id: "wire-renewed",
+        title: "The server's own certificate was renewed since",
+        text: "After an undo the server presents a certificate of its own that is newer than the one of the day of the change. Nothing is wrong: whoever keeps that certificate renewed it meanwhile.",
     },
     Topic {
         id: "wire-silent",

@@ -114,6 +114,15 @@ pub(super) fn saved_key(store: &Store, directory: &str) -> Result<Option<Signer>
     Signer::new(Zeroizing::new(key.secret_pkcs8_der().to_vec())).map(Some)
 }
 
+/// Whether the CA of this directory knows an account of ours, so that nothing has to be asked for it.
+///
+/// # Errors
+/// When its record is there and cannot be read.
+pub fn has_account(store: &Store, directory: &str) -> std::io::Result<bool> {
+    let record: Option<Record> = store.load(files(directory).1)?;
+    Ok(record.is_some_and(|r| r.url.is_some()))
+}
+
 impl Account {
     /// The account at this directory: the one that the Store knows, or a new one. `anew` registers the key once more,
     /// for a CA that forgot it.

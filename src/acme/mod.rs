@@ -14,7 +14,7 @@ mod lineage;
 mod order;
 mod transport;
 
-pub use account::{Directory, eab_key};
+pub use account::{Directory, eab_key, has_account};
 pub use bad_news::{Refusal, Trouble};
 pub use challenge::Challenge;
 pub use clock::clock_off;

@@ -110,6 +110,14 @@ pub fn receipts(store: &Store) -> io::Result<Vec<Receipt>> {
         .collect()
 }
 
+/// The id of the change that is open: being made now, or interrupted.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn open_change(store: &Store) -> io::Result<Option<String>> {
+    Ok(Journal::load(store)?.map(|journal| journal.change.id))
+}
+
 /// The host must be as planned; then the journal is opened.
 fn begin(hands: &dyn Hands, store: &Store, change: Change) -> Result<Journal, Failure> {
     let mut new_dirs = Vec::new();

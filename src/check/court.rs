@@ -2,7 +2,7 @@
 
 use super::probes::{ENOUGH, same_question};
 use crate::{
-    change::{Expect, Presented},
+    change::{Expect, Presented, Want},
     claims::Claims,
     facts::Known,
     finding::{Finding, Remedy, Subject, Verdict},
@@ -90,6 +90,13 @@ impl<'a> Court<'a> {
                     Finding::new("wire-changed", Verdict::Fail, subject(expect), "it gives TLS where it gave none before the change")
                         .seen(format!("{}: {}", asked(view), leaf_line(now))),
                 ),
+                (Some(old), Some(now)) if expect.want == Want::Former && old.chain.first() != now.chain.first() => {
+                    let says = "the server's own certificate is not the one that it presented before, it was renewed meanwhile";
+                    let renewed = Finding::new("wire-renewed", Verdict::Pass, subject(expect), says)
+                        .seen(format!("{}: {}", asked(view), leaf_line(now)))
+                        .seen(format!("before: {}", leaf_line(old)));
+                    merge(&mut self.notes, renewed);
+                }
                 (old, Some(now)) if old.and_then(|tls| tls.chain.first()).map(|c| &c.digest) != now.chain.first().map(|c| &c.digest) => {
                     self.fault(
                         Finding::new(

@@ -79,7 +79,7 @@ pub fn proof(
     for one in expect {
         let before: Vec<_> = baseline.iter().filter(|v| v.probe.addr == one.addr).collect();
         // One address may serve several names; what is unchanged is asked as it was before.
-        let same_name = |v: &&EndpointView| one.want == Want::Unchanged || v.probe.name == one.name;
+        let same_name = |v: &&EndpointView| !matches!(one.want, Want::Ours(_)) || v.probe.name == one.name;
         let after: Vec<_> = now_seen.iter().filter(|v| v.probe.addr == one.addr).filter(same_name).collect();
         let was_silent = !before.is_empty() && before.iter().all(|v| v.silent());
         if was_silent && !after.is_empty() && after.iter().all(|v| v.silent()) {
@@ -100,7 +100,7 @@ pub fn proof(
                 ours_shown = true;
                 court.ours(one, presented, &before, &after);
             }
-            Want::Unchanged => court.unchanged(one, &before, &after),
+            Want::Unchanged | Want::Former => court.unchanged(one, &before, &after),
         }
         let serials: BTreeSet<_> = after.iter().filter_map(|v| v.leaf()).map(|leaf| leaf.serial.clone()).collect();
         shown.push(Shown { addr: one.addr, connections: after.len(), serials: serials.into_iter().collect() });

@@ -104,6 +104,8 @@ pub struct CertificateDoc {
 pub struct StatusDoc {
     /// Always [`VERSION`].
     pub version: u8,
+    /// The exit status that goes with it.
+    pub exit: u8,
     /// An interrupted change, if any.
     pub open: Option<String>,
     /// Certificates.
@@ -123,6 +125,8 @@ pub struct ChangeDoc {
     pub proved: u64,
     /// Why it was made.
     pub why: String,
+    /// It was undone since.
+    pub undone: bool,
 }
 
 impl PlanDoc {

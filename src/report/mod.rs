@@ -7,5 +7,6 @@ mod terminal;
 mod text;
 
 pub use diff::config_diff;
+pub use observer::{Event, Nobody, Observer};
 pub use terminal::{Progress, Style, Terminal};
-pub use text::{findings, plan_page, proof_table, status_page, survey_page};
+pub use text::{findings, is_ours, plan_page, proof_table, status_page, survey_page};

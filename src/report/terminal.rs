@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use super::{Event, Observer, text::findings};
 use crate::finding::Verdict;
 
 /// How text may look: colour is for verdicts only.
@@ -69,12 +70,16 @@ impl Terminal {
     }
 }
 
-/// Progress as lines on standard error: a step a line, with its time.
+/// Progress as lines on standard error: a step a line, with its time; a wait says what it waits for and how long it may
+/// take.
 #[derive(Debug)]
 pub struct Progress {
     quiet: bool,
     running: Mutex<Option<(String, Instant)>>,
 }
+
+/// Column at which results stand.
+const RESULT_COLUMN: usize = 52;
 
 impl Progress {
     /// Lines for a reader, or nothing when `quiet`.
@@ -83,27 +88,33 @@ impl Progress {
         Self { quiet, running: Mutex::new(None) }
     }
 
-    /// A step begins.
-    pub fn begin(&self, what: &str) {
-        if let Ok(mut running) = self.running.lock() {
-            *running = Some((what.to_owned(), Instant::now()));
-        }
-    }
-
-    /// The step that began last is done.
-    pub fn done(&self, result: &str) {
-        let Some((what, began)) = self.running.lock().ok().and_then(|mut r| r.take()) else { return };
-        self.line(&format!(
-            "  {what} {} {result} ({:.1} s)",
-            ".".repeat(46usize.saturating_sub(what.chars().count()).max(3)),
-            began.elapsed().as_secs_f32()
-        ));
-    }
-
     /// A line of its own.
     pub fn line(&self, text: &str) {
         if !self.quiet {
             Terminal::complain(text);
+        }
+    }
+
+    fn step(&self) -> Option<(String, Instant)> {
+        self.running.lock().ok().and_then(|mut running| running.take())
+    }
+}
+
+impl Observer for Progress {
+    fn see(&self, event: Event) {
+        match event {
+            Event::Started(what) => {
+                if let Ok(mut running) = self.running.lock() {
+                    *running = Some((what, Instant::now()));
+                }
+            }
+            Event::Waiting { on, at_most } => self.line(&format!("  waiting for {on}, at most {} s", at_most.as_secs())),
+            Event::Done(result) => {
+                let Some((what, began)) = self.step() else { return self.line(&format!("  {result}")) };
+                let dots = ".".repeat(RESULT_COLUMN.saturating_sub(what.chars().count()).max(3));
+                self.line(&format!("  {what} {dots} {result} ({:.1} s)", began.elapsed().as_secs_f32()));
+            }
+            Event::Note(finding) => self.line(findings(Style::default(), &[finding]).trim_end()),
         }
     }
 }

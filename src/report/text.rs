@@ -1,6 +1,6 @@
 //! Pages for a terminal of 80 columns: one line a fact, *fact · verdict · consequence*.
 
-use super::{Style, diff::config_diff};
+use super::{Style, diff::config_diff, json::StatusDoc};
 use crate::{
     certificate::Certificate,
     change::{Change, Edit, Expect, Want},
@@ -261,7 +261,7 @@ pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
         let served = seen.iter().filter(|v| v.leaf().is_some()).count();
         let what = match &one.want {
             Want::Ours(_) => "our certificate",
-            Want::Unchanged => "as before",
+            Want::Unchanged | Want::Former => "as before",
         };
         let protocol = seen.iter().find_map(|v| v.tls.value()).map_or("no TLS", |t| t.protocol.as_str());
         let _ = writeln!(out, "  {:<28}{wire:<10}{what}, {protocol}, {served} connections", one.addr.to_string());
@@ -271,28 +271,30 @@ pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
 
 /// What is installed, since when, until when, and what is served.
 #[must_use]
-pub fn status_page(facts: &Facts, changes: &[(String, Moment, String)], open: Option<&str>) -> String {
+pub fn status_page(status: &StatusDoc) -> String {
     let mut out = String::new();
-    if let Some(open) = open {
-        let _ = writeln!(out, "A change is open: {open}. Next: mxseal recover");
+    if let Some(open) = &status.open {
+        let _ = writeln!(out, "Change {open} was interrupted. Next: mxseal recover");
     }
-    if facts.lineages.is_empty() {
-        out.push_str("No certificate of ours yet. Next: sudo mxseal setup\n");
+    if status.lineages.is_empty() {
+        out.push_str("No certificate of ours. Next: mxseal setup\n");
     }
-    for line in &facts.lineages {
+    for line in &status.lineages {
         fact(&mut out, "Certificate", lineage(line));
     }
-    for (id, when, why) in changes {
-        fact(&mut out, "Change", format!("{id} proved {when}: {why}"));
+    for change in &status.changes {
+        let undone = if change.undone { ", undone since" } else { "" };
+        fact(&mut out, "Change", format!("{} proved {}{undone}\n{}", change.id, Moment(change.proved), change.why));
     }
-    for view in facts.views.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
-        fact(&mut out, "Served now", format!("{}{}", served(view), ours(facts, view)));
+    for view in status.served.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
+        let ours = view.leaf().is_some_and(|leaf| is_ours(&status.lineages, leaf));
+        fact(&mut out, "Served now", format!("{} · {}", served(view), if ours { "ours" } else { "not ours" }));
     }
     out
 }
 
-fn ours(facts: &Facts, view: &EndpointView) -> &'static str {
-    let Some(leaf) = view.leaf() else { return "" };
-    let mine = facts.lineages.iter().flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).any(|l| l.digest == leaf.digest);
-    if mine { " · ours" } else { " · not ours" }
+/// Whether a certificate is one of our lineages'.
+#[must_use]
+pub fn is_ours(lineages: &[Lineage], leaf: &Certificate) -> bool {
+    lineages.iter().flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).any(|l| l.digest == leaf.digest)
 }

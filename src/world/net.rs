@@ -2,6 +2,7 @@
 
 use rustls::RootCertStore;
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 /// Where to ask and whom to believe.
 #[derive(Clone, Debug)]
@@ -27,11 +28,20 @@ impl Net {
         acme_ca: &[impl AsRef<Path>],
     ) -> io::Result<Self> {
         let mut common = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        common.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let system = rustls_native_certs::load_native_certs().certs;
+        common.add_parsable_certificates(system.into_iter().filter(|der| may_issue(der)));
         let verdict_roots = with_anchors(common.clone(), trust_anchors)?;
         let api_roots = with_anchors(common, acme_ca)?;
         Ok(Self { resolver, verdict_roots: Arc::new(verdict_roots), api_roots: Arc::new(api_roots), http_port: 80 })
     }
+}
+
+/// Whether a certificate of the system's store may issue others. Debian links its self-made server certificate
+/// (ssl-cert-snakeoil) into the folder of the roots: as an anchor it would verify itself.
+fn may_issue(der: &[u8]) -> bool {
+    let Ok((_, x)) = X509Certificate::from_der(der) else { return false };
+    // A version 1 root cannot say that it is one (RFC 5280 §6.1.4 k).
+    x.version() == X509Version::V1 || x.is_ca()
 }
 
 fn with_anchors(mut roots: RootCertStore, files: &[impl AsRef<Path>]) -> io::Result<RootCertStore> {
@@ -48,4 +58,19 @@ fn with_anchors(mut roots: RootCertStore, files: &[impl AsRef<Path>]) -> io::Res
         }
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_certificate_in_the_roots_folder_is_no_root() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(vec!["host.example".to_owned()]).expect("names");
+        params.is_ca = rcgen::IsCa::ExplicitNoCa;
+        assert!(!may_issue(params.self_signed(&key).expect("a certificate").der()));
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        assert!(may_issue(params.self_signed(&key).expect("a certificate").der()));
+    }
 }

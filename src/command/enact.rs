@@ -1,0 +1,172 @@
+//! One change from the copy to the proof: what setup and undo share.
+
+use super::{Trouble, place::Site};
+use crate::{
+    apply::{self, Guard, Live},
+    change::{Change, Content, Expect, Receipt},
+    check::{self, Proof},
+    claims::Claims,
+    cli::Global,
+    facts::Facts,
+    finding::Finding,
+    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
+    view::EndpointView,
+    world::{self, Hands as _, Lock, Machine, Net},
+};
+use std::{ffi::OsStr, time::Duration};
+
+/// One conversation takes no longer. Postfix programs doze for two seconds after an edit of main.cf.
+const CONVERSATION: Duration = Duration::from_secs(15);
+
+/// What is promised on the wire, and what was there before.
+pub(super) struct Promise<'a> {
+    pub(super) expect: Vec<Expect>,
+    pub(super) baseline: Vec<EndpointView>,
+    pub(super) claims: &'a Claims,
+}
+
+/// How a change ended.
+pub(super) struct Enacted {
+    expect: Vec<Expect>,
+    end: End,
+}
+
+enum End {
+    Proved { receipt: Box<Receipt>, views: Vec<EndpointView>, notes: Vec<Finding> },
+    PutBack { why: Vec<Finding>, still: Vec<Finding> },
+}
+
+/// Tries the change on a copy.
+pub(super) fn try_out(site: &Site, change: &Change) -> Result<(), Trouble> {
+    let Some(trial) = &change.trial else { return Ok(()) };
+    match apply::try_on_a_copy(&Machine, &site.store, change, trial) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Trouble::human(format!("the server's own check refuses this on a copy, and nothing live was touched:\n{e}"))),
+    }
+}
+
+/// What the listeners of these expectations present: from views that were just taken, where there are any.
+pub(super) async fn baseline(net: &Net, expect: &[Expect], known: &[EndpointView]) -> Vec<EndpointView> {
+    let (seen, unseen): (Vec<&Expect>, Vec<&Expect>) = expect.iter().partition(|e| known.iter().any(|v| v.probe.addr == e.addr));
+    let mut views: Vec<EndpointView> = known.iter().filter(|v| seen.iter().any(|e| e.addr == v.probe.addr)).cloned().collect();
+    let probes: Vec<_> = unseen.iter().flat_map(|e| check::probes_for(e)).collect();
+    views.extend(check::observe(net, &probes, CONVERSATION).await);
+    views
+}
+
+/// Guard, transaction, dialogues; committed or put back.
+pub(super) async fn run(
+    site: &Site,
+    change: Change,
+    promise: Promise<'_>,
+    lock: Lock,
+    global: &Global,
+    progress: &Progress,
+) -> Result<Enacted, Trouble> {
+    progress.see(Event::Started("change the configuration and activate it".into()));
+    let program = std::env::current_exe().map_err(|e| Trouble::human(format!("our own program cannot be found: {e}")))?;
+    let arguments = [OsStr::new("--state-dir"), global.state_dir.as_os_str(), OsStr::new("guard")];
+    let guard = Guard::start(&program, &arguments)
+        .map_err(|e| Trouble::human(format!("no guard could be started, so nothing was changed: {e}")))?;
+    let mut machine = Machine;
+    let live = apply::apply(&mut machine, &site.store, lock, change).map_err(Trouble::human)?;
+    progress.see(Event::Done("done".into()));
+    let end = settle(&site.net, live, &promise, progress).await;
+    drop(guard);
+    Ok(Enacted { expect: promise.expect, end: end? })
+}
+
+async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Progress) -> Result<End, Trouble> {
+    if promise.expect.is_empty()
+        && let Some(proof) = Proof::of_no_promise(live.change(), world::now())
+    {
+        let receipt = live.commit(&proof, Vec::new()).map_err(Trouble::human)?;
+        return Ok(End::Proved { receipt: Box::new(receipt), views: Vec::new(), notes: Vec::new() });
+    }
+    progress.see(Event::Started("prove it on every listening address".into()));
+    let (views, judged) = check::prove(net, &promise.expect, &promise.baseline, promise.claims, CONVERSATION).await;
+    match judged {
+        Ok(proved) => {
+            progress.see(Event::Done(format!("{} conversations", views.len())));
+            let receipt = live.commit(&proved.proof, promise.baseline.clone()).map_err(Trouble::human)?;
+            Ok(End::Proved { receipt: Box::new(receipt), views, notes: proved.notes })
+        }
+        Err(why) => {
+            progress.see(Event::Done("not met".into()));
+            progress.see(Event::Started("put everything back".into()));
+            live.roll_back().map_err(Trouble::human)?;
+            let before = check::as_it_was(&promise.expect);
+            let (_, back) = check::prove(net, &before, &promise.baseline, promise.claims, CONVERSATION).await;
+            progress.see(Event::Done(if back.is_ok() { "served as before".into() } else { "not served as before".into() }));
+            Ok(End::PutBack { why, still: back.err().unwrap_or_default() })
+        }
+    }
+}
+
+/// Writes key and chain where no configuration names the file yet; touches nothing of the mail server.
+pub(super) fn certificate_only(site: &Site, facts: &Facts, change: &Change) -> Result<(), Trouble> {
+    let mut machine = Machine;
+    for edit in &change.edits {
+        let Some(target) = &edit.becomes else { continue };
+        let Content::Stored { digest, .. } = &target.content else { continue };
+        let path = edit.path.display();
+        let named = |value: &String| value.contains(&*edit.path.to_string_lossy());
+        if facts.server.value().is_some_and(|s| s.services.iter().any(|s| s.settings.values().any(|e| named(&e.value)))) {
+            let why = "is read by the mail server already: replacing it would be the change itself; run mxseal setup without --print-only";
+            return Err(Trouble::human(format!("{path} {why}")));
+        }
+        let wrong = |e: std::io::Error| Trouble::human(format!("{path}: {e}"));
+        let bytes = zeroize::Zeroizing::new(site.store.get(digest).map_err(wrong)?);
+        let beside = edit.path.with_extension("new");
+        if let Some(dir) = edit.path.parent() {
+            machine.make_dir(dir).map_err(wrong)?;
+        }
+        machine.stage(&beside, &bytes, &target.meta).map_err(wrong)?;
+        machine.swap(&beside, &edit.path).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+impl Enacted {
+    /// The receipt, where the change stands.
+    pub(super) fn receipt(&self) -> Option<&Receipt> {
+        match &self.end {
+            End::Proved { receipt, .. } => Some(receipt),
+            End::PutBack { .. } => None,
+        }
+    }
+
+    /// Tells how it ended.
+    pub(super) fn tell(self, outcome: &mut Outcome, global: &Global) {
+        let style = Style::of_stdout();
+        let mut page = String::new();
+        match self.end {
+            End::Proved { receipt, views, notes } => {
+                (outcome.outcome, outcome.exit) = ("proved", 0);
+                outcome.proof = json::proof(&self.expect, &views);
+                outcome.change = Some(receipt.id.clone());
+                if !self.expect.is_empty() {
+                    page.push_str("Proved on this host's own addresses; what senders elsewhere see is unknown from here\n");
+                }
+                page.push_str(&report::proof_table(&self.expect, &views));
+                page.push_str(&report::findings(style, &notes));
+                outcome.findings.extend(notes);
+            }
+            End::PutBack { why, still } => {
+                (outcome.outcome, outcome.exit) = ("put-back", 1);
+                page.push_str("Not proved, so everything was put back\n");
+                page.push_str(&report::findings(style, &why));
+                page.push_str(if still.is_empty() {
+                    "The server serves again what it served before.\n"
+                } else {
+                    "The files are as before, but the wire does not show it yet:\n"
+                });
+                page.push_str(&report::findings(style, &still));
+                outcome.findings.extend(why.into_iter().chain(still));
+            }
+        }
+        if !global.json {
+            Terminal::print(&page);
+        }
+    }
+}

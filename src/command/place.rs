@@ -1,0 +1,140 @@
+//! Where a verb works: flags and settings become one wish, the network, our store and the mail server's profile.
+
+use super::Trouble;
+use crate::{
+    cli::{Global, Where},
+    facts::Facts,
+    intent::Intent,
+    mta::profile::Profile,
+    plan::{self, Plan, Refusal},
+    settings::Settings,
+    survey,
+    world::{self, Lock, Machine, Net, Store},
+};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// What every verb that looks at this host has in hand.
+pub(super) struct Site {
+    pub(super) place: Where,
+    pub(super) net: Net,
+    pub(super) store: Store,
+    live_dir: PathBuf,
+}
+
+impl Site {
+    /// From flags over settings. Makes nothing.
+    pub(super) fn of(flags: &Where, acme_ca_files: &[PathBuf], settings: &Settings, global: &Global) -> Result<Self, Trouble> {
+        let place = over(flags, settings);
+        let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files).map_err(Trouble::usage)?;
+        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global) })
+    }
+
+    /// Our store at this place, made where it is missing.
+    pub(super) fn open_store(&mut self, root: &Path) -> Result<(), Trouble> {
+        let opened = Store::open(root).map_err(|e| Trouble::human(format!("{}: {e}; give another place with --state-dir", root.display())));
+        self.store = opened?;
+        Ok(())
+    }
+
+    /// What is, with what every listener presents. Never fails: what could not be seen says why.
+    pub(super) async fn look(&self) -> Facts {
+        let wants = survey::Wants {
+            mta: self.place.mta.clone(),
+            config_dir: self.place.mta_config.clone(),
+            domains: self.place.domains.clone(),
+            mx: self.place.mx.clone(),
+            live_dir: self.live_dir.clone(),
+            served: true,
+        };
+        survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await
+    }
+
+    /// What is, and what is to be done.
+    pub(super) async fn look_and_plan(&self, intent: &Intent) -> Result<(Facts, Plan), Trouble> {
+        let facts = self.look().await;
+        let profile = profile_of(&facts)?;
+        let plan = plan::plan(&facts, intent, &profile).map_err(refused)?;
+        Ok((facts, plan))
+    }
+
+    /// The lock of one run on one configuration directory, whatever its state directory.
+    pub(super) fn lock(&self, facts: &Facts) -> Result<Lock, Trouble> {
+        let dir = facts.server.value().map(|s| s.config_dir.clone()).unwrap_or_default();
+        lock(&dir)
+    }
+}
+
+/// Locks a configuration directory for this run.
+pub(super) fn lock(dir: &Path) -> Result<Lock, Trouble> {
+    let real = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    match Store::lock(&real) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Trouble::human(format!(
+            "another mxseal works on {}; nothing was changed, run this again when it has ended",
+            real.display()
+        ))),
+        Err(e) => Err(Trouble::human(format!("{} cannot be locked: {e}; nothing was changed", real.display()))),
+    }
+}
+
+/// The profile of the server that was found.
+pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
+    let id = match &facts.server {
+        crate::facts::Known::Seen { value, .. } => &value.profile,
+        crate::facts::Known::Unknown { why } => {
+            return Err(Trouble::human(format!("no mail server to work on: {why}; nothing was changed")));
+        }
+    };
+    profile(id)
+}
+
+/// A profile by its id.
+pub(super) fn profile(id: &str) -> Result<Profile, Trouble> {
+    let all = Profile::built_in().map_err(Trouble::human)?;
+    let known = all.iter().map(|p| p.id.clone()).collect::<Vec<_>>().join(", ");
+    all.into_iter().find(|p| p.id == id).ok_or_else(|| Trouble::usage(format!("no profile is called {id}; known are {known}")))
+}
+
+/// A refusal in the user's terms.
+pub(super) fn refused(refusal: Refusal) -> Trouble {
+    Trouble::human(refusal)
+}
+
+/// Everything that writes needs root: the mail server's files are root's.
+pub(super) fn needs_root() -> Result<(), Trouble> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Trouble::usage("this needs root, because a mail server's configuration and keys are root's: run it with sudo"))
+}
+
+/// The settings file, or the reason why it cannot be used.
+pub(super) fn settings(global: &Global) -> Result<Settings, Trouble> {
+    Settings::read(&global.config).map_err(Trouble::usage)
+}
+
+/// Where mail servers read their certificates: `live` beside the settings file.
+pub(super) fn live_dir(global: &Global) -> PathBuf {
+    let file = std::path::absolute(&global.config).unwrap_or_else(|_| global.config.clone());
+    file.parent().map_or_else(|| PathBuf::from("/etc/mxseal/live"), |dir| dir.join("live"))
+}
+
+fn over(flags: &Where, settings: &Settings) -> Where {
+    let mut place = flags.clone();
+    if place.domains.is_empty() {
+        place.domains.clone_from(&settings.domain);
+    }
+    if place.mx.is_empty() {
+        place.mx.clone_from(&settings.mx);
+    }
+    if place.trust_anchors.is_empty() {
+        place.trust_anchors.clone_from(&settings.trust_anchor);
+    }
+    place.mta = place.mta.or_else(|| settings.mta.clone());
+    place.mta_config = place.mta_config.or_else(|| settings.mta_config.clone());
+    place.resolver = place.resolver.or_else(|| settings.resolver.map(|ip| SocketAddr::new(ip, 53)));
+    place
+}

@@ -1,0 +1,189 @@
+//! `mxseal setup`: survey, plan, one approval, errands, change, proof; committed or put back.
+
+mod answers;
+mod approval;
+
+use super::{
+    Trouble,
+    enact::{self, Promise},
+    place::{self, Site},
+    recover,
+};
+use crate::{
+    acme,
+    change::{Change, Want},
+    cli::{Global, Setup},
+    facts::{Deployment, Facts, Lineage},
+    plan::{Errand, Plan, Stage},
+    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
+    world::Lock,
+};
+use answers::Answers;
+use approval::{Envelope, Said};
+
+/// How often survey and plan may take turns: an order, a change, and a second look at each.
+const ROUNDS: usize = 4;
+
+pub(super) async fn run(args: &Setup, global: &Global) -> Result<u8, Trouble> {
+    let mut outcome = Outcome { version: json::VERSION, verb: "setup", ..Outcome::default() };
+    let told = tell(args, global, &mut outcome).await;
+    super::close(global, told, outcome)
+}
+
+async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
+    let settings = place::settings(global)?;
+    let mut answers = Answers::gather(args, &settings)?;
+    let mut site = Site::of(&args.place, &answers.acme_ca_files, &settings, global)?;
+    let intent = answers.intent(&site, global);
+    let progress = Progress::new(global.json);
+    if !args.dry_run {
+        place::needs_root()?;
+        site.open_store(&global.state_dir)?;
+        if let Some(said) = recover::first(&site.store)? {
+            progress.line(&said);
+        }
+    }
+    if args.staging {
+        // Keys, orders and certificates of the staging CA never mix with those that are served.
+        site.open_store(&global.state_dir.join("staging"))?;
+    }
+
+    let (mut facts, mut plan) = site.look_and_plan(&intent).await?;
+    show(global, &facts, &plan, outcome);
+    if let Some(ended) = nothing_to_approve(args, &facts, &plan) {
+        return ended.tell(outcome, global);
+    }
+    let errand_ahead = matches!(plan.next, Some(Stage::Errand(_)));
+    if errand_ahead {
+        answers.complete(&site, args).await?;
+    }
+    let (said, asked) = approval::ask(args, &facts, &plan)?;
+    let print_only = match said {
+        Said::Yes => args.print_only,
+        Said::PrintOnly => true,
+        Said::No => return Ended::new("declined", 1, "nothing was changed").tell(outcome, global),
+    };
+
+    let envelope = Envelope::of(&plan);
+    let mut lock = Some(site.lock(&facts)?);
+    for round in 0..ROUNDS {
+        if round > 0 || asked {
+            (facts, plan) = site.look_and_plan(&intent).await?;
+            envelope.holds(&plan)?;
+        }
+        match plan.next.take() {
+            None => return nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global),
+            Some(Stage::Wait { what, not_before }) => {
+                return Ended::new("held", 1, format!("wait for {what}, not before {not_before}; then run mxseal setup again"))
+                    .tell(outcome, global);
+            }
+            Some(Stage::Errand(Errand::Obtain(order))) => {
+                let lineage =
+                    acme::obtain(&site.net, &site.store, &order, &answers.wishes(&facts), &progress).await.map_err(Trouble::human)?;
+                outcome.certificate = Some(json::CertificateDoc::of(&lineage));
+            }
+            Some(Stage::Change(change)) if args.staging => {
+                enact::try_out(&site, &change)?;
+                let says = "the staging CA issued it and the change passed on a copy; nothing live was touched";
+                return Ended::new("checked", 0, says).tell(outcome, global);
+            }
+            Some(Stage::Change(change)) if print_only => {
+                enact::certificate_only(&site, &facts, &change)?;
+                if !global.json {
+                    Terminal::print(&report::config_diff(facts.config_files(), &change.edits, 3));
+                }
+                return Ended::new("printed", 0, "make the change above by hand, then run mxseal setup: it proves it")
+                    .tell(outcome, global);
+            }
+            Some(Stage::Change(change)) => {
+                let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
+                return enact_it(&site, &facts, *change, lock, global, &progress, outcome).await;
+            }
+        }
+    }
+    Err(Trouble::human("the plan did not come to an end; run mxseal survey and see what changes all the time"))
+}
+
+async fn enact_it(
+    site: &Site,
+    facts: &Facts,
+    change: Change,
+    lock: Lock,
+    global: &Global,
+    progress: &Progress,
+    outcome: &mut Outcome,
+) -> Result<(), Trouble> {
+    progress.see(Event::Started("try it on a copy".into()));
+    enact::try_out(site, &change)?;
+    progress.see(Event::Done("accepted".into()));
+    let expect = change.prove.clone();
+    let baseline = enact::baseline(&site.net, &expect, &facts.views).await;
+    let promise = Promise { expect, baseline, claims: &facts.claims };
+    let enacted = enact::run(site, change, promise, lock, global, progress).await?;
+    if let Some(receipt) = enacted.receipt() {
+        for lineage in facts.lineages.iter().filter(|l| is_promised(l, &receipt.change)) {
+            acme::mark(&site.store, &lineage.name, Deployment::Proved).map_err(Trouble::human)?;
+            outcome.certificate = Some(json::CertificateDoc::of(lineage));
+        }
+        if !global.json {
+            progress.line(&format!("To put it back: mxseal undo {}", receipt.id));
+        }
+    }
+    enacted.tell(outcome, global);
+    Ok(())
+}
+
+/// Whether the change promises to present this lineage's keys.
+fn is_promised(lineage: &Lineage, change: &Change) -> bool {
+    let mut promised = change.prove.iter().filter_map(|e| match &e.want {
+        Want::Ours(all) => Some(all),
+        Want::Unchanged | Want::Former => None,
+    });
+    promised.any(|all| all.iter().all(|p| lineage.keys.iter().any(|k| k.spki == p.spki)))
+}
+
+/// How a verb ends without a change of this host.
+struct Ended {
+    outcome: &'static str,
+    exit: u8,
+    says: String,
+}
+
+impl Ended {
+    fn new(outcome: &'static str, exit: u8, says: impl Into<String>) -> Self {
+        Self { outcome, exit, says: says.into() }
+    }
+
+    fn done() -> Self {
+        Self::new("nothing-to-do", 0, "")
+    }
+
+    fn tell(self, outcome: &mut Outcome, global: &Global) -> Result<(), Trouble> {
+        outcome.outcome = self.outcome;
+        outcome.exit = self.exit;
+        if !global.json && !self.says.is_empty() {
+            Terminal::print(&format!("{}: {}\n", self.outcome, self.says));
+        }
+        Ok(())
+    }
+}
+
+/// The end where nothing is to be approved: held back, only a plan wanted, or a good host.
+fn nothing_to_approve(args: &Setup, facts: &Facts, plan: &Plan) -> Option<Ended> {
+    if !plan.held.is_empty() {
+        return Some(Ended::new("held", 1, "nothing was changed"));
+    }
+    if plan.next.is_none() {
+        let until = facts.lineages.iter().flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
+        return Some(Ended::new("nothing-to-do", 0, until.map_or_else(String::new, |m| format!("the certificate is good until {m}"))));
+    }
+    args.dry_run.then(|| Ended::new("planned", 0, "nothing was changed"))
+}
+
+fn show(global: &Global, facts: &Facts, plan: &Plan, outcome: &mut Outcome) {
+    outcome.plan = Some(json::PlanDoc::of(facts.config_files(), plan));
+    outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
+    if !global.json {
+        Terminal::print(&report::plan_page(Style::of_stdout(), facts.config_files(), plan, 1));
+    }
+}

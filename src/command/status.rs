@@ -1,0 +1,48 @@
+//! `mxseal status`: what is installed, since when, until when, and what is served.
+
+use super::{Trouble, enact, place, place::Site};
+use crate::{
+    acme, apply,
+    change::{Receipt, Want},
+    cli::{Global, Status},
+    report::{self, Terminal, json},
+    view::EndpointView,
+};
+
+pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
+    let settings = place::settings(global)?;
+    let site = Site::of(&args.place, &[], &settings, global)?;
+    let lineages = acme::load_lineages(&site.store).map_err(Trouble::human)?;
+    let receipts = apply::receipts(&site.store).map_err(Trouble::human)?;
+    let open = apply::open_change(&site.store).map_err(Trouble::human)?;
+    let undone: Vec<&String> = receipts.iter().filter_map(|r| r.change.undoes.as_ref()).collect();
+    let standing = receipts.iter().rev().find(|r| r.change.undoes.is_none() && !undone.contains(&&r.id));
+    let served = match standing {
+        Some(receipt) => enact::baseline(&site.net, &receipt.change.prove, &[]).await,
+        None => Vec::new(),
+    };
+    let changes = receipts
+        .iter()
+        .map(|r| json::ChangeDoc { id: r.id.clone(), proved: r.proved.0, why: r.change.why.clone(), undone: undone.contains(&&r.id) })
+        .collect();
+    let exit = if open.is_some() { 1 } else { standing.map_or(1, |receipt| verdict(receipt, &served)) };
+    let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served };
+    Terminal::print(&if global.json { json::text(&document) } else { report::status_page(&document) });
+    Ok(exit)
+}
+
+/// 0 when every listener that should present ours does, 1 when one presents something else, 3 when one could not be asked.
+fn verdict(receipt: &Receipt, served: &[EndpointView]) -> u8 {
+    let mut worst = 0;
+    for expect in &receipt.change.prove {
+        let Want::Ours(ours) = &expect.want else { continue };
+        for view in served.iter().filter(|v| v.probe.addr == expect.addr && v.probe.offer.key_type().is_none()) {
+            worst = worst.max(match view.leaf() {
+                Some(leaf) if ours.iter().any(|o| o.spki == leaf.spki) => 0,
+                Some(_) => return 1,
+                None => 3,
+            });
+        }
+    }
+    worst
+}

@@ -1,0 +1,170 @@
+//! `mxseal undo`: a plan made from a receipt, setting by setting. Works on bytes, without a network: a configuration that
+//! somebody broke meanwhile is no obstacle.
+
+use super::{
+    Trouble,
+    enact::{self, Promise},
+    place::{self, Site},
+    recover,
+};
+use crate::{
+    acme, apply,
+    certificate::Digest,
+    change::{Activation, Change, Image, Receipt},
+    check,
+    claims::Claims,
+    cli::{Global, Undo, Where},
+    facts::{ConfigFile, Deployment},
+    finding::{Finding, Remedy, Subject, Verdict},
+    mta::{config::ConfigText, profile::Profile},
+    plan::{self, Plan, Stage},
+    report::{self, Progress, Style, Terminal, json, json::Outcome},
+    world::{self, Look as _, Machine},
+};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+pub(super) async fn run(args: &Undo, global: &Global) -> Result<u8, Trouble> {
+    let mut outcome = Outcome { version: json::VERSION, verb: "undo", ..Outcome::default() };
+    let told = tell(args, global, &mut outcome).await;
+    super::close(global, told, outcome)
+}
+
+async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
+    let settings = place::settings(global)?;
+    let site = Site::of(&Where::default(), &[], &settings, global)?;
+    let progress = Progress::new(global.json);
+    if !args.dry_run {
+        place::needs_root()?;
+        if let Some(said) = recover::first(&site.store)? {
+            progress.line(&said);
+        }
+    }
+    let receipt = chosen(args, apply::receipts(&site.store).map_err(Trouble::human)?)?;
+    let profile = place::profile(&receipt.change.profile)?;
+    let current = current(&receipt)?;
+    let mut plan = plan::undo(&receipt, &current, world::now(), &profile).map_err(Trouble::human)?;
+    let files: Vec<ConfigFile> = current.into_values().collect();
+    show(global, &files, &plan, outcome);
+    let Some(Stage::Change(change)) = plan.next.take() else {
+        outcome.outcome = "nothing-to-do";
+        return Ok(());
+    };
+    if args.dry_run {
+        outcome.outcome = "planned";
+        return Ok(());
+    }
+    if !args.yes && !agreed(args)? {
+        (outcome.outcome, outcome.exit) = ("declined", 1);
+        return Ok(());
+    }
+
+    let lock = place::lock(&change.config_dir)?;
+    let (change, not_activated) = as_the_server_is(&site, *change, &profile)?;
+    let expect = if not_activated.is_none() { check::as_it_once_was(&receipt.change.prove) } else { Vec::new() };
+    let claims = Claims::default();
+    let promise = Promise { expect, baseline: receipt.baseline.clone(), claims: &claims };
+    let enacted = enact::run(&site, change, promise, lock, global, &progress).await?;
+    if let Some(stands) = enacted.receipt() {
+        no_longer_served(&site, &stands.change)?;
+    }
+    enacted.tell(outcome, global);
+    if let Some(finding) = not_activated {
+        if !global.json {
+            Terminal::print(&report::findings(Style::of_stdout(), std::slice::from_ref(&finding)));
+        }
+        outcome.findings.push(finding);
+        outcome.exit = 1;
+    }
+    Ok(())
+}
+
+/// A lineage whose file is gone from the host is issued, and no more than that.
+fn no_longer_served(site: &Site, change: &Change) -> Result<(), Trouble> {
+    for lineage in acme::load_lineages(&site.store).map_err(Trouble::human)? {
+        if change.edits.iter().any(|e| e.path == lineage.live && e.becomes.is_none()) {
+            acme::mark(&site.store, &lineage.name, Deployment::Issued).map_err(Trouble::human)?;
+        }
+    }
+    Ok(())
+}
+
+/// The receipt that is meant: the last one that was not undone, or the one named.
+fn chosen(args: &Undo, receipts: Vec<Receipt>) -> Result<Receipt, Trouble> {
+    let ids: Vec<String> = receipts.iter().map(|r| r.id.clone()).collect();
+    let undone: Vec<String> = receipts.iter().filter_map(|r| r.change.undoes.clone()).collect();
+    let mut open = receipts.into_iter().filter(|r| r.change.undoes.is_none() && !undone.contains(&r.id));
+    match &args.id {
+        Some(id) => open.find(|r| r.id == *id).ok_or_else(|| {
+            let all = if ids.is_empty() { "there is none".to_owned() } else { format!("there are {}", ids.join(", ")) };
+            Trouble::usage(format!("no change {id} that could be undone; {all}"))
+        }),
+        None => open.next_back().ok_or_else(|| Trouble::human("there is nothing to undo: no change of ours stands on this host")),
+    }
+}
+
+/// The files of the receipt as they lie on the disk now.
+fn current(receipt: &Receipt) -> Result<BTreeMap<PathBuf, ConfigFile>, Trouble> {
+    let mut files = BTreeMap::new();
+    for edit in &receipt.change.edits {
+        let read = Machine.read(&edit.path).map_err(|e| Trouble::human(format!("{}: {e}", edit.path.display())))?;
+        let Some((bytes, meta)) = read else { continue };
+        let image = Image { digest: Digest::of(&bytes), meta };
+        let text = ConfigText::of(bytes);
+        files.insert(edit.path.clone(), ConfigFile { path: edit.path.clone(), real: edit.path.clone(), image, text });
+    }
+    Ok(files)
+}
+
+fn show(global: &Global, files: &[ConfigFile], plan: &Plan, outcome: &mut Outcome) {
+    outcome.plan = Some(json::PlanDoc::of(files, plan));
+    outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
+    if !global.json {
+        Terminal::print(&report::plan_page(Style::of_stdout(), files, plan, 1));
+    }
+}
+
+fn agreed(args: &Undo) -> Result<bool, Trouble> {
+    if args.non_interactive || !Terminal::can_ask() {
+        return Err(Trouble::usage("the plan above was not approved: give --yes to apply it, or --dry-run to see it only"));
+    }
+    let answer = dialoguer::Confirm::new().with_prompt("Put this back?").default(false).interact();
+    answer.map_err(|e| Trouble::human(format!("no answer came ({e}); nothing was changed")))
+}
+
+/// A server that does not run, or whose configuration was broken before us, is not activated: the files go back all the
+/// same, and the finding says what is left to do.
+fn as_the_server_is(site: &Site, mut change: Change, profile: &Profile) -> Result<(Change, Option<Finding>), Trouble> {
+    let runs = Machine.run(&profile.recognise.running.fill(&change.config_dir), Duration::from_secs(30)).is_ok_and(|o| o.code == 0);
+    let refused = match enact::try_out(site, &change) {
+        Ok(()) => None,
+        Err(after) => {
+            let as_it_is = Change { edits: Vec::new(), ..change.clone() };
+            if enact::try_out(site, &as_it_is).is_ok() {
+                return Err(after);
+            }
+            Some(after.says)
+        }
+    };
+    if runs && refused.is_none() {
+        return Ok((change, None));
+    }
+    change.activation = Activation::None;
+    change.activate.clear();
+    change.check.clear();
+    change.trial = None;
+    change.prove.clear();
+    let why = refused.unwrap_or_else(|| format!("{} does not run", profile.title));
+    let finding =
+        Finding::new("undo-not-activated", Verdict::Unknown, Subject::Host, "the files are put back, and no server has read them yet")
+            .seen(why)
+            .means("the running server, if there is one, goes on with what it read last")
+            .remedy(Remedy::Do(format!(
+                "mend the configuration, then run: {}",
+                list(&profile.activate.iter().map(|a| a.fill(&change.config_dir).to_string()).collect::<Vec<_>>())
+            )));
+    Ok((change, Some(finding)))
+}
+
+fn list(words: &[String]) -> String {
+    words.join(" && ")
+}
