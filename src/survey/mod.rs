@@ -9,6 +9,7 @@ mod server;
 mod sockets;
 
 use crate::{
+    acme::load_lineages,
     change::Image,
     check::{observe, survey_probes},
     claims::Claims,
@@ -22,6 +23,7 @@ use crate::{
 use server::Found;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::PathBuf,
     time::Duration,
 };
@@ -46,8 +48,11 @@ pub struct Wants {
     pub served: bool,
 }
 
-/// Takes everything in, at `now`. Never fails: what could not be seen is unknown and says why.
-pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, now: Moment) -> Facts {
+/// Takes everything in, at `now`. What could not be seen is unknown and says why.
+///
+/// # Errors
+/// Only when our own directory holds something unreadable: whoever plans without it would order what is there already.
+pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, now: Moment) -> io::Result<Facts> {
     let host = host::host(look);
     let sockets = sockets::listening(look);
     let owners = sockets::owners(look, &sockets);
@@ -58,7 +63,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let processes = found.as_ref().map(|f| f.profile.recognise.processes.as_slice()).unwrap_or_default();
     let listeners = sockets::listeners(&sockets, &owners, services, processes);
     let foreign = certificates::foreign(look, services, &wants.live_dir, &net.verdict_roots, now);
-    let lineages = lineages(store);
+    let lineages = lineages(store, host.root)?;
 
     let written = found.as_ref().map(|f| f.domains.as_slice()).unwrap_or_default();
     let asked: BTreeSet<DnsName> = if wants.domains.is_empty() { written } else { &wants.domains }.iter().cloned().collect();
@@ -91,7 +96,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     if wants.served {
         facts.views = observe(net, &survey_probes(&facts), CONVERSATION).await;
     }
-    facts
+    Ok(facts)
 }
 
 struct Published {
@@ -137,8 +142,12 @@ async fn publish(
     }
 }
 
-fn lineages(_store: &Store) -> Vec<Lineage> {
-    Vec::new()
+/// Our own certificates. Without root they cannot be seen, and nothing is changed then.
+fn lineages(store: &Store, root: bool) -> io::Result<Vec<Lineage>> {
+    match load_lineages(store) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && !root => Ok(Vec::new()),
+        loaded => loaded,
+    }
 }
 
 /// The files of our lineages as they lie on the disk.

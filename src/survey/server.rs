@@ -245,4 +245,54 @@ mod tests {
         assert_eq!((two.name.as_str(), two.enabled), ("postfix-out", false));
         assert!(instance("short line").is_none());
     }
+
+    /// A machine on which only these programs exist.
+    struct Only(&'static [&'static str]);
+
+    impl Look for Only {
+        fn read(&self, _: &Path) -> std::io::Result<Option<(Vec<u8>, crate::change::Meta)>> {
+            Ok(None)
+        }
+
+        fn run(&self, command: &Command, limit: Duration) -> Result<Output, crate::world::Failure> {
+            Err(crate::world::Failure::Deadline { command: command.to_string(), limit })
+        }
+
+        fn identity(&self, path: &Path) -> std::io::Result<(u64, u64)> {
+            if self.0.iter().any(|p| Path::new(p) == path) { Ok((1, 1)) } else { Err(std::io::ErrorKind::NotFound.into()) }
+        }
+    }
+
+    #[test]
+    fn the_server_that_receives_is_recognised() {
+        const POSTFIX: &str = "/usr/sbin/postconf";
+        const EXIM: &str = "/usr/sbin/update-exim4.conf";
+        let profiles = Profile::built_in().unwrap();
+        for (installed, on_25, named, expected) in [
+            (&[POSTFIX][..], None, None, Ok("postfix")),
+            (&[POSTFIX], Some(("master", false)), None, Ok("postfix")),
+            (&[POSTFIX, EXIM], Some(("master", false)), None, Ok("postfix")),
+            (&[POSTFIX, EXIM], Some(("exim4", false)), None, Ok("exim-debian")),
+            (&[POSTFIX, EXIM], None, None, Err("more than one mail server is installed (postfix, exim-debian)")),
+            (&[POSTFIX, EXIM], None, Some("exim-debian"), Ok("exim-debian")),
+            (&[EXIM], None, Some("postfix"), Err("Postfix is not installed: there is no /usr/sbin/postconf")),
+            (&[POSTFIX], None, Some("qmail"), Err("no mail server called \"qmail\" is known; --mta takes one of: postfix, exim-debian")),
+            (&[], None, None, Err("no mail server that mxseal knows is installed")),
+            (&[], Some(("smtpd", false)), None, Err("port 25 belongs to smtpd (pid 7), a mail server that mxseal does not know")),
+            (&[POSTFIX], Some(("smtpd", false)), None, Err("port 25 belongs to smtpd (pid 7), a mail server that mxseal does not know")),
+            (&[POSTFIX], Some(("docker-proxy", true)), None, Err("from another filesystem")),
+            (&[POSTFIX], Some(("master", true)), None, Err("from another filesystem")),
+            (&[POSTFIX], Some(("master", true)), Some("postfix"), Ok("postfix")),
+        ] {
+            let wants = Wants { mta: named.map(ToOwned::to_owned), ..Wants::default() };
+            let owner = |(program, elsewhere): (&str, bool)| PortOwner { pid: 7, program: program.into(), elsewhere, webroot: None };
+            let owners = on_25.map(|o| (([0, 0, 0, 0], 25).into(), Known::seen(owner(o), "/proc"))).into_iter().collect();
+            let got = recognise(&Only(installed), &profiles, &wants, &owners).map(|p| p.id.as_str());
+            match (&got, expected) {
+                (Ok(id), Ok(wanted)) => assert_eq!(*id, wanted),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{why}"),
+                _ => panic!("{installed:?} {on_25:?} {named:?}: {got:?}"),
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     lab::{
         dns::{Dns, Signed},
         postfix::Postfix,
-        process::run,
+        process::{Daemon, run, wait_for},
     },
 };
 use mxseal::{
@@ -27,9 +27,12 @@ use std::{
 };
 
 fn look(net: &Net, wants: &Wants) -> Facts {
-    let store = Store::at("/nonexistent/mxseal");
+    look_with(&Store::at("/nonexistent/mxseal"), net, wants).unwrap()
+}
+
+fn look_with(store: &Store, net: &Net, wants: &Wants) -> std::io::Result<Facts> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(survey(&Machine, &store, net, wants, mxseal::world::now()))
+    runtime.block_on(survey(&Machine, store, net, wants, mxseal::world::now()))
 }
 
 fn wants(config_dir: &Path) -> Wants {
@@ -289,4 +292,36 @@ fn a_stock_host_is_surveyed_at_once() {
     assert_ne!(facts.now, Moment(0));
     // 300 ms is the aim on an idle host; tests run beside each other.
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_damaged_store_is_an_error_and_no_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let nothing = Wants { mta: Some("none".into()), ..Wants::default() };
+    assert_eq!(look_with(&store, &deaf(), &nothing).unwrap().lineages, vec![]);
+    store.save_bytes("lineages/mx.example.test.json", b"{").unwrap();
+    let e = look_with(&store, &deaf(), &nothing).unwrap_err().to_string();
+    assert!(e.contains("mx.example.test.json"), "{e}");
+}
+
+#[test]
+fn a_server_in_another_filesystem_is_elsewhere() {
+    let root = tempfile::tempdir().unwrap();
+    for dir in ["usr", "lib", "lib64", "etc", "dev", "tmp"] {
+        fs::create_dir(root.path().join(dir)).unwrap();
+    }
+    let addr = crate::lab::postfix::free_port();
+    let script = format!(
+        "for d in usr lib lib64 etc dev; do [ ! -e /$d ] || mount --bind /$d {0}/$d; done\n\
+         exec chroot {0} /usr/bin/openssl s_server -nocert -www -accept {addr}",
+        root.path().display()
+    );
+    let log = root.path().join("log");
+    let server = Daemon::start(Command::new("unshare").args(["--mount", "sh", "-ec", &script]), &log);
+    wait_for(&format!("openssl in another root; {}", server.log()), Duration::from_secs(10), || std::net::TcpStream::connect(addr).is_ok());
+    let nothing = Wants { mta: Some("none".into()), ..Wants::default() };
+    let facts = look(&Net { http_port: addr.port(), ..deaf() }, &nothing);
+    let owner = facts.port80.value().unwrap_or_else(|| panic!("{:?}", facts.port80));
+    assert_eq!((owner.pid, owner.program.as_str(), owner.elsewhere), (server.pid(), "openssl", true));
 }
