@@ -39,8 +39,8 @@ impl Site {
         Ok(())
     }
 
-    /// What is, with what every listener presents. Never fails: what could not be seen says why.
-    pub(super) async fn look(&self) -> Facts {
+    /// What is, with what every listener presents. What could not be seen says why; only a damaged store stops here.
+    pub(super) async fn look(&self) -> Result<Facts, Trouble> {
         let wants = survey::Wants {
             mta: self.place.mta.clone(),
             config_dir: self.place.mta_config.clone(),
@@ -49,12 +49,12 @@ impl Site {
             live_dir: self.live_dir.clone(),
             served: true,
         };
-        survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await
+        survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await.map_err(|e| Trouble::human(e.to_string()))
     }
 
     /// What is, and what is to be done.
     pub(super) async fn look_and_plan(&self, intent: &Intent) -> Result<(Facts, Plan), Trouble> {
-        let facts = self.look().await;
+        let facts = self.look().await?;
         let profile = profile_of(&facts)?;
         let plan = plan::plan(&facts, intent, &profile).map_err(refused)?;
         Ok((facts, plan))
