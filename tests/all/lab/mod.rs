@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod dns;
+pub mod front;
 pub mod host;
 pub mod internet;
 pub mod load;

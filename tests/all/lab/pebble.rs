@@ -17,6 +17,9 @@ pub const PEBBLE: &str = "/usr/bin/pebble";
 /// The key id and the secret (base64url) of the one external account that an EAB Pebble knows.
 pub const EAB: (&str, &str) = ("kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W");
 
+/// First and last year of an API certificate that is good.
+pub const YEARS: (i32, i32) = (2000, 4000);
+
 /// A name that every Pebble of the lab refuses.
 pub const BLOCKED: &str = "blocked.example.test";
 
@@ -75,7 +78,7 @@ impl Pebble {
     /// Starts one and waits until it answers.
     pub fn start(options: &Options) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let api_ca = api_certificate(dir.path());
+        let api_ca = api_certificate(dir.path(), YEARS);
         let (acme, management, tls, dns_management) = (free_port(), free_port(), free_port(), free_port());
         let http_port = options.http_port.unwrap_or_else(|| free_port().port());
         let (dns, server) = match options.dns {
@@ -190,15 +193,18 @@ pub fn free_port() -> SocketAddr {
     }
 }
 
-/// A CA and a certificate of it for `localhost` and 127.0.0.1; gives the CA's file.
-fn api_certificate(dir: &Path) -> PathBuf {
+/// A CA and a certificate of it for `localhost` and 127.0.0.1, valid from and to these years, as `api.crt` and `api.key`;
+/// gives the CA's file.
+pub fn api_certificate(dir: &Path, years: (i32, i32)) -> PathBuf {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "lab API CA");
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA");
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters");
+    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters");
+    params.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.1, 1, 1);
     let leaf = params.signed_by(&key, &ca).expect("a certificate");
     std::fs::write(dir.join("api.crt"), leaf.pem()).expect("api.crt");
     std::fs::write(dir.join("api.key"), key.serialize_pem()).expect("api.key");
