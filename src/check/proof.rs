@@ -131,3 +131,233 @@ pub fn behind_postscreen(service: &Service, addr: SocketAddr) -> Option<Finding>
         .remedy(Remedy::Do("Run the check from a host that postscreen does not exempt.".into()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        certificate::{Certificate, Digest, KeyType},
+        change::Presented,
+        check::{probes_for, proof_probes},
+        facts::Known,
+        name::DnsName,
+        topics,
+        view::{Judged, Offer, Probe, Reply, TlsView, Wire},
+    };
+
+    fn name() -> DnsName {
+        "mx.example.test".parse().expect("a name")
+    }
+
+    fn leaf(serial: &str, key_type: KeyType) -> Certificate {
+        Certificate {
+            digest: Digest::of(serial.as_bytes()),
+            spki: Digest::of(format!("key {serial}").as_bytes()),
+            key_type,
+            serial: serial.into(),
+            names: vec!["mx.example.test".into()],
+            issuer: "lab".into(),
+            self_signed: false,
+            not_before: Moment(0),
+            not_after: Moment(1 << 40),
+            client_auth: false,
+        }
+    }
+
+    fn expect(want: Want) -> Expect {
+        Expect { addr: ([127, 0, 0, 1], 25).into(), wire: Wire::StartTls, name: name(), domain: Some(name()), want }
+    }
+
+    fn ours() -> Expect {
+        let presented = |serial: &str, key_type| Presented { key_type, spki: leaf(serial, key_type).spki, serial: serial.into() };
+        expect(Want::Ours(vec![presented("e1", KeyType::Ecdsa), presented("a1", KeyType::Rsa)]))
+    }
+
+    /// A server with one certificate a key type, where nothing is odd.
+    fn answer(probe: &Probe, generation: u8) -> EndpointView {
+        let key_type = probe.offer.key_type().unwrap_or(KeyType::Ecdsa);
+        let serial = format!("{}{generation}", if key_type == KeyType::Rsa { "a" } else { "e" });
+        let chain = if probe.offer == Offer::Legacy { vec![] } else { vec![leaf(&serial, key_type)] };
+        let good = || Known::seen(Judged::Good, "handshake");
+        let tls = TlsView { protocol: "TLS1.3".into(), suite: String::new(), group: String::new(), chain, trusted: good(), named: good() };
+        let verbs: &[(&str, u16)] = match (probe.offer, &probe.postmaster_of) {
+            (Offer::Legacy, _) => &[],
+            (_, None) => &[("EHLO", 250), ("QUIT", 221)],
+            _ => &[("EHLO", 250), ("MAIL", 250), ("RCPT", 250), ("RSET", 250), ("QUIT", 221)],
+        };
+        let reply = |code| Reply { code, lines: vec!["lab".into()] };
+        EndpointView {
+            probe: probe.clone(),
+            taken: Moment(5),
+            took_ms: 1,
+            answered: true,
+            greeting: Known::seen(reply(220), "lab"),
+            offers: ["STARTTLS", "8BITMIME", "SIZE 100"].map(Into::into).to_vec(),
+            starttls: Some(reply(220)),
+            tls: Known::seen(tls, "lab"),
+            steps: verbs.iter().map(|(verb, code)| ((*verb).to_owned(), *code)).collect(),
+            broke: None,
+        }
+    }
+
+    fn seen(expect: &Expect) -> (Vec<EndpointView>, Vec<EndpointView>) {
+        let before: Vec<_> = probes_for(expect).iter().map(|p| answer(p, 0)).collect();
+        let generation = u8::from(expect.want != Want::Unchanged);
+        let after = proof_probes(expect, &before).iter().map(|p| answer(p, generation)).collect();
+        (before, after)
+    }
+
+    fn silence(view: &mut EndpointView) {
+        view.answered = false;
+        view.greeting = Known::unknown("nothing came");
+        view.tls = Known::unknown("nothing came");
+        view.steps.clear();
+        view.broke = Some("nothing came".into());
+    }
+
+    fn code(view: &mut EndpointView, verb: &str, code: u16) {
+        for step in view.steps.iter_mut().filter(|(v, _)| v == verb) {
+            step.1 = code;
+        }
+    }
+
+    fn no_tls(view: &mut EndpointView) {
+        view.tls = Known::unknown("the handshake failed");
+        view.broke = Some("the handshake failed".into());
+        view.steps.clear();
+    }
+
+    type Bend = fn(&mut Vec<EndpointView>, &mut Vec<EndpointView>);
+
+    #[test]
+    fn verdicts() {
+        // What happened; whether the listener is ours; how the views differ from a good proof; ids of faults, then of notes.
+        let table: &[(&str, bool, Bend, &[&str], &[&str])] = &[
+            ("all is well", true, |_, _| (), &[], &[]),
+            ("as it was", false, |_, _| (), &[], &[]),
+            ("one old process in twenty", true, |_, a| a[15] = answer(&a[15].probe, 0), &["wire-not-ours"], &[]),
+            ("the renewed key with an old serial", true, |_, a| leaf_of(&mut a[7]).serial = "e9".into(), &["wire-not-ours"], &[]),
+            ("too few", true, |_, a| a.truncate(19), &["proof-too-small"], &[]),
+            ("RSA never asked", true, |_, a| a.retain(|v| v.probe.offer != Offer::Rsa), &["wire-not-ours"], &[]),
+            ("not asked at all", true, |_, a| a.clear(), &["wire-not-ours"], &[]),
+            ("not asked again", false, |_, a| a.truncate(2), &["proof-too-small"], &[]),
+            ("no baseline", true, |b, _| b.clear(), &[], &[]),
+            ("no baseline of what stays", false, |b, _| b.clear(), &["proof-too-small"], &[]),
+            ("other name", true, |_, a| leaf_of(&mut a[0]).names = vec!["mail.test".into()], &["name-not-covered"], &[]),
+            (
+                "unknown root",
+                true,
+                |_, a| {
+                    let Known::Seen { value, .. } = &mut a[0].tls else { return };
+                    value.trusted = Known::seen(Judged::Bad("the chain ends in no root known here".into()), "lab");
+                },
+                &[],
+                &["chain-unknown"],
+            ),
+            ("recipient refused", true, |_, a| code(&mut a[0], "RCPT", 550), &["dialogue-changed"], &[]),
+            ("recipient delayed", true, |_, a| code(&mut a[1], "RCPT", 450), &["dialogue-changed"], &[]),
+            ("refused on the unchanged", false, |_, a| code(&mut a[0], "MAIL", 530), &["dialogue-changed"], &[]),
+            ("refusal that ends", true, |b, _| code(&mut b[0], "RCPT", 550), &["dialogue-changed"], &[]),
+            ("greylisting that ends", true, |b, _| code(&mut b[0], "RCPT", 450), &[], &[]),
+            (
+                "greylisting that goes on",
+                true,
+                |b, a| {
+                    code(&mut b[0], "RCPT", 450);
+                    code(&mut a[0], "RCPT", 450);
+                },
+                &[],
+                &["wire-tempfail"],
+            ),
+            ("a step is left out", true, |_, a| drop(a[0].steps.remove(2)), &["dialogue-changed"], &[]),
+            ("breaks after TLS", true, |_, a| a[12].broke = Some("421 after EHLO".into()), &["dialogue-broke"], &[]),
+            ("less is offered", true, |_, a| drop(a[0].offers.remove(1)), &["capability-gone"], &[]),
+            ("SIZE may change", true, |_, a| a[0].offers[2] = "SIZE 5".into(), &[], &[]),
+            ("an old sender loses TLS", true, |_, a| no_tls(&mut a[3]), &["legacy-tls-gone"], &[]),
+            ("an old sender loses TLS elsewhere", false, |_, a| no_tls(&mut a[3]), &["legacy-tls-gone"], &[]),
+            (
+                "an old sender never had TLS",
+                true,
+                |b, a| {
+                    no_tls(&mut b[3]);
+                    no_tls(&mut a[3]);
+                },
+                &[],
+                &[],
+            ),
+            ("RSA gone", true, |_, a| a.iter_mut().filter(|v| v.probe.offer == Offer::Rsa).for_each(no_tls), &["key-type-dropped"], &[]),
+            ("RSA gone elsewhere", false, |_, a| no_tls(&mut a[2]), &["key-type-dropped"], &[]),
+            ("no handshake", true, |_, a| a.iter_mut().for_each(no_tls), &["handshake-failed"], &[]),
+            ("another certificate elsewhere", false, |_, a| a[1] = answer(&a[1].probe, 7), &["wire-changed"], &[]),
+            ("TLS where none was", false, |b, _| no_tls(&mut b[0]), &["wire-changed"], &[]),
+            ("silent now", true, |_, a| a.iter_mut().for_each(silence), &["wire-silent"], &[]),
+            ("silent elsewhere now", false, |_, a| a.iter_mut().for_each(silence), &["wire-silent"], &[]),
+            (
+                "silent before and now",
+                false,
+                |b, a| {
+                    b.iter_mut().for_each(silence);
+                    a.iter_mut().for_each(silence);
+                },
+                &[],
+                &["wire-silent-before"],
+            ),
+            (
+                "ours was and is silent",
+                true,
+                |b, a| {
+                    b.iter_mut().for_each(silence);
+                    a.iter_mut().for_each(silence);
+                },
+                &["proof-impossible"],
+                &[],
+            ),
+            ("silent before, good now", true, |b, _| b.iter_mut().for_each(silence), &[], &[]),
+            (
+                "turned away",
+                true,
+                |_, a| {
+                    let turned = Known::seen(Reply { code: 554, lines: vec!["no".into()] }, "lab");
+                    a[0] = EndpointView { greeting: turned, tls: Known::unknown("554"), starttls: None, ..a[0].clone() };
+                },
+                &["wire-refused"],
+                &[],
+            ),
+            (
+                "STARTTLS gone",
+                true,
+                |_, a| a.iter_mut().for_each(|v| (v.starttls, v.tls) = (None, Known::unknown("STARTTLS is not offered"))),
+                &["starttls-gone"],
+                &[],
+            ),
+        ];
+        for (what, is_ours, bend, faults, notes) in table {
+            let expect = if *is_ours { ours() } else { expect(Want::Unchanged) };
+            let (mut before, mut after) = seen(&expect);
+            bend(&mut before, &mut after);
+            let ids = |found: &[Finding]| found.iter().map(|f| f.id.clone()).collect::<Vec<_>>();
+            match proof(&[expect], &before, &after, &Claims::default(), Moment(9)) {
+                Ok(proved) => {
+                    assert!(faults.is_empty(), "{what}: is proved");
+                    assert_eq!(ids(&proved.notes), *notes, "{what}");
+                }
+                Err(found) => {
+                    assert_eq!(ids(&found), *faults, "{what}: {found:#?}");
+                    assert!(found.iter().all(|f| topics::topic(&f.id).is_some()), "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_that_expects_nothing_is_not_proved_by_looking() {
+        assert!(proof(&[], &[], &[], &Claims::default(), Moment(9)).is_err());
+    }
+
+    fn leaf_of(view: &mut EndpointView) -> &mut Certificate {
+        match &mut view.tls {
+            Known::Seen { value, .. } => &mut value.chain[0],
+            Known::Unknown { why } => panic!("{why}"),
+        }
+    }
+}

@@ -99,6 +99,7 @@ impl Attempt {
         let tcp = TcpStream::connect(addr).await.map_err(Fault::Connect)?;
         // A command is one small packet, and the reply is waited for.
         tcp.set_nodelay(true)?;
+        hurry(&tcp);
         let helo = our_name(tcp.local_addr()?);
         match self.view.probe.wire {
             Wire::StartTls => {
@@ -214,6 +215,7 @@ impl Attempt {
             Err(_) => return Err(broken(format!("no answer to our hello within {:.0} s", patience.as_secs_f32()), true)),
         };
         self.view.answered = true;
+        hurry(tls.get_ref().0);
         let session = tls.get_ref().1;
         let presented = session.peer_certificates().unwrap_or_default();
         let mut chain = Vec::new();
@@ -244,6 +246,15 @@ impl Attempt {
         self.view.tls = Known::seen(view, at);
         Ok(Some(tls))
     }
+}
+
+/// Acknowledges at once: a server with Nagle's algorithm holds its reply back behind its session tickets until we do, which
+/// costs 40 ms a conversation. Where the system cannot, it is slower and right all the same.
+fn hurry(tcp: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    let _ = tcp.set_quickack(true);
+    #[cfg(not(target_os = "linux"))]
+    let _ = tcp;
 }
 
 /// What broke a handshake, in words, and whether a hello that was too large may be the cause.

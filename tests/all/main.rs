@@ -10,3 +10,4 @@ mod lab;
 mod proof;
 mod survey;
 mod trial;
+mod verdicts;

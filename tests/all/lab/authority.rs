@@ -53,8 +53,15 @@ impl Authority {
 
     /// A certificate for the names.
     pub fn issue(&self, names: &[&str], key_type: KeyType) -> Issued {
+        self.issue_with(names, key_type, |_| ())
+    }
+
+    /// The same, odd in a way.
+    pub fn issue_with(&self, names: &[&str], key_type: KeyType, odd: impl FnOnce(&mut CertificateParams)) -> Issued {
         let key = new_key(key_type);
-        let leaf = params(names).signed_by(&key, &self.issuer).unwrap();
+        let mut params = params(names);
+        odd(&mut params);
+        let leaf = params.signed_by(&key, &self.issuer).unwrap();
         issued(&key, &leaf, &self.intermediate.pem(), key_type)
     }
 
