@@ -30,7 +30,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `mx` shall be ours, every other service as it was. `$dir` in the options is the configuration directory.
+    /// `mx` (postscreen where it is among the services) shall be ours, every other service as it was. `$dir` in the options is the configuration directory.
     fn new(main: &str, services: &[(&str, &str)]) -> Self {
         let mut postfix = Postfix::new(MX);
         let etc = postfix.etc().display().to_string();
@@ -40,7 +40,8 @@ impl Scene {
         let default = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = $dir/old.pem\nsmtpd_tls_key_file = $dir/old.key";
         postfix = postfix.main(&if main.is_empty() { default } else { main }.replace("$dir", &etc));
         for (name, options) in services {
-            postfix = postfix.service(name, "smtpd", &options.replace("$dir", &etc));
+            let program = if *name == "mx" { "postscreen" } else { "smtpd" };
+            postfix = postfix.service(name, program, &options.replace("$dir", &etc));
         }
         let postfix = postfix.start();
         let authority = Authority::new();
@@ -53,6 +54,7 @@ impl Scene {
         let expect: Vec<Expect> = services
             .iter()
             .map(|(name, _)| *name)
+            .filter(|name| *name != "mx")
             .chain(["mx"])
             .map(|name| Expect {
                 addr: postfix.addr(name),
@@ -273,6 +275,23 @@ fn tlsa_records_promise_another_key() {
     scene.claims = Claims(vec![Claim::Tlsa { mx: MX.parse().unwrap(), spki, until: Moment(u64::MAX) }]);
     let faults = fails(scene.change(OURS), &[("claim-broken", &scene.subject("mx"))]);
     assert!(faults[0].evidence[0].contains(&scene.rsa.presented.spki.0), "{faults:#?}");
+}
+
+#[test]
+fn postscreen_lets_our_address_pass() {
+    let scene = Scene::new("", &[("mx", "")]);
+    let proved = passes(scene.change(OURS));
+    assert!(proved.notes.is_empty(), "{:#?}", proved.notes);
+}
+
+#[test]
+fn postscreen_tests_our_address_like_a_strangers() {
+    let main = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = $dir/old.pem\nsmtpd_tls_key_file = $dir/old.key\n\
+                postscreen_access_list =\npostscreen_bare_newline_enable = yes\npostscreen_greet_wait = 0s\npostscreen_cache_map =";
+    let scene = Scene::new(main, &[("mx", "")]);
+    assert_eq!(scene.before[0].steps[2], ("RCPT".into(), 450), "{:#?}", scene.before[0]);
+    let proved = passes(scene.change(OURS));
+    assert_eq!(proved.notes.iter().map(|n| n.id.as_str()).collect::<Vec<_>>(), ["wire-tempfail"]);
 }
 
 #[test]
