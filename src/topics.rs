@@ -29,6 +29,16 @@ pub const TOPICS: &[Topic] = &[
         text: "TLSA records that were published name other keys than the one that is presented. DANE senders keep the mail until both agree (RFC 7672). Publish the record of the new key first, wait until caches have it, then change the key.",
     },
     Topic {
+        id: "client-certificate",
+        title: "The server's certificate is also a client's",
+        text: "Postfix presents the same certificate when it delivers to other servers. Public CAs no longer certify for that use, so nothing of ours can replace it there: the old file stays named for it and expires one day. Hardly any receiver asks for a client certificate; empty the setting unless a relay of yours does.",
+    },
+    Topic {
+        id: "client-floor",
+        title: "Mail programs may use old protocols",
+        text: "A service for users' mail programs admits protocols older than TLS 1.2 (RFC 8996). Unlike on port 25, a program that is refused does not fall back to clear text. It is shown with the command and never changed unasked.",
+    },
+    Topic {
         id: "dialogue-broke",
         title: "The conversation ends early",
         text: "The server answered, and then the conversation ended before QUIT. Senders try again, so that mail arrives late or never. Its log says why.",
@@ -37,6 +47,11 @@ pub const TOPICS: &[Topic] = &[
         id: "dialogue-changed",
         title: "The server answers otherwise than before",
         text: "MAIL, RCPT, RSET or QUIT got another reply code than in the same conversation before the change. Mail that arrived before may be delayed or refused, so the change is put back. A temporary refusal that became an acceptance is no fault.",
+    },
+    Topic {
+        id: "encrypt-on-mx",
+        title: "The MX takes mail in TLS only",
+        text: "A public MX that enforces TLS refuses senders without STARTTLS, which RFC 3207 section 4 forbids. It was set so by the admin and is kept; `smtpd_tls_security_level = may` takes mail from everybody.",
     },
     Topic {
         id: "handshake-failed",
@@ -49,9 +64,29 @@ pub const TOPICS: &[Topic] = &[
         text: "Clients that take certificates of this key type alone (mostly RSA) got TLS before and get none now. As a warning: the change was asked to leave this key type out.",
     },
     Topic {
+        id: "key-type-unpublished",
+        title: "A key type is left out because of TLSA",
+        text: "TLSA records are published and name keys of one type alone. A DANE sender that is served another key does not deliver (RFC 7672), so only the published type is certified. Publish a `3 1 1` record of a key of the other type first to serve both.",
+    },
+    Topic {
+        id: "key-type-would-drop",
+        title: "A key type would be dropped",
+        text: "The server serves one certificate from one file and presents more key types today. Clients that speak only the dropped type would get no TLS at all, so nothing is done until one is chosen with --key-type.",
+    },
+    Topic {
+        id: "legacy-shadowed",
+        title: "An older setting is ignored from now on",
+        text: "`smtpd_tls_chain_files` beats the settings that name certificate and key files one by one; Exim's `MAIN_TLS_CERTKEY` beats the two other macros. They are kept as they are, so that undo finds them, and have no effect meanwhile.",
+    },
+    Topic {
         id: "legacy-tls-gone",
         title: "Old senders get no TLS any more",
         text: "A TLS 1.0 hello with old cipher suites was answered before the change and is refused now. On port 25 this protects nobody: an old sender that is refused delivers in clear on its next try.",
+    },
+    Topic {
+        id: "name-left-out",
+        title: "A name of the present certificate is left out",
+        text: "The publicly trusted certificate in use holds a name that does not point at this host, is behind NAT, or is a wildcard: it cannot be validated over port 80 here. Services for users' mail programs that present that certificate keep it, so that no program sees a wrong name.",
     },
     Topic {
         id: "name-not-covered",
@@ -69,6 +104,16 @@ pub const TOPICS: &[Topic] = &[
         text: "A proof takes at least twenty conversations with a listener whose certificate is new, and the same questions before and after for one that stays. Fewer were had.",
     },
     Topic {
+        id: "service-keeps-certificate",
+        title: "A service keeps its certificate",
+        text: "This service has a certificate of its own. Once the whole server has `smtpd_tls_chain_files`, Postfix would silently present the new certificate there too; an override of the service prevents that, and the proof looks whether it did.",
+    },
+    Topic {
+        id: "sni-map",
+        title: "A table of certificates by name is in use",
+        text: "`tls_server_sni_maps` chooses a certificate by the name that a sender sends. An entry for an MX name keeps its certificate for every such sender; replace it, or remove the entry.",
+    },
+    Topic {
         id: "starttls-gone",
         title: "STARTTLS is not offered",
         text: "The server does not offer STARTTLS. Everyone between sender and server can read the mail, and senders that must verify keep it.",
@@ -77,6 +122,26 @@ pub const TOPICS: &[Topic] = &[
         id: "starttls-refused",
         title: "STARTTLS is offered and refused",
         text: "The server offers STARTTLS and answers the command with an error: mostly a private key that does not belong to the certificate. Its log says which file.",
+    },
+    Topic {
+        id: "tlsa-unknown",
+        title: "TLSA records could not be looked up",
+        text: "Where TLSA records exist, a new key makes DANE senders defer their mail (RFC 7672). As long as nobody can say whether they exist, nothing is ordered. Repair DNS on this host, or name a validating resolver with --resolver.",
+    },
+    Topic {
+        id: "tlsa-would-break",
+        title: "The new certificate would contradict TLSA",
+        text: "TLSA records are published for this MX name, and none of them names a key that could be kept: a certificate for another key would make every DANE sender defer. Publish the `3 1 1` record that is shown beside the old ones, wait for their TTL, and run again: the key that it names is then kept.",
+    },
+    Topic {
+        id: "tlsproxy-own-certificate",
+        title: "Postscreen shows another certificate",
+        text: "Behind postscreen, tlsproxy speaks TLS with strangers while smtpd does with known senders. With a setting of its own, tlsproxy keeps its old certificate when smtpd gets a new one. It is made to follow.",
+    },
+    Topic {
+        id: "undo-conflict",
+        title: "A setting was changed since",
+        text: "Undo gives a setting its former bytes only where it is as the change left it. This one was edited since: the edit stays, and so does the certificate file that it may name. Set it by hand if it should be as it was.",
     },
     Topic {
         id: "undo-not-activated",

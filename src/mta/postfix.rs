@@ -121,6 +121,11 @@ impl<'a> Config<'a> {
         Ok(Effective { value: words(value.as_bytes()), from })
     }
 
+    /// What main.cf says of a setting, not expanded.
+    pub(crate) fn main_raw(&self, name: &str) -> Option<&str> {
+        self.entries.iter().rfind(|e| e.name == name).map(|e| e.value.as_str())
+    }
+
     fn value(&self, name: &str, service: Option<&master_cf::Entry>) -> Result<String, Unreadable> {
         Ok(self.effective(name, service)?.value)
     }

@@ -1,17 +1,34 @@
 //! Facts and wishes become a plan. Pure: no clock, no file, no randomness; after each stage we survey and plan again.
 
+mod configure;
+mod exim;
+mod keys;
+mod names;
+mod postfix;
+mod prove;
+mod undo;
+
+pub use undo::undo;
+
 use crate::{
-    certificate::{Digest, KeyType},
-    change::{Change, Edit, Receipt},
-    facts::Facts,
+    certificate::{Certificate, Digest, KeyType},
+    change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
+    facts::{Facts, Known, Lineage, Server},
     finding::Finding,
     intent::Intent,
     moment::Moment,
-    mta::{dialect::Unreadable, profile::Profile},
+    mta::{
+        dialect::Unreadable,
+        profile::{Argv, Profile},
+    },
     name::DnsName,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The next stage and an outlook of the later ones. The empty plan is a good host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +127,7 @@ pub enum Refusal {
     #[error("the group {0} must read the private key, and this host has no such group")]
     NoGroup(String),
     /// Nothing to undo.
-    #[error("{0} is already undone: none of its files is as it left them")]
+    #[error("{0} is undone already, or everything that it set was changed since; nothing is left to do")]
     Undone(String),
 }
 
@@ -118,20 +135,111 @@ pub enum Refusal {
 ///
 /// # Errors
 /// When there is nothing to plan for; the text says what is missing and what to do.
-pub fn plan(_facts: &Facts, _intent: &Intent, _profile: &Profile) -> Result<Plan, Refusal> {
-    Err(Refusal::NoServer("not planned yet".into()))
+pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, Refusal> {
+    let server = match &facts.server {
+        Known::Seen { value, .. } => value,
+        Known::Unknown { why } => return Err(Refusal::NoServer(why.clone())),
+    };
+    let names = names::wanted(facts, intent)?;
+    let first = names.mx.first().ok_or_else(|| Refusal::NoMx("none is named".to_owned()))?.clone();
+    let lineage = facts.lineages.iter().find(|l| l.name == first);
+    let keys = keys::choose(facts, intent, profile, server, lineage, &names.mx);
+    let live = lineage.map_or_else(|| intent.live_dir.join(format!("{first}.pem")), |l| l.live.clone());
+    let types: Vec<KeyType> = keys.choices.iter().map(|k| k.key_type).collect();
+    let configured = configure::configure(server, profile, &names, &types, &live)?;
+    let notes = [names.notes.clone(), keys.notes, configured.notes.clone()].concat();
+    let mut plan = Plan { next: None, later: Vec::new(), held: keys.held, notes };
+    if !plan.held.is_empty() {
+        return Ok(plan);
+    }
+    let gid = key_group(facts, profile)?;
+    let good = lineage.filter(|l| is_good(l, facts.now, intent, &names.all, &keys.choices));
+    let Some((lineage, bundle)) = good.and_then(|l| Some((l, l.bundle.clone()?))) else {
+        plan.later = outlook(&configured.edits, &live);
+        plan.next = Some(Stage::Errand(Errand::Obtain(Obtain {
+            lineage: first,
+            names: names.all,
+            keys: keys.choices,
+            directory: intent.directory.clone(),
+            acme_profile: intent.acme_profile.clone(),
+            live,
+        })));
+        return Ok(plan);
+    };
+    let mut edits = Vec::new();
+    let meta = Meta { uid: 0, gid, mode: profile.key.mode, xattrs: BTreeMap::new() };
+    let was = facts.live.get(&live).cloned();
+    if was.as_ref().is_none_or(|i| i.digest != bundle || (i.meta.uid, i.meta.gid, i.meta.mode) != (meta.uid, meta.gid, meta.mode)) {
+        let becomes = Some(Target { content: Content::Stored { digest: bundle, secret: true }, meta });
+        edits.push(Edit { path: live, was, becomes, edit_lock: None, settings: Vec::new() });
+    }
+    edits.extend(configured.edits.iter().cloned());
+    let prove = prove::expectations(facts, server, intent, &names, lineage, |s| configured.is_ours(profile, s, &lineage.live));
+    if !edits.is_empty() || prove::differ(facts, &prove) {
+        let why = if edits.is_empty() {
+            format!("{} does not serve yet what its configuration names.", profile.title)
+        } else {
+            "Senders can then verify this host.".to_owned()
+        };
+        plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, why, edits, prove))));
+    }
+    Ok(plan)
 }
 
-/// The way back from a change, setting by setting: what the admin changed since is kept, and named. Works on the bytes of the
-/// files alone; `current` holds those of every edited path that exists now. Notes named `undo-conflict` are settings kept.
-///
-/// # Errors
-/// When a file cannot be edited.
-pub fn undo(
-    _receipt: &Receipt,
-    _current: &BTreeMap<PathBuf, crate::facts::ConfigFile>,
-    _now: Moment,
-    _profile: &Profile,
-) -> Result<Plan, Refusal> {
-    Err(Refusal::Undone(String::new()))
+fn key_group(facts: &Facts, profile: &Profile) -> Result<u32, Refusal> {
+    match profile.key.group.as_str() {
+        "root" => Ok(0),
+        group => facts.groups.get(group).copied().ok_or_else(|| Refusal::NoGroup(group.to_owned())),
+    }
+}
+
+/// A certificate that exists is used as long as it is what is wanted and not due: CAs count orders.
+fn is_good(lineage: &Lineage, now: Moment, intent: &Intent, names: &[DnsName], keys: &[KeyChoice]) -> bool {
+    let same_keys = lineage.keys.len() == keys.len()
+        && keys.iter().all(|choice| {
+            lineage.keys.iter().any(|k| {
+                let leaf = k.leaf.as_ref().filter(|c| names.iter().all(|n| c.covers(n)) && !is_due(c, now));
+                k.key_type == choice.key_type && leaf.is_some() && choice.reuse.as_ref().is_none_or(|(_, spki)| *spki == k.spki)
+            })
+        });
+    same_keys && lineage.directory == intent.directory && lineage.acme_profile == intent.acme_profile
+}
+
+/// Less than a third of the lifetime is left; of lifetimes up to ten days less than half.
+fn is_due(leaf: &Certificate, now: Moment) -> bool {
+    let life = leaf.not_after.since(leaf.not_before);
+    let keep = if life <= Duration::from_secs(10 * 86_400) { life / 2 } else { life / 3 };
+    now < leaf.not_before || leaf.not_after.since(now) < keep
+}
+
+fn outlook(edits: &[Edit], live: &Path) -> Vec<Outlook> {
+    let touches = std::iter::once(live.to_owned()).chain(edits.iter().map(|e| e.path.clone())).collect();
+    let says = "Put key and chain in place, edit, activate, prove on every listener; or put everything back.".to_owned();
+    vec![Outlook { says, why: "Senders can then verify this host.".to_owned(), touches, edits: edits.to_vec() }]
+}
+
+fn change(now: Moment, server: &Server, profile: &Profile, why: String, edits: Vec<Edit>, prove: Vec<Expect>) -> Change {
+    let stopped = server.running.value() == Some(&false);
+    let fill = |all: &[Argv]| all.iter().map(|c| c.fill(&server.config_dir)).collect::<Vec<_>>();
+    let links = server.files.iter().filter(|f| f.path != f.real).map(|f| (f.path.clone(), f.real.clone()));
+    Change {
+        id: change_id(now, &edits),
+        why,
+        profile: profile.id.clone(),
+        config_dir: server.config_dir.clone(),
+        trial: profile.trial.clone().map(|t| Trial { links: links.collect(), ..t }),
+        check: fill(&profile.check),
+        activation: if stopped { Activation::None } else { profile.activation },
+        activate: if stopped { Vec::new() } else { fill(&profile.activate) },
+        edits,
+        prove,
+        undoes: None,
+    }
+}
+
+/// Digits of the moment and a short digest of the edits: unique and sortable.
+fn change_id(now: Moment, edits: &[Edit]) -> String {
+    let digits: String = now.to_string().chars().filter(char::is_ascii_digit).take(14).collect();
+    let digest = Digest::of(&serde_json::to_vec(edits).unwrap_or_default());
+    format!("{digits}-{}", digest.short())
 }

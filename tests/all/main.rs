@@ -5,6 +5,7 @@ mod acme;
 mod booted;
 mod dialogue;
 mod dns;
+mod golden;
 mod kill_matrix;
 mod lab;
 mod proof;

@@ -1,0 +1,86 @@
+//! From the certificate's file to the edits of the configuration files.
+
+use super::{exim, names::Names, postfix};
+use crate::{
+    change::{Content, Edit, Meta, Raw, Target},
+    facts::{ConfigFile, Server, Service},
+    finding::Finding,
+    mta::{
+        dialect::{Dialect, Unreadable, Wish},
+        profile::Profile,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What a dialect wants: wishes by file name, and what the admin should know.
+#[derive(Default)]
+pub(super) struct Wanted {
+    pub(super) wishes: BTreeMap<PathBuf, Vec<Wish>>,
+    pub(super) notes: Vec<Finding>,
+}
+
+/// The edits, and the services as they will be.
+pub(super) struct Configured {
+    pub(super) edits: Vec<Edit>,
+    pub(super) after: Vec<Service>,
+    pub(super) notes: Vec<Finding>,
+}
+
+impl Configured {
+    /// Whether a service will present what `live` holds, and nothing else.
+    pub(super) fn is_ours(&self, profile: &Profile, name: &str, live: &Path) -> bool {
+        let ours = |s: &Service| match profile.dialect {
+            Dialect::PostfixCf => postfix::is_ours(s, live),
+            Dialect::EximMacros => exim::is_ours(s, live),
+        };
+        self.after.iter().rfind(|s| s.name == name).is_some_and(ours)
+    }
+}
+
+/// The edits that make the server serve `live`; none where it does so already.
+pub(super) fn configure(
+    server: &Server,
+    profile: &Profile,
+    names: &Names,
+    types: &[crate::certificate::KeyType],
+    live: &Path,
+) -> Result<Configured, Unreadable> {
+    let wanted = match profile.dialect {
+        Dialect::PostfixCf => postfix::wanted(server, profile, names, types, live)?,
+        Dialect::EximMacros => exim::wanted(server, profile, live),
+    };
+    let mut files = server.files.clone();
+    let mut edits = Vec::new();
+    for (path, wishes) in &wanted.wishes {
+        let file = files.iter_mut().find(|f| f.path == *path);
+        let before = file.as_ref().map_or(&[][..], |f| &f.text.0.0);
+        let (bytes, settings) = profile.dialect.edit(path, before, wishes)?;
+        if settings.is_empty() {
+            continue;
+        }
+        let edit_lock = profile
+            .files
+            .iter()
+            .find(|f| f.path.path(&server.config_dir) == *path)
+            .and_then(|f| f.edit_lock.as_ref())
+            .map(|lock| lock.path(&server.config_dir));
+        let (real, was) = file.as_ref().map_or((path.clone(), None), |f| (f.real.clone(), Some(f.image.clone())));
+        let meta = was.as_ref().map_or(Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() }, |i| i.meta.clone());
+        let target = Target { content: Content::Text(Raw(bytes.clone())), meta };
+        match file {
+            Some(file) => file.text.0.0 = bytes,
+            None => files.push(ConfigFile {
+                path: path.clone(),
+                real: path.clone(),
+                image: crate::change::Image { digest: target.content.digest(), meta: target.meta.clone() },
+                text: crate::mta::config::ConfigText::of(bytes),
+            }),
+        }
+        edits.push(Edit { path: real, was, becomes: Some(target), edit_lock, settings });
+    }
+    let after = profile.dialect.understand(&server.version, &files, &server.defaults)?.services;
+    Ok(Configured { edits, after, notes: wanted.notes })
+}

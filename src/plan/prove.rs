@@ -1,0 +1,98 @@
+//! What the wire must show after a change: every listener has an expectation.
+
+use super::names::Names;
+use crate::{
+    change::{Expect, Presented, Want},
+    facts::{Facts, Known, Lineage, Role, Server, Service},
+    intent::Intent,
+    name::DnsName,
+    view::{EndpointView, Offer, Wire},
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+/// One expectation for each address of each service; an MX address is asked for every MX name.
+pub(super) fn expectations(
+    facts: &Facts,
+    server: &Server,
+    intent: &Intent,
+    names: &Names,
+    lineage: &Lineage,
+    is_ours: impl Fn(&str) -> bool,
+) -> Vec<Expect> {
+    // Behind postscreen several programs answer on one address: it is ours where all of them are.
+    let mut addresses: BTreeMap<SocketAddr, (Role, Wire, bool)> = BTreeMap::new();
+    for service in &server.services {
+        let wire = wire(service);
+        for addr in addresses_of(facts, service) {
+            let entry = addresses.entry(addr).or_insert((service.role, wire, true));
+            entry.2 &= is_ours(&service.name);
+        }
+    }
+    let presented: Vec<Presented> = lineage
+        .keys
+        .iter()
+        .filter_map(|k| Some(Presented { key_type: k.key_type, spki: k.spki.clone(), serial: k.leaf.as_ref()?.serial.clone() }))
+        .collect();
+    let mut all = Vec::new();
+    for (addr, (role, wire, ours)) in addresses {
+        let want = if ours { Want::Ours(presented.clone()) } else { Want::Unchanged };
+        let asked: &[DnsName] = if role == Role::Mx { &names.mx } else { names.mx.get(..1).unwrap_or_default() };
+        for name in asked {
+            let domain = if role == Role::Mx { domain_of(facts, server, intent, name) } else { None };
+            all.push(Expect { addr, wire, name: name.clone(), domain, want: want.clone() });
+        }
+    }
+    all
+}
+
+fn wire(service: &Service) -> Wire {
+    let wrapper = service.settings.get("smtpd_tls_wrappermode").map(|e| e.value.eq_ignore_ascii_case("yes"));
+    if wrapper.unwrap_or(service.role == Role::Submissions) { Wire::Implicit } else { Wire::StartTls }
+}
+
+/// The sockets of a service where they were seen, else what it declares; an unspecified address is every one of this host.
+fn addresses_of(facts: &Facts, service: &Service) -> Vec<SocketAddr> {
+    let seen: Vec<SocketAddr> = facts.listeners.iter().filter(|l| l.service.as_ref() == Some(&service.name)).map(|l| l.addr).collect();
+    let listens = if seen.is_empty() { &service.listens } else { &seen };
+    let mut all: Vec<SocketAddr> = listens
+        .iter()
+        .flat_map(|l| {
+            let loopback = if l.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
+            let every = std::iter::once(loopback).chain(facts.host.addresses.iter().copied().filter(|a| a.is_ipv4() == l.is_ipv4()));
+            if l.ip().is_unspecified() { every.map(|ip| SocketAddr::new(ip, l.port())).collect() } else { vec![*l] }
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The domain whose postmaster the dialogue asks for: one whose MX the name is, else the first that the server receives for.
+fn domain_of(facts: &Facts, server: &Server, intent: &Intent, name: &DnsName) -> Option<DnsName> {
+    let has = |mx: &Known<crate::facts::Answer<(u16, DnsName)>>| mx.value().is_some_and(|a| a.records.iter().any(|(_, n)| n == name));
+    let mut of_name = facts.domains.iter().filter(|d| has(&d.mx)).map(|d| &d.domain);
+    let first = of_name.clone().find(|d| intent.domains.contains(d)).or_else(|| of_name.next());
+    first.or_else(|| server.receives_for.value().and_then(|d| d.first())).cloned()
+}
+
+/// Whether a view shows something else than what is expected of its address: the server has not read what its files say.
+pub(super) fn differ(facts: &Facts, expected: &[Expect]) -> bool {
+    facts.views.iter().any(|view| {
+        let at_address = |e: &&Expect| (e.addr, e.wire) == (view.probe.addr, view.probe.wire);
+        match expected.iter().find(at_address).map(|e| &e.want) {
+            Some(Want::Ours(ours)) => shows_another(view, ours),
+            Some(Want::Unchanged | Want::Former) | None => false,
+        }
+    })
+}
+
+fn shows_another(view: &EndpointView, ours: &[Presented]) -> bool {
+    let asked = |p: &Presented| view.probe.offer.key_type().is_none_or(|t| t == p.key_type);
+    if view.probe.offer == Offer::Legacy || !ours.iter().any(asked) || view.greeting.value().is_none() {
+        return false;
+    }
+    view.leaf().is_none_or(|leaf| !ours.iter().any(|p| p.spki == leaf.spki && p.serial == leaf.serial))
+}

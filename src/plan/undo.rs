@@ -1,0 +1,101 @@
+//! The way back, setting by setting: made from a receipt and the bytes of today.
+
+use super::{Plan, Refusal, Stage, change_id};
+use crate::{
+    change::{Change, Content, Edit, Expect, Raw, Receipt, SettingChange, Target, Want},
+    facts::ConfigFile,
+    finding::{Finding, Remedy, Subject, Verdict},
+    moment::Moment,
+    mta::{Restored, profile::Profile},
+};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// The way back from a change: a setting that is as the change left it gets its former bytes again; one that was changed since
+/// stays and is named (`undo-conflict`); what others wrote elsewhere stays. Where nothing else changed, the files are byte by
+/// byte what they were. A file that the change made goes, where it is as it was made. Works on bytes alone; `current` holds
+/// every edited file that exists now, by its real path.
+///
+/// # Errors
+/// When nothing is left to undo.
+pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Moment, profile: &Profile) -> Result<Plan, Refusal> {
+    let mut notes = Vec::new();
+    let mut edits: Vec<Edit> = Vec::new();
+    for edit in receipt.change.edits.iter().rev().filter(|e| !e.settings.is_empty()) {
+        edits.extend(config_edit(edit, current, profile, &mut notes));
+    }
+    // A key that a kept setting may still name stays.
+    if notes.is_empty() {
+        for edit in receipt.change.edits.iter().filter(|e| e.settings.is_empty() && e.was.is_none()) {
+            let made = edit.becomes.as_ref().map(|t| t.content.digest());
+            if let Some(image) = current.get(&edit.path).map(|f| &f.image).filter(|i| Some(&i.digest) == made.as_ref()) {
+                edits.push(Edit {
+                    path: edit.path.clone(),
+                    was: Some(image.clone()),
+                    becomes: None,
+                    edit_lock: None,
+                    settings: Vec::new(),
+                });
+            }
+        }
+    }
+    if edits.is_empty() {
+        return if notes.is_empty() { Err(Refusal::Undone(receipt.id.clone())) } else { Ok(Plan { notes, ..Plan::default() }) };
+    }
+    let back = |e: &Expect| Expect { want: Want::Former, ..e.clone() };
+    let change = Change {
+        id: change_id(now, &edits),
+        why: format!("Undo {}.", receipt.id),
+        prove: if notes.is_empty() { receipt.change.prove.iter().map(back).collect() } else { Vec::new() },
+        activation: profile.activation,
+        activate: profile.activate.iter().map(|c| c.fill(&receipt.change.config_dir)).collect(),
+        undoes: Some(receipt.id.clone()),
+        edits,
+        ..receipt.change.clone()
+    };
+    Ok(Plan { next: Some(Stage::Change(Box::new(change))), notes, ..Plan::default() })
+}
+
+fn config_edit(edit: &Edit, current: &BTreeMap<PathBuf, ConfigFile>, profile: &Profile, notes: &mut Vec<Finding>) -> Option<Edit> {
+    let Some(file) = current.get(&edit.path) else {
+        if edit.was.is_some() {
+            notes.extend(edit.settings.iter().map(|s| conflict(s, &edit.path, 0)));
+        }
+        return None;
+    };
+    let mut bytes = file.text.0.0.clone();
+    let mut settings = Vec::new();
+    for setting in edit.settings.iter().rev() {
+        match profile.dialect.restore(&file.path, &bytes, setting) {
+            Restored::Done(restored) => {
+                bytes = restored;
+                settings.push(SettingChange {
+                    was: setting.becomes.clone(),
+                    becomes: setting.was.clone(),
+                    why: "It was so before.".to_owned(),
+                    ..setting.clone()
+                });
+            }
+            Restored::Already => {}
+            Restored::Conflict(line) => notes.push(conflict(setting, &edit.path, line)),
+        }
+    }
+    if settings.is_empty() {
+        return None;
+    }
+    let gone = edit.was.is_none() && bytes.is_empty();
+    let becomes = (!gone).then(|| Target { content: Content::Text(Raw(bytes)), meta: file.image.meta.clone() });
+    Some(Edit { path: edit.path.clone(), was: Some(file.image.clone()), becomes, edit_lock: edit.edit_lock.clone(), settings })
+}
+
+fn conflict(setting: &SettingChange, path: &std::path::Path, line: usize) -> Finding {
+    let name = setting.service.as_ref().map_or_else(|| setting.name.clone(), |s| format!("{s} {}", setting.name));
+    let was = setting.was.as_ref().map_or_else(|| "not set".to_owned(), |r| String::from_utf8_lossy(&r.0).trim().to_owned());
+    Finding::new(
+        "undo-conflict",
+        Verdict::Warn,
+        Subject::File { path: path.to_owned(), line },
+        format!("{name} was changed since, and stays as it is"),
+    )
+    .seen(format!("before the change: {was}"))
+    .remedy(Remedy::Do(format!("set {name} by hand, if it should be as it was")))
+}

@@ -1,0 +1,515 @@
+//! Facts become plans: a hand-written file a host, with its configuration above and the plan below. `MXSEAL_GOLDEN=write`
+//! writes what is planned today; read the diff before you keep it.
+
+use mxseal::{
+    certificate::{Certificate, Digest, KeyType},
+    change::{Change, Content, Edit, Image, Meta, Raw, Receipt, Want},
+    claims::Claims,
+    facts::{
+        Answer, ConfigFile, Deployment, DomainFacts, FACTS_VERSION, Facts, ForeignLineage, Here, Host, Known, Lineage, LineageKey, MxFacts,
+        NameFacts, Security, Server, Tlsa, Version,
+    },
+    finding::Finding,
+    intent::{Intent, KeyTypes},
+    moment::Moment,
+    mta::{config::ConfigText, profile::Profile},
+    name::DnsName,
+    plan::{Errand, Plan, Refusal, Stage, plan, undo},
+};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+const NOW: Moment = Moment(1_800_000_000);
+const DAY: u64 = 86_400;
+const LIVE: &str = "/etc/mxseal/live/mx1.example.org.pem";
+
+fn name(text: &str) -> DnsName {
+    text.parse().expect("a name")
+}
+
+fn leaf(spki: &str, key_type: KeyType, names: &[&str], from: u64, until: u64) -> Certificate {
+    Certificate {
+        digest: Digest::of(spki.as_bytes()),
+        spki: Digest(spki.repeat(64 / spki.len())),
+        key_type,
+        serial: format!("5e{spki}"),
+        names: names.iter().map(ToString::to_string).collect(),
+        issuer: "Test CA".into(),
+        self_signed: false,
+        not_before: Moment(from),
+        not_after: Moment(until),
+        client_auth: false,
+    }
+}
+
+fn image(bytes: &[u8]) -> Image {
+    Image { digest: Digest::of(bytes), meta: Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() } }
+}
+
+fn bundle() -> Digest {
+    Digest::of(b"bundle")
+}
+
+fn lineage(types: &[KeyType], deployment: Deployment) -> Lineage {
+    let key = |t: &KeyType| {
+        let spki = if *t == KeyType::Ecdsa { "ec" } else { "a5" };
+        let leaf = leaf(spki, *t, &["mx1.example.org"], NOW.0 - 10 * DAY, NOW.0 + 80 * DAY);
+        LineageKey { key_type: *t, spki: leaf.spki.clone(), leaf: Some(leaf) }
+    };
+    Lineage {
+        name: name("mx1.example.org"),
+        directory: "https://ca.test/dir".into(),
+        acme_profile: None,
+        keys: types.iter().map(key).collect(),
+        bundle: Some(bundle()),
+        live: LIVE.into(),
+        deployment,
+    }
+}
+
+fn foreign(key: &str, spki: &str, key_type: KeyType, names: &[&str], trusted: bool) -> ForeignLineage {
+    ForeignLineage {
+        keeper: "file".into(),
+        chain: key.replace("key", "cert").into(),
+        key: key.into(),
+        leaf: leaf(spki, key_type, names, NOW.0 - DAY, NOW.0 + 300 * DAY),
+        trusted,
+        in_use: true,
+    }
+}
+
+fn intent() -> Intent {
+    Intent {
+        domains: vec![],
+        mx: vec![],
+        key_types: None,
+        directory: "https://ca.test/dir".into(),
+        acme_profile: None,
+        webroot: None,
+        live_dir: "/etc/mxseal/live".into(),
+        print_only: false,
+    }
+}
+
+fn answer<T>(records: Vec<T>) -> Known<Answer<T>> {
+    Known::seen(Answer { records, security: Security::Secure, ttl: 3600 }, "dns")
+}
+
+/// A host with one address, one domain and one MX name, and these configuration files.
+fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
+    let files: Vec<ConfigFile> = files
+        .iter()
+        .map(|(path, text)| ConfigFile {
+            path: path.into(),
+            real: path.into(),
+            image: image(text.as_bytes()),
+            text: ConfigText::of(text.clone().into()),
+        })
+        .collect();
+    let version = Version::from(version.to_owned());
+    let defaults = BTreeMap::new();
+    let understood = profile.dialect.understand(&version, &files, &defaults).expect("an understandable configuration");
+    let server = Server {
+        profile: profile.id.clone(),
+        version,
+        config_dir: profile.recognise.config_dir_default.clone(),
+        instances: vec![],
+        running: Known::seen(true, "postfix status"),
+        files,
+        defaults,
+        hostname: understood.hostname,
+        receives_for: understood.receives_for,
+        services: understood.services,
+    };
+    Facts {
+        version: FACTS_VERSION,
+        now: NOW,
+        host: Host {
+            hostname: "mx1".into(),
+            addresses: vec!["192.0.2.25".parse().expect("an address")],
+            os: "Debian".into(),
+            root: true,
+            clock_off: Known::seen(0, "test"),
+        },
+        server: Known::seen(server, "test"),
+        listeners: vec![],
+        domains: vec![DomainFacts {
+            domain: name("example.org"),
+            mx: answer(vec![(10, name("mx1.example.org"))]),
+            mta_sts: answer(vec![]),
+            tls_rpt: answer(vec![]),
+        }],
+        mx_hosts: vec![MxFacts {
+            name: name("mx1.example.org"),
+            addresses: answer(vec!["192.0.2.25".parse().expect("an address")]),
+            here: Known::seen(Here::Yes, "dns"),
+            tlsa: answer(vec![]),
+            caa: answer(vec![]),
+        }],
+        port80: Known::unknown("not asked"),
+        views: vec![],
+        lineages: vec![],
+        foreign: vec![],
+        claims: Claims::default(),
+        live: BTreeMap::new(),
+        other_names: vec![],
+        groups: BTreeMap::from([("Debian-exim".to_owned(), 115)]),
+    }
+}
+
+/// A fixture: `== file` heads a configuration file, `== plan` the expected plan.
+fn sections(text: &str) -> (Vec<(String, String)>, String) {
+    let mut files = Vec::new();
+    let mut expected = String::new();
+    for section in text.split("== ").skip(1) {
+        let (head, body) = section.split_once('\n').expect("a head");
+        if head == "plan" {
+            expected = body.to_owned();
+        } else {
+            files.push((head.to_owned(), body.to_owned()));
+        }
+    }
+    (files, expected)
+}
+
+fn case(fixture: &str, profile: &str, version: &str, tweak: impl FnOnce(&mut Facts, &mut Intent)) -> Result<Plan, Refusal> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/fixtures/plan").join(format!("{fixture}.txt"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let (files, expected) = sections(&text);
+    let profile = Profile::built_in().expect("profiles").into_iter().find(|p| p.id == profile).expect("the profile");
+    let (mut facts, mut intent) = (host(&profile, version, &files), intent());
+    tweak(&mut facts, &mut intent);
+    let planned = plan(&facts, &intent, &profile);
+    let got = planned.as_ref().map_or_else(|e| format!("refused: {e}\n"), |p| rendered(p, &facts));
+    if std::env::var("MXSEAL_GOLDEN").as_deref() == Ok("write") {
+        let head = text.split("== plan\n").next().expect("a head");
+        std::fs::write(&path, format!("{head}== plan\n{got}")).expect("a fixture");
+    } else if got != expected {
+        let diff = similar::TextDiff::from_lines(&expected, &got);
+        panic!("{} is planned otherwise (- expected, + planned):\n{}", path.display(), diff.unified_diff().context_radius(2));
+    }
+    // The same plan comes from the facts that another machine wrote down.
+    let json = serde_json::to_string(&facts).expect("json");
+    let there = plan(&serde_json::from_str(&json).expect("facts"), &intent, &profile);
+    let settings = |p: &Result<Plan, Refusal>| {
+        p.as_ref().map(|p| edits(p).iter().flat_map(|e| &e.settings).map(|s| (s.service.clone(), s.name.clone())).collect::<Vec<_>>()).ok()
+    };
+    assert_eq!(settings(&planned), settings(&there), "from JSON");
+    if let Ok(Plan { next: Some(Stage::Change(change)), .. }) = &planned {
+        undone(change, &facts, &profile);
+        done(change, facts, &intent, &profile);
+    }
+    planned
+}
+
+fn edits(plan: &Plan) -> Vec<&Edit> {
+    let next = match &plan.next {
+        Some(Stage::Change(change)) => change.edits.iter().collect(),
+        _ => vec![],
+    };
+    next.into_iter().chain(plan.later.iter().flat_map(|o| &o.edits)).collect()
+}
+
+/// The files and images of a host after a change.
+fn after(change: &Change, facts: &Facts) -> (Vec<ConfigFile>, BTreeMap<PathBuf, Image>) {
+    let mut files = facts.config_files().to_vec();
+    let mut live = facts.live.clone();
+    for edit in &change.edits {
+        let target = edit.becomes.as_ref().expect("a target");
+        let image = Image { digest: target.content.digest(), meta: target.meta.clone() };
+        match &target.content {
+            Content::Stored { .. } => drop(live.insert(edit.path.clone(), image)),
+            Content::Text(Raw(bytes)) => {
+                files.retain(|f| f.real != edit.path);
+                files.push(ConfigFile { path: edit.path.clone(), real: edit.path.clone(), image, text: ConfigText::of(bytes.clone()) });
+            }
+        }
+    }
+    (files, live)
+}
+
+/// Every file of a host by its path.
+fn current(files: &[ConfigFile], live: &BTreeMap<PathBuf, Image>) -> BTreeMap<PathBuf, ConfigFile> {
+    let file = |(path, image): (&PathBuf, &Image)| ConfigFile {
+        path: path.clone(),
+        real: path.clone(),
+        image: image.clone(),
+        text: ConfigText::of(vec![]),
+    };
+    live.iter().map(file).chain(files.iter().cloned()).map(|f| (f.real.clone(), f)).collect()
+}
+
+/// Undo of the change, with nothing else changed, gives back every byte.
+fn undone(change: &Change, facts: &Facts, profile: &Profile) {
+    let (files, live) = after(change, facts);
+    let receipt = Receipt { id: change.id.clone(), change: change.clone(), proved: NOW, baseline: vec![] };
+    let back = undo(&receipt, &current(&files, &live), NOW, profile).expect("a way back");
+    assert_eq!(back.notes, []);
+    let Some(Stage::Change(back)) = back.next else { panic!("nothing to undo") };
+    for edit in change.edits.iter().filter(|e| !e.settings.is_empty()) {
+        let undoing = back.edits.iter().find(|e| e.path == edit.path).expect("every file goes back");
+        let digest = |e: &Edit| e.becomes.as_ref().map(|t| t.content.digest());
+        assert_eq!(digest(undoing), edit.was.as_ref().map(|i| i.digest.clone()), "{}", edit.path.display());
+        assert_eq!(undoing.was.as_ref().map(|i| i.digest.clone()), digest(edit));
+    }
+    assert!(back.prove.iter().all(|e| e.want == Want::Former) && back.undoes.as_deref() == Some(&change.id));
+}
+
+/// After the change and its proof the host is a good one: nothing is left to plan.
+fn done(change: &Change, mut facts: Facts, intent: &Intent, profile: &Profile) {
+    let (files, live) = after(change, &facts);
+    facts.live = live;
+    facts.lineages.iter_mut().for_each(|l| l.deployment = Deployment::Proved);
+    if let Known::Seen { value, .. } = &mut facts.server {
+        value.services = profile.dialect.understand(&value.version, &files, &value.defaults).expect("understood").services;
+        value.files = files;
+    }
+    let again = plan(&facts, intent, profile).expect("a plan");
+    assert_eq!((again.next, again.later, again.held), (None, vec![], vec![]), "planning again after the change");
+}
+
+fn rendered(plan: &Plan, facts: &Facts) -> String {
+    let mut out = String::new();
+    match &plan.next {
+        None => out.push_str("next: nothing\n"),
+        Some(Stage::Errand(Errand::Obtain(o))) => {
+            let names: Vec<_> = o.names.iter().map(DnsName::as_str).collect();
+            let _ = writeln!(out, "next: obtain {} at {}\n  names: {}", o.lineage, o.directory, names.join(" "));
+            for key in &o.keys {
+                let reuse =
+                    key.reuse.as_ref().map_or_else(String::new, |(path, spki)| format!(", kept: {} {}", path.display(), spki.short()));
+                let _ = writeln!(out, "  key: {}{reuse}", key.key_type);
+            }
+        }
+        Some(Stage::Change(c)) => {
+            let _ = writeln!(out, "next: change {} ({})", c.id.split('-').next().unwrap_or_default(), c.why);
+            change_edits(&mut out, &c.edits, facts);
+            for command in c.check.iter().chain(&c.activate) {
+                let _ = writeln!(out, "  run: {command}");
+            }
+            for e in &c.prove {
+                let want = match &e.want {
+                    Want::Ours(all) => all.iter().map(|p| p.key_type.to_string()).collect::<Vec<_>>().join("+"),
+                    Want::Unchanged | Want::Former => "unchanged".into(),
+                };
+                let domain = e.domain.as_ref().map_or("-", DnsName::as_str);
+                let _ = writeln!(out, "  prove: {} {:?} {} {domain}: {want}", e.addr, e.wire, e.name);
+            }
+        }
+        Some(Stage::Wait { what, .. }) => drop(writeln!(out, "next: wait for {what}")),
+    }
+    for later in &plan.later {
+        let _ = writeln!(out, "later: {}", later.says);
+        change_edits(&mut out, &later.edits, facts);
+    }
+    let finding = |out: &mut String, kind: &str, f: &Finding| {
+        let remedy = if f.remedy == Default::default() { String::new() } else { format!(" -> {}", f.remedy) };
+        let _ = writeln!(out, "{kind}: {} {} {}: {}{remedy}", f.id, f.verdict, f.subject, f.says);
+    };
+    plan.held.iter().for_each(|f| finding(&mut out, "held", f));
+    plan.notes.iter().for_each(|f| finding(&mut out, "note", f));
+    assert!(plan.held.iter().chain(&plan.notes).all(|f| mxseal::topics::topic(&f.id).is_some()), "every finding has its topic");
+    out
+}
+
+fn change_edits(out: &mut String, edits: &[Edit], facts: &Facts) {
+    for edit in edits {
+        let target = edit.becomes.as_ref().expect("a target");
+        let how = if edit.was.is_some() { "edit" } else { "make" };
+        let meta = &target.meta;
+        let lock = edit.edit_lock.as_ref().map_or_else(String::new, |l| format!(", lock {}", l.display()));
+        let _ = writeln!(out, "  {how} {} ({}:{} {:04o}{lock})", edit.path.display(), meta.uid, meta.gid, meta.mode);
+        match &target.content {
+            Content::Stored { secret, .. } => drop(writeln!(out, "    from the store, secret: {secret}")),
+            Content::Text(Raw(bytes)) => {
+                let before = facts.config_files().iter().find(|f| f.real == edit.path).map_or(&[][..], |f| &f.text.0.0);
+                let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(bytes));
+                let diff = similar::TextDiff::from_lines(&before, &after);
+                for change in diff.iter_all_changes().filter(|c| c.tag() != similar::ChangeTag::Equal) {
+                    let _ = writeln!(out, "    {}{}", change.tag(), change.to_string().trim_end_matches('\n'));
+                }
+                for setting in &edit.settings {
+                    assert!(setting.why.ends_with('.'), "{}: {:?}", setting.name, setting.why);
+                }
+            }
+        }
+    }
+}
+
+fn tlsa(usage: u8, selector: u8, spki: &str) -> Tlsa {
+    Tlsa { usage, selector, matching: 1, data: spki.repeat(64 / spki.len()) }
+}
+
+const BOTH: &[KeyType] = &[KeyType::Ecdsa, KeyType::Rsa];
+
+fn issued(facts: &mut Facts) {
+    facts.lineages = vec![lineage(BOTH, Deployment::Issued)];
+}
+
+fn snakeoil() -> ForeignLineage {
+    foreign("/etc/ssl/private/ssl-cert-snakeoil.key", "50", KeyType::Rsa, &["mx1"], false)
+}
+
+#[test]
+fn stock_debian_orders_first() {
+    case("stock-debian-order", "postfix", "3.7.11", |f, _| f.foreign = vec![snakeoil()]).expect("a plan");
+}
+
+#[test]
+fn stock_debian_then_changes() {
+    case("stock-debian-change", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn a_certificate_of_a_third_of_its_life_is_ordered_anew() {
+    let with = |left: u64, life: u64| {
+        let plan = case("due", "postfix", "3.7.11", |f, _| {
+            issued(f);
+            for key in &mut f.lineages[0].keys {
+                let leaf = key.leaf.as_mut().expect("a leaf");
+                (leaf.not_after, leaf.not_before) = (Moment(NOW.0 + left), Moment(NOW.0 + left - life));
+            }
+            // Only the stage is of interest, and the fixture stays one.
+            f.live.insert(LIVE.into(), image(b"bundle"));
+            f.live.get_mut(Path::new(LIVE)).expect("live").meta.mode = 0o600;
+        });
+        matches!(plan.expect("a plan").next, Some(Stage::Errand(_)))
+    };
+    assert!(with(29 * DAY, 90 * DAY));
+}
+
+#[test]
+fn submission_keeps_its_own_certificate() {
+    case("submission-own-certificate", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn legacy_switches_count() {
+    case("legacy-switches", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn encrypt_on_port_25_is_kept() {
+    case("encrypt-on-25", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn postfix_3_3_gets_certificate_and_key() {
+    case("postfix-3.3", "postfix", "3.3.1", |f, _| f.lineages = vec![lineage(&[KeyType::Rsa], Deployment::Issued)]).expect("a plan");
+}
+
+#[test]
+fn postfix_3_3_drops_no_key_type_unasked() {
+    case("postfix-3.3-ecdsa", "postfix", "3.3.1", |f, _| {
+        f.foreign = vec![snakeoil(), foreign("/etc/ssl/ec.key", "ee", KeyType::Ecdsa, &["mx1"], false)];
+    })
+    .expect("a plan");
+}
+
+#[test]
+fn a_key_that_tlsa_names_is_kept() {
+    case("dane-matching", "postfix", "3.7.11", |f, _| {
+        f.foreign = vec![snakeoil()];
+        f.mx_hosts[0].tlsa = answer(vec![tlsa(3, 1, "50"), tlsa(2, 1, "99")]);
+    })
+    .expect("a plan");
+}
+
+#[test]
+fn a_plan_that_would_break_tlsa_is_held() {
+    case("dane-foreign", "postfix", "3.7.11", |f, _| {
+        f.foreign = vec![snakeoil()];
+        f.mx_hosts[0].tlsa = answer(vec![tlsa(3, 1, "11"), tlsa(3, 0, "50")]);
+        if let Known::Seen { value, .. } = &mut f.mx_hosts[0].tlsa {
+            value.security = Security::Insecure;
+        }
+    })
+    .expect("a plan");
+}
+
+#[test]
+fn unknown_tlsa_holds() {
+    case("dane-unknown", "postfix", "3.7.11", |f, _| f.mx_hosts[0].tlsa = Known::unknown("192.0.2.53 did not answer")).expect("a plan");
+}
+
+#[test]
+fn a_good_host_gets_the_empty_plan() {
+    let plan = case("good-host", "postfix", "3.7.11", |f, _| {
+        f.lineages = vec![lineage(BOTH, Deployment::Proved)];
+        let mut image = image(b"bundle");
+        image.meta.mode = 0o600;
+        f.live.insert(LIVE.into(), image);
+    });
+    assert_eq!(plan.expect("a plan"), Plan::default());
+}
+
+#[test]
+fn behind_postscreen_strangers_get_it_too() {
+    case("postscreen", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn names_of_the_replaced_certificate_stay() {
+    case("replaced-names", "postfix", "3.7.11", |f, _| {
+        f.foreign =
+            vec![foreign("/etc/le/key.pem", "1e", KeyType::Ecdsa, &["mx1.example.org", "imap.example.org", "old.example.org"], true)];
+        f.other_names = vec![
+            NameFacts { name: name("imap.example.org"), here: Known::seen(Here::Yes, "dns") },
+            NameFacts { name: name("old.example.org"), here: Known::seen(Here::No, "dns") },
+        ];
+        issued(f);
+        for key in &mut f.lineages[0].keys {
+            key.leaf.as_mut().expect("a leaf").names.push("imap.example.org".into());
+        }
+    })
+    .expect("a plan");
+}
+
+#[test]
+fn exim_of_debian_gets_macros() {
+    case("exim-debian", "exim-debian", "4.96", |f, _| f.lineages = vec![lineage(&[KeyType::Rsa], Deployment::Issued)]).expect("a plan");
+}
+
+#[test]
+fn names_that_do_not_point_here_are_refused_unless_named() {
+    let behind_nat = |f: &mut Facts| f.mx_hosts[0].here = Known::unknown("203.0.113.1 is no address of this host");
+    let e = case("not-here", "postfix", "3.7.11", |f, _| behind_nat(f)).expect_err("a refusal");
+    assert!(matches!(e, Refusal::NotHere(_)));
+    case("not-here-named", "postfix", "3.7.11", |f, i| {
+        behind_nat(f);
+        i.mx = vec![name("mx1.example.org")];
+        i.key_types = Some(KeyTypes::Rsa);
+    })
+    .expect("a plan");
+}
+
+#[test]
+fn undo_names_conflicts_and_keeps_the_rest() {
+    let profile = Profile::built_in().expect("profiles").remove(0);
+    let files =
+        [("/etc/postfix/main.cf".to_owned(), STOCK_MAIN.to_owned()), ("/etc/postfix/master.cf".to_owned(), STOCK_MASTER.to_owned())];
+    let mut facts = host(&profile, "3.7.11", &files);
+    issued(&mut facts);
+    let Some(Stage::Change(change)) = plan(&facts, &intent(), &profile).expect("a plan").next else { panic!("a change") };
+    let receipt = Receipt { id: change.id.clone(), change: *change.clone(), proved: NOW, baseline: vec![] };
+    let (mut files, live) = after(&change, &facts);
+    let main = files.iter_mut().find(|f| f.path.ends_with("main.cf")).expect("main.cf");
+    let text = String::from_utf8(main.text.0.0.clone()).expect("text");
+    // The admin changed one of our settings, added another and broke a line.
+    main.text =
+        ConfigText::of(format!("# mine\n{}broken line\nx = y\n", text.replace("smtpd_tls_loglevel = 1", "smtpd_tls_loglevel = 2")).into());
+    let back = undo(&receipt, &current(&files, &live), NOW, &profile).expect("a plan");
+    let ids: Vec<_> = back.notes.iter().map(|f| f.id.as_str()).collect();
+    assert_eq!(ids, ["undo-conflict"]);
+    let Some(Stage::Change(back)) = back.next else { panic!("a change") };
+    let Some(Content::Text(Raw(bytes))) = back.edits[0].becomes.as_ref().map(|t| t.content.clone()) else { panic!("text") };
+    assert_eq!(String::from_utf8(bytes).expect("text"), format!("# mine\n{STOCK_MAIN}smtpd_tls_loglevel = 2\nbroken line\nx = y\n"));
+    assert_eq!(back.edits.len(), 1, "the file that a kept setting may name stays");
+}
+
+const STOCK_MAIN: &str =
+    "myhostname = mx1.example.org\nmydestination = example.org\nsmtpd_tls_cert_file=/c\nsmtpd_tls_security_level=may\n";
+const STOCK_MASTER: &str = "smtp      inet  n       -       y       -       -       smtpd\n";
