@@ -4,6 +4,7 @@ mod certificates;
 mod host;
 mod names;
 mod port80;
+mod postfix;
 mod published;
 mod server;
 mod sockets;
@@ -61,7 +62,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
 
     let services = found.as_ref().map(|f| f.server.services.as_slice()).unwrap_or_default();
     let processes = found.as_ref().map(|f| f.profile.recognise.processes.as_slice()).unwrap_or_default();
-    let listeners = sockets::listeners(&sockets, &owners, services, processes);
+    let listeners = sockets::listeners(&sockets, &owners, services, processes, found.as_ref().ok().and_then(|f| f.pid));
     let foreign = certificates::foreign(look, services, &wants.live_dir, &net.verdict_roots, now);
     let lineages = lineages(store, host.root)?;
 

@@ -1,7 +1,7 @@
 //! The mail server: recognised by its profile, read with its own tools. Only tools that write nothing are asked:
 //! `postfix check` makes directories and `postfix status` writes a log line, so neither is run here.
 
-use super::{Wants, names};
+use super::{Wants, names, postfix};
 use crate::{
     change::Command,
     facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
@@ -30,6 +30,8 @@ pub(super) struct Found<'a> {
     pub(super) profile: &'a Profile,
     /// The domains that are written down, also where others are missing.
     pub(super) domains: Vec<DnsName>,
+    /// The process that owns its sockets, where it is known: another instance's has the same name.
+    pub(super) pid: Option<u32>,
 }
 
 /// Finds and reads the mail server that receives from the world; else why not, as a sentence.
@@ -40,7 +42,7 @@ pub(super) fn find<'a>(
     owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
 ) -> Result<Found<'a>, String> {
     let profile = recognise(look, profiles, wants, owners)?;
-    read(look, profile, wants)
+    read(look, profile, wants, owners)
 }
 
 fn installed(look: &dyn Look, profile: &Profile) -> bool {
@@ -89,12 +91,22 @@ fn recognise<'a>(
     }
 }
 
-fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Found<'a>, String> {
+fn read<'a>(
+    look: &dyn Look,
+    profile: &'a Profile,
+    wants: &Wants,
+    owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
+) -> Result<Found<'a>, String> {
     let told = profile.recognise.config_dir_default.as_path();
-    let config_dir = match (&wants.config_dir, &profile.recognise.config_dir) {
+    let first = match (&wants.config_dir, &profile.recognise.config_dir) {
         (Some(given), _) => given.clone(),
         (None, Some(ask)) => PathBuf::from(answer(look, ask, told)?),
         (None, None) => told.to_owned(),
+    };
+    let instances = instances(look, profile, &first);
+    let config_dir = match (profile.dialect, &wants.config_dir) {
+        (Dialect::PostfixCf, None) => postfix::receiving(look, &instances, owners).unwrap_or(first),
+        _ => first,
     };
     let dir = config_dir.as_path();
     let version = Version::from(answer(look, &profile.recognise.version, dir)?);
@@ -118,7 +130,7 @@ fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Foun
         profile: profile.id.clone(),
         version,
         config_dir: config_dir.clone(),
-        instances: instances(look, profile, dir),
+        instances,
         running: Known::unknown("it was not looked for"),
         files,
         defaults,
@@ -126,6 +138,7 @@ fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Foun
         receives_for: understood.receives_for,
         services: understood.services,
     };
+    let mut pid = None;
     let mut domains = server.receives_for.value().cloned().unwrap_or_default();
     match profile.dialect {
         Dialect::PostfixCf => {
@@ -134,7 +147,8 @@ fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Foun
             let command = Command(command);
             let values = settings(&run(look, &command)?.stdout);
             let queue = values.get("queue_directory").map_or("/var/spool/postfix", String::as_str);
-            server.running = master_runs(look, Path::new(queue));
+            server.running = postfix::master_runs(look, Path::new(queue));
+            pid = server.running.value().copied().filter(|up| *up).and_then(|_| postfix::master_pid(look, Path::new(queue)).ok()?);
             if server.hostname.value().is_none()
                 && let Some(name) = values.get("myhostname").and_then(|n| n.parse().ok())
             {
@@ -152,10 +166,10 @@ fn read<'a>(look: &dyn Look, profile: &'a Profile, wants: &Wants) -> Result<Foun
             };
         }
     }
-    Ok(Found { server, profile, domains })
+    Ok(Found { server, profile, domains, pid })
 }
 
-fn run(look: &dyn Look, command: &Command) -> Result<Output, String> {
+pub(super) fn run(look: &dyn Look, command: &Command) -> Result<Output, String> {
     let out = look.run(command, PATIENCE).map_err(|e| e.to_string())?;
     if out.code != 0 {
         let words = command.0.get(..5).map_or_else(|| command.to_string(), |first| format!("{} ...", first.join(" ")));
@@ -202,26 +216,6 @@ fn instance(line: &str) -> Option<Instance> {
     let mut columns = line.split_whitespace();
     let (name, _group, enabled, dir) = (columns.next()?, columns.next()?, columns.next()?, columns.next()?);
     Some(Instance { name: name.to_owned(), config_dir: PathBuf::from(dir), enabled: enabled == "y" })
-}
-
-/// Whether the master process of this queue runs: the PID in its lock file is a live `master` that works in the queue.
-fn master_runs(look: &dyn Look, queue: &Path) -> Known<bool> {
-    let lock = queue.join("pid/master.pid");
-    let at = lock.display().to_string();
-    let pid = match look.read(&lock) {
-        Ok(None) => return Known::seen(false, format!("{at} does not exist")),
-        Ok(Some((bytes, _))) => String::from_utf8_lossy(&bytes).trim().parse::<u32>(),
-        Err(e) => return Known::unknown(format!("{at}: {e}")),
-    };
-    let Ok(pid) = pid else { return Known::seen(false, format!("{at} holds no process id")) };
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    let command = look.read(&process.join("comm")).ok().flatten().map(|(b, _)| String::from_utf8_lossy(&b).trim().to_owned());
-    let in_queue = match (look.identity(&process.join("cwd")), look.identity(queue)) {
-        (Ok(theirs), Ok(ours)) => theirs == ours,
-        // Without root the working directory of another user's process cannot be seen.
-        _ => true,
-    };
-    Known::seen(command.as_deref() == Some("master") && in_queue, format!("{at} and /proc/{pid}"))
 }
 
 #[cfg(test)]

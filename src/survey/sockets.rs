@@ -70,15 +70,19 @@ pub(super) fn owners(look: &dyn Look, sockets: &[Socket]) -> BTreeMap<SocketAddr
     sockets.iter().map(|s| (s.addr, owner(s))).collect()
 }
 
-/// The sockets on mail ports and on those that the services declare as listeners, each with the service behind it where a process of our server holds it.
+/// The sockets on mail ports and on those that the services declare as listeners, each with the service behind it where a process of our server holds it, or may hold it.
 pub(super) fn listeners(
     sockets: &[Socket],
     owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
     services: &[Service],
     processes: &[String],
+    pid: Option<u32>,
 ) -> Vec<Listener> {
     let declared: BTreeSet<u16> = services.iter().flat_map(|s| &s.listens).map(SocketAddr::port).chain(MAIL_PORTS).collect();
-    let ours = |owner: &Known<PortOwner>| owner.value().is_none_or(|o| !o.elsewhere && processes.contains(&o.program));
+    let ours = |owner: &Known<PortOwner>| {
+        let same = |o: &PortOwner| !o.elsewhere && pid.map_or_else(|| processes.contains(&o.program), |pid| pid == o.pid);
+        owner.value().is_none_or(same)
+    };
     sockets
         .iter()
         .filter(|s| declared.contains(&s.addr.port()))

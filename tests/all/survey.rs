@@ -162,6 +162,20 @@ fn texts(names: &[mxseal::name::DnsName]) -> Vec<&str> {
 }
 
 #[test]
+fn another_instances_listener_is_not_ours() {
+    let first = Postfix::new("mx.example.test").start();
+    let second = Postfix::new("mx2.example.test").start();
+    // The configuration of the first now claims the port of the second.
+    let master = first.read_config("master.cf");
+    first.write_config("master.cf", &format!("{master}\n{} inet n - y - - smtpd\n", second.addr("mx")));
+    let facts = look(&deaf(), &wants(&first.etc()));
+    let of = |addr| facts.listeners.iter().find(|l| l.addr == addr).unwrap();
+    assert!(of(first.addr("mx")).service.is_some());
+    assert_eq!(of(second.addr("mx")).owner.value().unwrap().pid, second.pid().unwrap());
+    assert_eq!(of(second.addr("mx")).service, None);
+}
+
+#[test]
 fn what_cannot_be_seen_says_why() {
     let postfix = Postfix::new("mx.example.test").main("virtual_mailbox_domains = mysql:/etc/postfix/domains.cf").written();
     let facts = look(&deaf(), &wants(&postfix.etc()));

@@ -1,0 +1,99 @@
+//! What only Postfix has: instances with a queue each, and a master process that is known by the queue's lock file.
+
+use super::server::run;
+use crate::{
+    change::Command,
+    facts::{Instance, Known, PortOwner},
+    world::Look,
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Of several instances the one whose master listens on port 25; none where there is only one, or where nobody can tell.
+pub(super) fn receiving(look: &dyn Look, instances: &[Instance], owners: &BTreeMap<SocketAddr, Known<PortOwner>>) -> Option<PathBuf> {
+    let enabled: Vec<&Instance> = instances.iter().filter(|i| i.enabled).collect();
+    let on_25: Vec<u32> = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| Some(o.value()?.pid)).collect();
+    if enabled.len() < 2 {
+        return None;
+    }
+    let listens = |i: &&&Instance| {
+        let dir = i.config_dir.display().to_string();
+        let ask = Command(["postconf", "-c", &dir, "-h", "queue_directory"].map(ToOwned::to_owned).to_vec());
+        let queue = run(look, &ask).ok().map(|out| PathBuf::from(out.stdout.trim()));
+        queue.and_then(|q| master_pid(look, &q).ok()?).is_some_and(|pid| on_25.contains(&pid))
+    };
+    enabled.iter().find(listens).map(|i| i.config_dir.clone())
+}
+
+fn lock_file(queue: &Path) -> PathBuf {
+    queue.join("pid/master.pid")
+}
+
+/// The process id in the lock file of a queue's master, which is empty of meaning where no such process lives.
+pub(super) fn master_pid(look: &dyn Look, queue: &Path) -> std::io::Result<Option<u32>> {
+    Ok(look.read(&lock_file(queue))?.and_then(|(bytes, _)| String::from_utf8_lossy(&bytes).trim().parse().ok()))
+}
+
+/// Whether the master process of this queue runs: the PID in its lock file is a live `master` that works in the queue.
+pub(super) fn master_runs(look: &dyn Look, queue: &Path) -> Known<bool> {
+    let at = lock_file(queue).display().to_string();
+    let pid = match master_pid(look, queue) {
+        Ok(None) => return Known::seen(false, format!("{at} holds no process id")),
+        Ok(Some(pid)) => pid,
+        Err(e) => return Known::unknown(format!("{at}: {e}")),
+    };
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let command = look.read(&process.join("comm")).ok().flatten().map(|(b, _)| String::from_utf8_lossy(&b).trim().to_owned());
+    let in_queue = match (look.identity(&process.join("cwd")), look.identity(queue)) {
+        (Ok(theirs), Ok(ours)) => theirs == ours,
+        // Without root the working directory of another user's process cannot be seen.
+        _ => true,
+    };
+    Known::seen(command.as_deref() == Some("master") && in_queue, format!("{at} and /proc/{pid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Output;
+    use std::time::Duration;
+
+    /// Two instances: the first sends, the second receives.
+    struct Two;
+
+    impl Look for Two {
+        fn read(&self, path: &Path) -> std::io::Result<Option<(Vec<u8>, crate::change::Meta)>> {
+            let meta = crate::change::Meta { uid: 0, gid: 0, mode: 0o600, xattrs: BTreeMap::new() };
+            let pid = match path.to_str() {
+                Some("/q/etc/postfix/pid/master.pid") => "         11\n",
+                Some("/q/etc/postfix-in/pid/master.pid") => "         22\n",
+                _ => return Ok(None),
+            };
+            Ok(Some((pid.into(), meta)))
+        }
+
+        fn run(&self, command: &Command, _: Duration) -> Result<Output, crate::world::Failure> {
+            assert_eq!(command.0[3..], ["-h", "queue_directory"]);
+            Ok(Output { code: 0, stdout: format!("/q{}\n", command.0[2]), stderr: String::new() })
+        }
+    }
+
+    #[test]
+    fn of_several_instances_the_one_on_port_25_is_meant() {
+        let one = |dir: &str, enabled| Instance { name: dir.into(), config_dir: PathBuf::from(dir), enabled };
+        let both = [one("/etc/postfix", true), one("/etc/postfix-in", true)];
+        let owner = |pid| {
+            let owner = PortOwner { pid, program: "master".into(), elsewhere: false, webroot: None };
+            [(([0, 0, 0, 0], 25).into(), Known::seen(owner, "/proc"))].into()
+        };
+        let chosen = |instances: &[Instance], pid| receiving(&Two, instances, &owner(pid)).map(|d| d.display().to_string());
+        assert_eq!(chosen(&both, 22).as_deref(), Some("/etc/postfix-in"));
+        assert_eq!(chosen(&both, 11).as_deref(), Some("/etc/postfix"));
+        assert_eq!(chosen(&both, 33), None);
+        assert_eq!(chosen(&both[1..], 22), None, "one needs no choice");
+        assert_eq!(chosen(&[one("/etc/postfix", true), one("/etc/postfix-in", false)], 22), None);
+    }
+}
