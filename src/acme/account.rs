@@ -224,7 +224,7 @@ async fn register(transport: &Transport, directory: &Directory, wishes: &Wishes,
     let header = json!({"jwk": signer.jwk(), "url": directory.new_account});
     let answer = transport.post(&directory.new_account, signer.sign(header, &nonce, Some(&payload))?).await?;
     if !answer.status().is_success() {
-        return Err(refused(&answer));
+        return Err(refused(&answer, wishes.eab.is_some()));
     }
     let url = answer.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
     url.map(ToOwned::to_owned)
@@ -236,9 +236,14 @@ async fn fresh_nonce(transport: &Transport, url: &str) -> Result<String, Trouble
     nonce(&answer).ok_or_else(|| Trouble::Broken { url: said(url), says: "it gives no nonce".to_owned() })
 }
 
-fn refused(answer: &Response<Bytes>) -> Trouble {
+fn refused(answer: &Response<Bytes>, bound: bool) -> Trouble {
     let problem: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-    Trouble::Refused(Refusal::all(&problem, &[], 0))
+    let mut all = Refusal::all(&problem, &[], 0);
+    for refusal in all.iter_mut().filter(|r| bound && !r.kind.ends_with("Contact")) {
+        refusal.next =
+            "check --eab-kid and --eab-hmac-key-file against its web site; some authorities let a key make one account only".into();
+    }
+    Trouble::Refused(all)
 }
 
 /// The crate's errors in our words: for `names`, about `url`.

@@ -192,7 +192,12 @@ impl Refusal {
                 ([], [one]) => Some(one.clone()),
                 _ => None,
             };
-            return vec![Self::one(problem, name, port)];
+            let mut one = Self::one(problem, name, port);
+            if one.kind == "unauthorized" {
+                // Said of a request, not of a challenge: the account is meant (RFC 8555 §7.3.6).
+                one.next = "it does not accept our account for this; do what its words say, or remove the account's two files below accounts/ in the state directory to begin with a new one".into();
+            }
+            return vec![one];
         }
         subs.iter().map(|sub| Self::one(sub, sub["identifier"]["value"].as_str().map(said), port)).collect()
     }

@@ -8,7 +8,10 @@ use crate::{
     plan::KeyChoice,
     world::{Look as _, Machine, Store},
 };
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData as _, RsaKeySize};
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256,
+    PublicKeyData as _, RsaKeySize,
+};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -66,9 +69,9 @@ impl HeldKey {
 
     fn held(pair: KeyPair, pem: Zeroizing<String>) -> Self {
         let spki = Digest::of(&pair.subject_public_key_info());
-        let key_type = match format!("{:?}", pair.algorithm()) {
-            name if name.contains("RSA") => KeyType::Rsa,
-            name if name.contains("ECDSA") => KeyType::Ecdsa,
+        let key_type = match pair.algorithm() {
+            a if *a == PKCS_RSA_SHA256 => KeyType::Rsa,
+            a if [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ECDSA_P521_SHA512].contains(&a) => KeyType::Ecdsa,
             _ => KeyType::Other,
         };
         Self { key_type, spki, pem, pair }
