@@ -227,12 +227,13 @@ mod tests {
         view.steps.clear();
     }
 
-    type Bend = fn(&mut Vec<EndpointView>, &mut Vec<EndpointView>);
+    type Views = Vec<EndpointView>;
+    type Row = (&'static str, bool, fn(&mut Views, &mut Views), &'static [&'static str], &'static [&'static str]);
 
     #[test]
     fn verdicts() {
         // What happened; whether the listener is ours; how the views differ from a good proof; ids of faults, then of notes.
-        let table: &[(&str, bool, Bend, &[&str], &[&str])] = &[
+        let table: &[Row] = &[
             ("all is well", true, |_, _| (), &[], &[]),
             ("as it was", false, |_, _| (), &[], &[]),
             ("one old process in twenty", true, |_, a| a[15] = answer(&a[15].probe, 0), &["wire-not-ours"], &[]),

@@ -287,7 +287,7 @@ fn postscreen_lets_our_address_pass() {
 #[test]
 fn postscreen_tests_our_address_like_a_strangers() {
     let main = "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = $dir/old.pem\nsmtpd_tls_key_file = $dir/old.key\n\
-                postscreen_access_list =\npostscreen_bare_newline_enable = yes\npostscreen_greet_wait = 0s\npostscreen_cache_map =";
+                postscreen_access_list =\npostscreen_bare_newline_enable = yes\npostscreen_greet_wait = 1s\npostscreen_cache_map =";
     let scene = Scene::new(main, &[("mx", "")]);
     assert_eq!(scene.before[0].steps[2], ("RCPT".into(), 450), "{:#?}", scene.before[0]);
     let proved = passes(scene.change(OURS));
