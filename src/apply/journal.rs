@@ -33,12 +33,19 @@ pub(super) enum Phase {
     Swapping,
     /// The server may have taken the new files into service.
     Activating,
+    /// Every file is as before; what lies beside them goes, and the server is told.
+    Restored,
     /// The wire showed what was promised: from here on there is only forward.
     Proved,
 }
 
-const PHASES: [(Phase, &str); 4] =
-    [(Phase::Open, "open"), (Phase::Swapping, "swapping"), (Phase::Activating, "activating"), (Phase::Proved, "proved")];
+const PHASES: [(Phase, &str); 5] = [
+    (Phase::Open, "open"),
+    (Phase::Swapping, "swapping"),
+    (Phase::Activating, "activating"),
+    (Phase::Restored, "restored"),
+    (Phase::Proved, "proved"),
+];
 
 #[derive(Serialize, Deserialize)]
 struct Head {

@@ -145,18 +145,28 @@ fn lay_out(hands: &mut dyn Hands, store: &Store, journal: &Journal) -> Result<()
         let id = &journal.change.id;
         if let Some(was) = &edit.was {
             let original = beside(&edit.path, id, Side::Was);
-            hands.keep(&edit.path, &original).map_err(Failure::file(format!("keeping the original of {}", edit.path.display())))?;
+            hands.keep(&edit.path, &original).map_err(|e| match e.kind() {
+                // Replaced in this very moment: a name cannot be added to an inode that has lost its last one.
+                io::ErrorKind::NotFound => Failure::Drift(edit.path.clone()),
+                _ => Failure::file(format!("keeping the original of {}", edit.path.display()))(e),
+            })?;
             if image(hands, &original)?.as_ref() != Some(was) {
                 return Err(Failure::Drift(edit.path.clone()));
             }
         }
-        if let Some(target) = &edit.becomes {
-            let bytes = Zeroizing::new(match &target.content {
-                Content::Text(raw) => raw.0.clone(),
-                Content::Stored { digest, .. } => store.get(digest).map_err(Failure::file("reading what shall be installed"))?,
-            });
-            let new = beside(&edit.path, id, Side::New);
-            hands.stage(&new, &bytes, &target.meta).map_err(Failure::file(format!("writing {}", new.display())))?;
+        let new = beside(&edit.path, id, Side::New);
+        let failed = Failure::file(format!("writing {}", new.display()));
+        match (&edit.becomes, &edit.was) {
+            (Some(target), _) => {
+                let bytes = Zeroizing::new(match &target.content {
+                    Content::Text(raw) => raw.0.clone(),
+                    Content::Stored { digest, .. } => store.get(digest).map_err(Failure::file("reading what shall be installed"))?,
+                });
+                hands.stage(&new, &bytes, &target.meta).map_err(failed)?;
+            }
+            // A removal has nothing to put into place. An empty file says, as for the others, that it is still to come.
+            (None, Some(was)) => hands.stage(&new, b"", &was.meta).map_err(failed)?,
+            (None, None) => {}
         }
     }
     Ok(())
@@ -174,9 +184,13 @@ fn swap(hands: &mut dyn Hands, journal: &Journal) -> Result<(), Failure> {
             None => None,
         };
         as_planned(hands, edit)?;
+        let new = beside(&edit.path, &journal.change.id, Side::New);
         match edit.becomes {
-            Some(_) => hands.swap(&beside(&edit.path, &journal.change.id, Side::New), &edit.path).map_err(failed())?,
-            None => hands.unlink(&edit.path).map_err(failed())?,
+            Some(_) => hands.swap(&new, &edit.path).map_err(failed())?,
+            None => {
+                hands.unlink(&edit.path).map_err(failed())?;
+                hands.unlink(&new).map_err(failed())?;
+            }
         }
     }
     Ok(())

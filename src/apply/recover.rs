@@ -61,20 +61,26 @@ pub(super) fn finish(hands: &mut dyn Hands, store: &Store, journal: Journal) -> 
 /// Everything as it was before, in the opposite order, then the server on it again.
 pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) -> Result<(), Stuck> {
     let reached = journal.phase().map_err(Stuck::Journal)?;
-    if reached > Phase::Open {
+    let mut seen = reached >= Phase::Activating;
+    if matches!(reached, Phase::Swapping | Phase::Activating) {
         let conflicts = conflicts(hands, &journal)?;
         if !conflicts.is_empty() {
             return Err(Stuck::Conflict { id: journal.change.id, files: conflicts });
         }
         for edit in journal.change.edits.iter().rev() {
-            put_back(hands, &journal.change.id, edit).map_err(Stuck::Files)?;
+            if !untouched(hands, &journal, edit)? {
+                seen = true;
+                put_back(hands, &journal.change.id, edit).map_err(Stuck::Files)?;
+            }
         }
+        // From here on nobody looks at the files again. Where this cannot be written, the next try looks again.
+        let _ = journal.enter(Phase::Restored);
     }
     tidy(hands, &journal).map_err(Stuck::Files)?;
     for dir in journal.new_dirs.iter().rev() {
         hands.remove_dir(dir).map_err(Failure::file(format!("removing {}", dir.display()))).map_err(Stuck::Files)?;
     }
-    let server = match activates(&journal, reached) {
+    let server = match seen && activates(&journal, reached) {
         true => super::activate(hands, &journal, STRAY_LIMIT).or_else(|failure| match failure {
             Failure::Deadline { .. } => Err(failure),
             // One more try: after this the server may run on files that are not there any more.
@@ -84,6 +90,12 @@ pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) ->
     };
     journal.close(store).map_err(Stuck::Files)?;
     server.map_err(Stuck::Server)
+}
+
+/// Our turn at this file never came: what shall be put into place still lies beside it. What is there now is not our work.
+fn untouched(hands: &dyn Hands, journal: &Journal, edit: &Edit) -> Result<bool, Stuck> {
+    let waits = kind(hands, &beside(&edit.path, &journal.change.id, Side::New))?.is_some();
+    Ok(waits && (edit.was.is_none() || kind(hands, &edit.path)?.is_some()))
 }
 
 /// A server that reads its files again by itself (a new smtpd does, before any reload) may have seen the new ones as soon as
@@ -102,7 +114,7 @@ fn conflicts(hands: &dyn Hands, journal: &Journal) -> Result<Vec<Conflict>, Stuc
     let mut found = Vec::new();
     for edit in &journal.change.edits {
         let original = beside(&edit.path, &journal.change.id, Side::Was);
-        let (Some(was), Some(_)) = (&edit.was, kind(hands, &original)?) else { continue };
+        let (Some(was), Some(_), false) = (&edit.was, kind(hands, &original)?, untouched(hands, journal, edit)?) else { continue };
         let now = image(hands, &edit.path)?.map(|image| image.digest);
         if now.as_ref().is_some_and(|now| *now != was.digest && Some(now) != edit.becomes.as_ref().map(|t| t.content.digest()).as_ref()) {
             found.push(Conflict { path: edit.path.clone(), original });
@@ -113,13 +125,13 @@ fn conflicts(hands: &dyn Hands, journal: &Journal) -> Result<Vec<Conflict>, Stuc
 
 /// The admin's answer to a conflict: an original is gone, and was not put back.
 fn originals_removed(hands: &dyn Hands, journal: &Journal) -> Result<bool, Stuck> {
-    if journal.phase().map_err(Stuck::Journal)? == Phase::Open {
+    if !matches!(journal.phase().map_err(Stuck::Journal)?, Phase::Swapping | Phase::Activating) {
         return Ok(false);
     }
     for edit in &journal.change.edits {
         let Some(was) = &edit.was else { continue };
         let gone = kind(hands, &beside(&edit.path, &journal.change.id, Side::Was))?.is_none();
-        if gone && image(hands, &edit.path)?.is_none_or(|now| now.digest != was.digest) {
+        if gone && !untouched(hands, journal, edit)? && image(hands, &edit.path)?.is_none_or(|now| now.digest != was.digest) {
             return Ok(true);
         }
     }
