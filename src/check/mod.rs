@@ -13,5 +13,5 @@ mod proof;
 #[cfg(feature = "wires")]
 pub use observe::{observe, prove};
 pub use places::{Place, places, survey_probes};
-pub use probes::{ENOUGH, as_it_once_was, as_it_was, baseline_probes, probes_for, proof_probes};
+pub use probes::{ENOUGH, as_it_was, baseline_probes, probes_for, proof_probes};
 pub use proof::{Proof, Proved, Shown, behind_postscreen, proof};

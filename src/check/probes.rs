@@ -60,17 +60,7 @@ pub fn proof_probes(expect: &Expect, baseline: &[EndpointView]) -> Vec<Probe> {
 /// The same expectations with every listener as it was: what a roll-back has to prove.
 #[must_use]
 pub fn as_it_was(expect: &[Expect]) -> Vec<Expect> {
-    all(expect, &Want::Unchanged)
-}
-
-/// The same expectations as before the change that is undone: what an undo has to prove.
-#[must_use]
-pub fn as_it_once_was(expect: &[Expect]) -> Vec<Expect> {
-    all(expect, &Want::Former)
-}
-
-fn all(expect: &[Expect], want: &Want) -> Vec<Expect> {
-    expect.iter().map(|e| Expect { want: want.clone(), ..e.clone() }).collect()
+    expect.iter().map(|e| Expect { want: Want::Unchanged, ..e.clone() }).collect()
 }
 
 /// Whether two probes ask the same of a server.
