@@ -1,6 +1,6 @@
 //! The judge of one proof: each conversation after the change against what was promised and what was before. Pure.
 
-use super::probes::{ENOUGH, same_question};
+use super::probes::{ENOUGH, same};
 use crate::{
     change::{Expect, Presented, Want},
     claims::Claims,
@@ -36,7 +36,7 @@ impl<'a> Court<'a> {
             if view.probe.offer != Offer::Any && self.faults.iter().any(|f| f.subject == subject(expect) && f.id != "key-type-dropped") {
                 break;
             }
-            let then = before.iter().copied().find(|v| same_question(&v.probe, &view.probe));
+            let then = same(before, &view.probe);
             let Some(tls) = view.tls.value() else {
                 self.without_tls(view, before, Some(presented));
                 continue;
@@ -76,7 +76,7 @@ impl<'a> Court<'a> {
             );
         }
         for then in before.iter().filter(|v| !v.silent()) {
-            let Some(view) = after.iter().copied().find(|v| same_question(&v.probe, &then.probe)) else {
+            let Some(view) = same(after, &then.probe) else {
                 if !after.iter().any(|v| v.silent()) {
                     let says = "it was not looked at after the change";
                     self.fault(Finding::new("proof-too-small", Verdict::Unknown, subject(expect), says).seen(asked(then)));
@@ -125,7 +125,7 @@ impl<'a> Court<'a> {
     fn without_tls(&mut self, view: &EndpointView, before: &[&EndpointView], presented: Option<&[Presented]>) {
         let had = match view.probe.offer.key_type() {
             Some(key_type) => before.iter().filter_map(|v| v.leaf()).any(|leaf| leaf.key_type == key_type),
-            None => before.iter().any(|v| same_question(&v.probe, &view.probe) && v.tls.value().is_some()),
+            None => same(before, &view.probe).is_some_and(|v| v.tls.value().is_some()),
         };
         let fail = |id, says: &str| {
             Finding::new(id, Verdict::Fail, Subject::Address(view.probe.addr), says).seen(format!("{}: {}", asked(view), what_broke(view)))

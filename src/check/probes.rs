@@ -29,17 +29,17 @@ pub fn probes_for(expect: &Expect) -> Vec<Probe> {
 /// SNI and without, and short conversations up to [`ENOUGH`].
 #[must_use]
 pub fn proof_probes(expect: &Expect, baseline: &[EndpointView]) -> Vec<Probe> {
-    let mut probes: Vec<Probe> = baseline.iter().map(|v| v.probe.clone()).filter(|p| p.addr == expect.addr).collect();
+    let here = || baseline.iter().map(|v| &v.probe).filter(|p| p.addr == expect.addr);
     let Want::Ours(presented) = &expect.want else {
-        return if probes.is_empty() { probes_for(expect) } else { probes };
+        return if here().next().is_none() { probes_for(expect) } else { here().cloned().collect() };
     };
-    for probe in probes_for(expect) {
-        if !probes.iter().any(|p| same_question(p, &probe)) {
-            probes.push(probe);
+    // One address may be asked for several names.
+    let named = here().any(|p| p.name == expect.name);
+    let mut probes: Vec<Probe> = Vec::new();
+    for probe in here().filter(|p| !named || p.name == expect.name).chain(&probes_for(expect)) {
+        if !probes.iter().any(|p| same_question(p, probe)) {
+            probes.push(Probe { name: expect.name.clone(), ..probe.clone() });
         }
-    }
-    for probe in &mut probes {
-        probe.name = expect.name.clone();
     }
     let short = |sni, offer| Probe { addr: expect.addr, wire: expect.wire, name: expect.name.clone(), sni, offer, postmaster_of: None };
     let offers: Vec<Offer> = presented
@@ -63,8 +63,14 @@ pub fn as_it_was(expect: &[Expect]) -> Vec<Expect> {
     expect.iter().map(|e| Expect { want: Want::Unchanged, ..e.clone() }).collect()
 }
 
-/// Whether two probes ask the same of a server.
-pub(super) fn same_question(one: &Probe, other: &Probe) -> bool {
+/// The view of the same question, of the same name where there is one.
+pub(super) fn same<'a>(views: &[&'a EndpointView], probe: &Probe) -> Option<&'a EndpointView> {
+    let alike = || views.iter().copied().filter(|v| same_question(&v.probe, probe));
+    alike().find(|v| v.probe.name == probe.name).or_else(|| alike().next())
+}
+
+/// Whether two probes ask the same of a server, of whatever name.
+fn same_question(one: &Probe, other: &Probe) -> bool {
     (one.addr, one.wire, one.sni, one.offer) == (other.addr, other.wire, other.sni, other.offer)
 }
 

@@ -351,6 +351,19 @@ mod tests {
     }
 
     #[test]
+    fn names_of_one_address_may_differ() {
+        let other: DnsName = "mx2.example.test".parse().expect("a name");
+        let expects = [expect(Want::Unchanged), Expect { name: other.clone(), ..expect(Want::Unchanged) }];
+        let by_name = |p: &Probe| answer(p, u8::from(p.sni && p.name == other));
+        let before: Vec<_> = expects.iter().flat_map(probes_for).map(|p| by_name(&p)).collect();
+        let after: Vec<_> = proof_probes(&expects[0], &before).iter().map(by_name).collect();
+        assert_eq!(after.len(), 8);
+        assert!(proof(&expects, &before, &after, &Claims::default(), Moment(9)).is_ok());
+        let mixed: Vec<_> = after.iter().map(|v| answer(&v.probe, 0)).collect();
+        assert!(proof(&expects, &before, &mixed, &Claims::default(), Moment(9)).is_err());
+    }
+
+    #[test]
     fn a_plan_that_expects_nothing_is_not_proved_by_looking() {
         assert!(proof(&[], &[], &[], &Claims::default(), Moment(9)).is_err());
     }

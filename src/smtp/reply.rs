@@ -32,7 +32,7 @@ pub(super) enum Fault {
     Injected,
     #[error("the server answered {} {}", .0.code, .0.lines.join(" / "))]
     Refused(Reply),
-    #[error("the TLS handshake failed: {why},")]
+    #[error("the TLS handshake failed: {why}")]
     Handshake { why: String, hello_to_blame: bool },
 }
 

@@ -73,12 +73,14 @@ async fn attempt(net: &Net, probe: &Probe, post_quantum: bool, limit: Duration) 
     let mut attempt = Attempt { view, stage: "while connecting", until: Instant::now() + limit, post_quantum, blame_hello: None };
     let broke = match timeout(limit, attempt.run(net)).await {
         Ok(Ok(())) => None,
-        Ok(Err(fault)) => {
-            if let Fault::Handshake { why, hello_to_blame: true } = &fault {
-                attempt.blame_hello = Some(why.clone());
+        Ok(Err(fault @ Fault::Handshake { .. })) => {
+            let said = fault.to_string();
+            if let Fault::Handshake { why, hello_to_blame: true } = fault {
+                attempt.blame_hello = Some(why);
             }
-            Some(format!("{fault} {}", attempt.stage))
+            Some(said)
         }
+        Ok(Err(fault)) => Some(format!("{fault} {}", attempt.stage)),
         Err(_) => Some(format!("nothing came within {} s {}", limit.as_secs_f32(), attempt.stage)),
     };
     if let Some(why) = &broke {
@@ -262,7 +264,7 @@ fn handshake_fault(error: &io::Error) -> Fault {
     let (why, hello_to_blame) = match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::AlertReceived(alert @ (AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity))) => (
             format!(
-                "the server agrees to nothing that we offer (alert {alert:?}): no certificate of this key type, or none that it could load"
+                "the server agrees to nothing that we offer ({alert:?}): no certificate of this key type, none that it could load, or old ciphers alone"
             ),
             false,
         ),
