@@ -360,4 +360,31 @@ mod tests {
         ));
         assert!(ok("", &spki, &["a.example"], day(1)).is_err());
     }
+
+    #[test]
+    fn what_is_in_hand_counts_until_it_is_due() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path()).expect("a store");
+        let key = KeyPair::generate().expect("a key");
+        let begin = 1_767_225_600;
+        for (days, due) in [(90, 60), (64, 42), (45, 30), (10, 5), (6, 3)] {
+            let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
+            params.not_before = time::OffsetDateTime::from_unix_timestamp(begin).expect("a date");
+            params.not_after = params.not_before + time::Duration::days(days);
+            let record = Record {
+                lineage: "a.example".into(),
+                directory: "https://ca.example/dir".into(),
+                account: "thumb".into(),
+                names: vec!["a.example".into()],
+                acme_profile: None,
+                spki: Digest::of(&key.subject_public_key_info()),
+                url: None,
+                chain: Some(params.self_signed(&key).expect("a certificate").pem()),
+            };
+            let paper = Paper { store: &store, file: "orders/x.json".into(), record };
+            let hour = |h: i64| Moment(u64::try_from(begin + h * 3600).expect("a moment"));
+            assert!(paper.in_hand(hour(due * 24 - 1)).is_some(), "{days} days, before it is due");
+            assert!(paper.in_hand(hour(due * 24 + 24)).is_none(), "{days} days, due");
+        }
+    }
 }

@@ -5,7 +5,13 @@ use crate::lab::{
     front::{Fate, Front},
     pebble::YEARS,
 };
-use std::task::Poll;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
 
 fn behind(front: &Front, bench: &Bench) -> Net {
     net(&front.api_ca, bench.pebble.http_port)
@@ -52,6 +58,30 @@ fn a_rate_limit_is_named_and_never_slept_through() {
             (_, other) => panic!("{status} {after:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_half_done_errand_orders_the_other_half_only() {
+    let bench = Bench::new(&Options::default());
+    let (limited, orders) = (Arc::new(AtomicBool::new(true)), Mutex::new(0));
+    let limit = limited.clone();
+    let front = Front::start(&bench.pebble, YEARS, move |_, line| {
+        let mut orders = orders.lock().unwrap();
+        *orders += usize::from(line.contains("order-plz"));
+        if *orders > 1 && line.contains("order-plz") && limit.load(Ordering::SeqCst) { Fate::Page(429, Some("3600")) } else { Fate::Pass }
+    });
+    let (net, wanted) = (behind(&front, &bench), order(&front.directory, BOTH, &[MX]));
+    let obtain = || on_a_runtime(acme::obtain(&net, &bench.store, &wanted, &wishes(), &Nobody));
+    let refused = obtain().unwrap_err();
+    assert!(matches!(refused, Trouble::RateLimited { .. }), "{refused}");
+    let half = acme::load_lineages(&bench.store).unwrap().remove(0);
+    assert_eq!((half.bundle, half.deployment, bench.pebble.issued()), (None, Deployment::Ordered, 1));
+    limited.store(false, Ordering::SeqCst);
+    let whole = obtain().unwrap();
+    sound(&bench, &whole, BOTH, &[MX]);
+    assert_eq!(bench.pebble.issued(), 2);
+    let keys = |l: &[mxseal::facts::LineageKey]| l.iter().map(|k| k.spki.clone()).collect::<Vec<_>>();
+    assert_eq!(keys(&whole.keys), keys(&half.keys), "the keys of the first run");
 }
 
 #[test]
