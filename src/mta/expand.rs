@@ -66,15 +66,11 @@ fn one(body: &str, get: &dyn Fn(&str) -> Option<String>, inside: &mut Vec<String
         if !rest.trim_start().starts_with(['?', ':']) {
             return value_of(name, get, inside);
         }
-        let holds = get(name).is_some_and(|v| !v.is_empty());
-        if let (true, Some(_)) = (holds, rest.trim_start().strip_prefix(':')) {
-            return value_of(name, get, inside);
-        }
-        (holds, rest)
+        (get(name).is_some_and(|v| !v.is_empty()), rest)
     };
     let rest = rest.trim_start();
     let (yes, no) = if let Some(no) = rest.strip_prefix(':') {
-        ("1", value_text(no))
+        ("", value_text(no))
     } else if let Some(rest) = rest.strip_prefix('?') {
         match enclosed(rest.trim_start(), '{', '}') {
             Some((yes, rest)) => (yes, rest.trim_start().strip_prefix(':').map_or("", value_text)),
@@ -152,7 +148,7 @@ mod tests {
             ("plain", "plain"),
             ("$a ${a} $(a) $b $$a a$a-b", "A A A [A] $a aA-b"),
             ("${a?yes}${empty?no}${nope?no}", "yes"),
-            ("${a:no}${empty:alt}${nope:$a}", "AaltA"),
+            ("${a:no}${empty:alt}${nope:$a}", "altA"),
             ("${a?{t}:{f}} ${empty?{t}:{f $a}} ${nope ? {t} : {f}}", "t f A f"),
             ("${{$level} <level {3.10} ? {old} : {new}} ${{2} == {2} ? {1} : {2}}", "old 1"),
             ("${{10} > {9}?{number}} ${{x} != {x}?{no}:{same}}", "number same"),

@@ -114,7 +114,7 @@ impl Planner<'_> {
         for (service, fate) in fates.iter().filter(|(s, _)| s.program == "smtpd") {
             let present = setting(service, CHAIN);
             match fate {
-                Fate::Keeps if !inherits(service) => {}
+                Fate::Keeps if !inherits(service) || level(service) == Level::None => {}
                 Fate::Keeps if main_changes => {
                     self.wish(Some(service), CHAIN, present, "The service keeps the certificate that it presents today.");
                 }
@@ -243,7 +243,8 @@ impl Planner<'_> {
             Origin::File { path, line } | Origin::Service { path, line } => Subject::File { path: path.clone(), line: *line },
             Origin::Default => Subject::Host,
         };
-        if self.server.version >= Version(vec![3, 4]) {
+        let wished = self.wanted.wishes.get(&self.config.main.path).is_some_and(|all| all.iter().any(|w| w.name == CHAIN));
+        if wished || !self.main(CHAIN).is_empty() {
             for name in LEGACY {
                 let Some(present) = self.main.get(name) else { continue };
                 if matches!(present.from, Origin::File { .. }) && !present.value.is_empty() {

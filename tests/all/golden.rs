@@ -15,6 +15,7 @@ use mxseal::{
     mta::{config::ConfigText, profile::Profile},
     name::DnsName,
     plan::{Errand, Plan, Refusal, Stage, plan, undo},
+    view::{EndpointView, Offer, Probe, Reply, TlsView, Wire},
 };
 use std::{
     collections::BTreeMap,
@@ -363,27 +364,119 @@ fn stock_debian_then_changes() {
     case("stock-debian-change", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
 }
 
+/// The next stage on a stock host whose certificate is issued, after a tweak.
+fn stage(tweak: impl FnOnce(&mut Facts, &mut Intent)) -> Option<Stage> {
+    let profile = Profile::built_in().expect("profiles").remove(0);
+    let files =
+        [("/etc/postfix/main.cf".to_owned(), STOCK_MAIN.to_owned()), ("/etc/postfix/master.cf".to_owned(), STOCK_MASTER.to_owned())];
+    let (mut facts, mut intent) = (host(&profile, "3.7.11", &files), intent());
+    issued(&mut facts);
+    tweak(&mut facts, &mut intent);
+    plan(&facts, &intent, &profile).expect("a plan").next
+}
+
 #[test]
-fn a_certificate_of_a_third_of_its_life_is_ordered_anew() {
-    let with = |left: u64, life: u64| {
-        let plan = case("due", "postfix", "3.7.11", |f, _| {
-            issued(f);
-            for key in &mut f.lineages[0].keys {
-                let leaf = key.leaf.as_mut().expect("a leaf");
-                (leaf.not_after, leaf.not_before) = (Moment(NOW.0 + left), Moment(NOW.0 + left - life));
-            }
-            // Only the stage is of interest, and the fixture stays one.
-            f.live.insert(LIVE.into(), image(b"bundle"));
-            f.live.get_mut(Path::new(LIVE)).expect("live").meta.mode = 0o600;
-        });
-        matches!(plan.expect("a plan").next, Some(Stage::Errand(_)))
+fn a_certificate_is_ordered_only_where_there_is_no_good_one() {
+    let orders = |what: &str, tweak: &dyn Fn(&mut Facts, &mut Intent), want: bool| {
+        assert_eq!(matches!(stage(tweak), Some(Stage::Errand(_))), want, "{what}");
     };
-    assert!(with(29 * DAY, 90 * DAY));
+    for (left, life, want) in [(29, 90, true), (31, 90, false), (14, 45, true), (16, 45, false), (2, 6, true), (4, 6, false)] {
+        orders(
+            &format!("{left} of {life} days left"),
+            &|f, _| {
+                for leaf in f.lineages[0].keys.iter_mut().filter_map(|k| k.leaf.as_mut()) {
+                    (leaf.not_after, leaf.not_before) = (Moment(NOW.0 + left * DAY), Moment(NOW.0 + left * DAY - life * DAY));
+                }
+            },
+            want,
+        );
+    }
+    orders("as it is", &|_, _| {}, false);
+    orders("staging", &|_, i| i.directory = "https://staging.test/dir".into(), true);
+    orders("another profile", &|_, i| i.acme_profile = Some("shortlived".into()), true);
+    orders(
+        "a further name",
+        &|f, _| {
+            let mx2 = MxFacts { name: name("mx2.example.org"), ..f.mx_hosts[0].clone() };
+            f.mx_hosts.push(mx2);
+        },
+        true,
+    );
+    orders("one key type less by flag", &|_, i| i.key_types = Some(KeyTypes::Rsa), true);
+    orders("not yet issued", &|f, _| f.lineages[0].bundle = None, true);
+}
+
+#[test]
+fn a_server_that_did_not_read_its_files_is_activated_again() {
+    let seen = |f: &mut Facts, spki: &str| {
+        let chain = vec![leaf(spki, KeyType::Ecdsa, &["mx1.example.org"], 0, u64::MAX)];
+        let tls = TlsView {
+            protocol: "TLS1.3".into(),
+            suite: String::new(),
+            group: String::new(),
+            chain,
+            trusted: Known::unknown("test"),
+            named: Known::unknown("test"),
+        };
+        f.views = vec![EndpointView {
+            probe: Probe {
+                addr: "192.0.2.25:25".parse().expect("an address"),
+                wire: Wire::StartTls,
+                name: name("mx1.example.org"),
+                sni: true,
+                offer: Offer::Any,
+                postmaster_of: None,
+            },
+            taken: NOW,
+            took_ms: 1,
+            answered: true,
+            greeting: Known::seen(Reply { code: 220, lines: vec![] }, "test"),
+            offers: vec![],
+            starttls: None,
+            tls: Known::seen(tls, "test"),
+            steps: vec![],
+            broke: None,
+        }];
+    };
+    let good = |f: &mut Facts| {
+        let mut image = image(b"bundle");
+        image.meta.mode = 0o600;
+        f.live.insert(LIVE.into(), image);
+        let Known::Seen { value, .. } = &mut f.server else { panic!("a server") };
+        let text = format!("{STOCK_MAIN}smtpd_tls_chain_files = {LIVE}\nsmtpd_tls_loglevel = 1\n");
+        value.files[0].text = ConfigText::of(text.into());
+        let profile = Profile::built_in().expect("profiles").remove(0);
+        value.services = profile.dialect.understand(&value.version, &value.files, &value.defaults).expect("understood").services;
+    };
+    let presents = |spki: &str| {
+        stage(|f, _| {
+            good(f);
+            seen(f, spki);
+        })
+    };
+    assert_eq!(presents("ec"), None);
+    let Some(Stage::Change(change)) = presents("50") else { panic!("an activation") };
+    assert!(change.edits.is_empty() && !change.activate.is_empty() && !change.prove.is_empty());
 }
 
 #[test]
 fn submission_keeps_its_own_certificate() {
     case("submission-own-certificate", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn two_mx_addresses_keep_their_certificates_apart() {
+    case("two-mx-addresses", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn the_only_mx_service_gets_it_even_with_an_own_one() {
+    case("mx-own-certificate", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
+}
+
+#[test]
+fn no_tls_becomes_may_and_enforcing_services_stay_so() {
+    case("no-tls", "postfix", "3.7.11", |f, _| issued(f)).expect("a plan");
 }
 
 #[test]
@@ -471,6 +564,13 @@ fn names_of_the_replaced_certificate_stay() {
 #[test]
 fn exim_of_debian_gets_macros() {
     case("exim-debian", "exim-debian", "4.96", |f, _| f.lineages = vec![lineage(&[KeyType::Rsa], Deployment::Issued)]).expect("a plan");
+}
+
+#[test]
+fn exim_of_debian_without_any_macro() {
+    let rsa = |f: &mut Facts, _: &mut Intent| f.lineages = vec![lineage(&[KeyType::Rsa], Deployment::Issued)];
+    case("exim-debian-stock", "exim-debian", "4.96", rsa).expect("a plan");
+    case("exim-debian-split", "exim-debian", "4.96", rsa).expect("a plan");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod acme;
 mod apply_files;
 mod booted;
+mod dialect;
 mod dialogue;
 mod dns;
 mod golden;
