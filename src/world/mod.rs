@@ -3,6 +3,7 @@
 
 mod copy;
 mod edit_lock;
+mod hands;
 mod machine;
 mod net;
 mod run;
@@ -11,7 +12,8 @@ mod token;
 
 pub use copy::{copy_tree, remove_tree};
 pub use edit_lock::EditLock;
-pub use machine::{Failure, Hands, Kind, Look, Machine, Output};
+pub use hands::{Failure, Hands, Kind, Look, Output};
+pub use machine::Machine;
 pub use net::Net;
 pub use store::{Lock, Store};
 pub use token::Placed;

@@ -1,6 +1,6 @@
 //! Running commands: no shell, no terminal, a fixed environment, a deadline, bounded output.
 
-use super::machine::{Failure, Output};
+use super::hands::{Failure, Output};
 use crate::change::Command;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
