@@ -173,6 +173,7 @@ impl Driver<'_> {
                 Err(e) => match self.told(&url, &paper.record.names, e) {
                     // Expired and forgotten, or of an account that the CA knows no more.
                     trouble @ Trouble::Refused(_) if trouble.kinds() != ["accountDoesNotExist"] => {}
+                    Trouble::Broken { .. } if self.transport.gone() => {}
                     trouble => return Err(trouble),
                 },
             }

@@ -86,6 +86,7 @@ struct Inner {
 #[derive(Default)]
 struct Seen {
     answered: bool,
+    gone: bool,
     retry_after: Option<Duration>,
     date: Option<String>,
     lines: VecDeque<String>,
@@ -125,6 +126,11 @@ impl Transport {
     /// `Retry-After` of the last answer.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         self.seen(|s| s.retry_after)
+    }
+
+    /// Whether the last answer was that there is no such thing, in whatever words.
+    pub(super) fn gone(&self) -> bool {
+        self.seen(|s| s.gone)
     }
 
     /// How far this clock is from the CA's, by the last answer of `host`.
@@ -320,6 +326,7 @@ impl Transport {
         };
         self.seen(|seen| {
             seen.retry_after = None;
+            seen.gone = outcome.as_ref().is_ok_and(|a| [StatusCode::NOT_FOUND, StatusCode::GONE].contains(&a.status()));
             if let Ok(answer) = outcome {
                 seen.answered = true;
                 seen.retry_after = retry_after(answer.headers(), world::now());
