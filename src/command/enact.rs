@@ -118,7 +118,8 @@ pub(super) fn certificate_only(site: &Site, facts: &Facts, change: &Change) -> R
         let wrong = |e: std::io::Error| Trouble::human(format!("{path}: {e}"));
         let bytes = zeroize::Zeroizing::new(site.store.get(digest).map_err(wrong)?);
         let beside = edit.path.with_extension("new");
-        if let Some(dir) = edit.path.parent() {
+        let missing: Vec<_> = edit.path.ancestors().skip(1).take_while(|dir| !dir.is_dir()).collect();
+        for dir in missing.into_iter().rev() {
             machine.make_dir(dir).map_err(wrong)?;
         }
         machine.stage(&beside, &bytes, &target.meta).map_err(wrong)?;

@@ -6,7 +6,7 @@ use crate::{
     change::{Receipt, Want},
     cli::{Global, Status},
     report::{self, Terminal, json},
-    view::EndpointView,
+    view::{EndpointView, Offer},
 };
 
 pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
@@ -36,7 +36,7 @@ fn verdict(receipt: &Receipt, served: &[EndpointView]) -> u8 {
     let mut worst = 0;
     for expect in &receipt.change.prove {
         let Want::Ours(ours) = &expect.want else { continue };
-        for view in served.iter().filter(|v| v.probe.addr == expect.addr && v.probe.offer.key_type().is_none()) {
+        for view in served.iter().filter(|v| v.probe.addr == expect.addr && v.probe.offer == Offer::Any) {
             worst = worst.max(match view.leaf() {
                 Some(leaf) if ours.iter().any(|o| o.spki == leaf.spki) => 0,
                 Some(_) => return 1,
