@@ -4,9 +4,11 @@
 mod acme;
 mod apply_files;
 mod booted;
+mod demo;
 mod dialect;
 mod dialogue;
 mod dns;
+mod faults;
 mod golden;
 mod kill_matrix;
 mod lab;

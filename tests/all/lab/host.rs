@@ -7,7 +7,7 @@ use super::{
 };
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -62,7 +62,7 @@ impl Host {
             .expect("unshare is in util-linux");
         let mut host = Self { nspawn, leader: 0, name, folder };
         let children = format!("/proc/{0}/task/{0}/children", host.nspawn.id());
-        wait_for("the host's systemd", Duration::from_secs(60), || {
+        wait_for("systemd in the host; inside a chroot systemd-nspawn cannot boot one", Duration::from_secs(60), || {
             assert!(matches!(host.nspawn.try_wait(), Ok(None)), "the host did not boot:\n{}", host.console());
             host.leader = fs::read_to_string(&children).ok().and_then(|c| c.trim().parse().ok()).unwrap_or(0);
             host.leader != 0 && host.run(&["test", "-S", "/run/systemd/private"]).status.success()
@@ -118,12 +118,18 @@ impl Host {
         let (top, mut found) = (self.path(folder), BTreeMap::new());
         let mut folders = vec![top.clone()];
         while let Some(next) = folders.pop() {
+            // The lab's own folder of the machine below, which changes while other tests run.
+            if next.ends_with("etc/netns") {
+                continue;
+            }
             for path in fs::read_dir(&next).unwrap_or_else(|e| panic!("{}: {e}", next.display())).map(|e| e.expect("an entry").path()) {
-                let about = fs::symlink_metadata(&path).expect("a file that was listed");
+                // A file that went since it was listed is not there.
+                let Ok(about) = fs::symlink_metadata(&path) else { continue };
                 let content = if about.is_symlink() {
                     fs::read_link(&path).expect("a link").to_string_lossy().into_owned()
                 } else if about.is_file() {
-                    format!("{:x}", Sha256::digest(fs::read(&path).expect("root reads all")))
+                    let Ok(bytes) = fs::read(&path) else { continue };
+                    format!("{:x}", Sha256::digest(bytes))
                 } else {
                     String::new()
                 };
@@ -160,10 +166,27 @@ impl Drop for Host {
         }
         let _ = self.nspawn.kill();
         let _ = self.nspawn.wait();
+        // A group goes when the last process in it is reaped, a moment after the container's init.
         for tree in ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"] {
-            let _ = Command::new("find").arg(format!("{tree}/{}", self.name)).args(["-depth", "-type", "d", "-delete"]).output();
+            let group = Path::new(tree).join(&self.name);
+            for _ in 0..50 {
+                let _ = Command::new("find").arg(&group).args(["-depth", "-type", "d", "-delete"]).output();
+                if !group.exists() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
+}
+
+/// The files that are not the same in both, with what they were and are.
+pub fn differences<T: PartialEq + std::fmt::Debug>(before: &BTreeMap<PathBuf, T>, after: &BTreeMap<PathBuf, T>) -> Vec<String> {
+    let all: BTreeSet<_> = before.keys().chain(after.keys()).filter(|path| !path.starts_with("netns")).collect();
+    all.into_iter()
+        .filter(|path| before.get(*path) != after.get(*path))
+        .map(|path| format!("{}: {:?} became {:?}", path.display(), before.get(path), after.get(path)))
+        .collect()
 }
 
 /// Standard output of a command that ran.

@@ -21,7 +21,7 @@ layer() {
     unit=${unit##*/}
     case $unit in
       postfix.service|postfix@*|postfix-resolvconf.*|S[0-9][0-9]postfix|'*'|'S*') continue ;;
-      S[0-9][0-9]*) unit=${unit#S??}.service ;;
+      S[0-9][0-9]*) unit=${unit#S??}.service; [ ! -e "$root/lib/systemd/system/$unit" ] || continue ;;
     esac
     ln -sf /dev/null "$system/$unit"
   done

@@ -11,4 +11,5 @@ pub mod net;
 pub mod pebble;
 pub mod postfix;
 pub mod process;
+pub mod setup;
 pub mod transaction;

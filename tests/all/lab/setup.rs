@@ -1,0 +1,64 @@
+//! `mxseal setup` as a test calls it, and how its end is judged.
+
+use super::{
+    host::{Entry, Host, text},
+    internet::{DIRECTORY, Internet},
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::PathBuf, process::Output};
+
+/// The answers to all questions, for the CA of the lab.
+pub const ANSWERS: &[&str] = &[
+    "--non-interactive",
+    "--yes",
+    "--agree-tos",
+    "--no-email",
+    "--acme-directory",
+    DIRECTORY,
+    "--acme-ca-file",
+    "/root/api-ca.pem",
+    "--trust-anchor",
+    "/root/root.pem",
+];
+
+/// What openssl says of the distribution's certificate.
+pub const SNAKE_OIL: &str = "self-signed certificate";
+/// What openssl says when all is well.
+pub const VERIFIED: &str = "Verify return code: 0 (ok)";
+
+/// Runs `mxseal setup --json` with all answers.
+pub fn setup(host: &Host, more: &[&str]) -> Output {
+    host.run(&[&["mxseal", "setup", "--json"], ANSWERS, more].concat())
+}
+
+/// The document that a verb printed, when it ended with `code`.
+pub fn outcome(output: &Output, code: i32) -> Value {
+    let said = format!("{}{}", text(output), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    serde_json::from_str(&text(output)).unwrap_or_else(|e| panic!("not one JSON document ({e}): {said}"))
+}
+
+/// Content, owner and mode: what is compared when files were put back.
+pub fn contents(tree: &BTreeMap<PathBuf, Entry>) -> BTreeMap<PathBuf, (String, u32, (u32, u32))> {
+    tree.iter().map(|(path, e)| (path.clone(), (e.content.clone(), e.mode, e.owner))).collect()
+}
+
+/// How often Postfix reloaded since boot.
+pub fn reloads(host: &Host) -> usize {
+    host.mail_log().lines().filter(|l| l.starts_with("reload ")).count()
+}
+
+/// A verifying client finds both key types, by both families, with SNI and without.
+pub fn assert_verifiable(internet: &Internet) {
+    for (cipher, signature) in [("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDSA"), ("ECDHE-RSA-AES128-GCM-SHA256", "RSA")] {
+        for address in ["198.18.0.25:25", "[fd00::25]:25"] {
+            for name in [&["-servername", "mx1.example.test"][..], &["-noservername"]] {
+                let seen = internet.s_client(&[&["-connect", address, "-tls1_2", "-cipher", cipher], name].concat());
+                assert!(
+                    seen.contains(VERIFIED) && seen.contains(&format!("Peer signature type: {signature}")),
+                    "{address} {name:?}: {seen}"
+                );
+            }
+        }
+    }
+}
