@@ -166,8 +166,9 @@ pub enum Want {
     Ours(Vec<Presented>),
     /// Exactly what the baseline saw.
     Unchanged,
-    /// What was there before a change that is undone now: as the baseline of that day saw it, or what renewed it since.
-    Former,
+    /// What was there before a change that is taken back: as the baseline of that day saw it, or what renewed it since; on no
+    /// connection any more the certificates that the change brought.
+    Former(Vec<Presented>),
 }
 
 /// One certificate that must be presented.

@@ -159,6 +159,11 @@ pub const TOPICS: &[Topic] = &[
         text: "postscreen lets known addresses pass and tests strangers, who are then served by tlsproxy with settings of its own. What they are shown can only be seen from an address that is not exempt.",
     },
     Topic {
+        id: "wire-not-former",
+        title: "The certificate of a change that was taken back is still served",
+        text: "After an undo or a roll-back a connection was still answered with the certificate that the change had brought. A process of the mail server goes on with what it read before; a reload or restart of the server ends it.",
+    },
+    Topic {
         id: "wire-not-ours",
         title: "Another certificate than ours is presented",
         text: "At least one conversation showed another certificate than the one that was installed: the server did not take its configuration again, a later setting overrides ours, or an SNI table keeps the old one. One such conversation is enough to fail a proof.",

@@ -67,6 +67,22 @@ impl<'a> Court<'a> {
         }
     }
 
+    /// A listener that shall present what it did before a change that is taken back, and on no connection what that brought.
+    pub(super) fn former(&mut self, expect: &Expect, brought: &[Presented], before: &[&EndpointView], after: &[&EndpointView]) {
+        for (view, tls) in after.iter().filter_map(|v| Some((v, v.tls.value()?))) {
+            if tls.chain.first().is_some_and(|leaf| brought.iter().any(|p| p.spki == leaf.spki)) {
+                let says = "it still presents the certificate of the change that was taken back";
+                self.fault(
+                    Finding::new("wire-not-former", Verdict::Fail, subject(expect), says)
+                        .seen(format!("{}: {}", asked(view), leaf_line(tls)))
+                        .means("what the server runs on and what its files say differ")
+                        .remedy(server_log()),
+                );
+            }
+        }
+        self.unchanged(expect, before, after);
+    }
+
     /// A listener that shall be as it was.
     pub(super) fn unchanged(&mut self, expect: &Expect, before: &[&EndpointView], after: &[&EndpointView]) {
         if before.is_empty() {
@@ -90,7 +106,7 @@ impl<'a> Court<'a> {
                     Finding::new("wire-changed", Verdict::Fail, subject(expect), "it gives TLS where it gave none before the change")
                         .seen(format!("{}: {}", asked(view), leaf_line(now))),
                 ),
-                (Some(old), Some(now)) if expect.want == Want::Former && old.chain.first() != now.chain.first() => {
+                (Some(old), Some(now)) if matches!(expect.want, Want::Former(_)) && old.chain.first() != now.chain.first() => {
                     let says = "the server's own certificate is not the one that it presented before, it was renewed meanwhile";
                     let renewed = Finding::new("wire-renewed", Verdict::Pass, subject(expect), says)
                         .seen(format!("{}: {}", asked(view), leaf_line(now)))

@@ -100,7 +100,8 @@ pub fn proof(
                 ours_shown = true;
                 court.ours(one, presented, &before, &after);
             }
-            Want::Unchanged | Want::Former => court.unchanged(one, &before, &after),
+            Want::Former(brought) => court.former(one, brought, &before, &after),
+            Want::Unchanged => court.unchanged(one, &before, &after),
         }
         let serials: BTreeSet<_> = after.iter().filter_map(|v| v.leaf()).map(|leaf| leaf.serial.clone()).collect();
         shown.push(Shown { addr: one.addr, connections: after.len(), serials: serials.into_iter().collect() });

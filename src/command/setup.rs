@@ -137,7 +137,7 @@ async fn enact_it(
 fn is_promised(lineage: &Lineage, change: &Change) -> bool {
     let mut promised = change.prove.iter().filter_map(|e| match &e.want {
         Want::Ours(all) => Some(all),
-        Want::Unchanged | Want::Former => None,
+        Want::Unchanged | Want::Former(_) => None,
     });
     promised.any(|all| all.iter().all(|p| lineage.keys.iter().any(|k| k.spki == p.spki)))
 }

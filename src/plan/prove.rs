@@ -84,7 +84,7 @@ pub(super) fn differ(facts: &Facts, expected: &[Expect]) -> bool {
         let at_address = |e: &&Expect| (e.addr, e.wire) == (view.probe.addr, view.probe.wire);
         match expected.iter().find(at_address).map(|e| &e.want) {
             Some(Want::Ours(ours)) => shows_another(view, ours),
-            Some(Want::Unchanged | Want::Former) | None => false,
+            Some(Want::Unchanged | Want::Former(_)) | None => false,
         }
     })
 }

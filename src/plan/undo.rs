@@ -41,7 +41,11 @@ pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Mom
     if edits.is_empty() {
         return if notes.is_empty() { Err(Refusal::Undone(receipt.id.clone())) } else { Ok(Plan { notes, ..Plan::default() }) };
     }
-    let back = |e: &Expect| Expect { want: Want::Former, ..e.clone() };
+    let brought = |e: &Expect| match &e.want {
+        Want::Ours(all) | Want::Former(all) => all.clone(),
+        Want::Unchanged => Vec::new(),
+    };
+    let back = |e: &Expect| Expect { want: Want::Former(brought(e)), ..e.clone() };
     let change = Change {
         id: change_id(now, &edits),
         why: format!("Undo {}.", receipt.id),

@@ -261,7 +261,7 @@ pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
         let served = seen.iter().filter(|v| v.leaf().is_some()).count();
         let what = match &one.want {
             Want::Ours(_) => "our certificate",
-            Want::Unchanged | Want::Former => "as before",
+            Want::Unchanged | Want::Former(_) => "as before",
         };
         let protocol = seen.iter().find_map(|v| v.tls.value()).map_or("no TLS", |t| t.protocol.as_str());
         let _ = writeln!(out, "  {:<28}{wire:<10}{what}, {protocol}, {served} connections", one.addr.to_string());

@@ -256,7 +256,7 @@ fn undone(change: &Change, facts: &Facts, profile: &Profile) {
         assert_eq!(digest(undoing), edit.was.as_ref().map(|i| i.digest.clone()), "{}", edit.path.display());
         assert_eq!(undoing.was.as_ref().map(|i| i.digest.clone()), digest(edit));
     }
-    assert!(back.prove.iter().all(|e| e.want == Want::Former) && back.undoes.as_deref() == Some(&change.id));
+    assert!(back.prove.iter().all(|e| matches!(e.want, Want::Former(_))) && back.undoes.as_deref() == Some(&change.id));
 }
 
 /// After the change and its proof the host is a good one: nothing is left to plan.
@@ -294,7 +294,7 @@ fn rendered(plan: &Plan, facts: &Facts) -> String {
             for e in &c.prove {
                 let want = match &e.want {
                     Want::Ours(all) => all.iter().map(|p| p.key_type.to_string()).collect::<Vec<_>>().join("+"),
-                    Want::Unchanged | Want::Former => "unchanged".into(),
+                    Want::Unchanged | Want::Former(_) => "unchanged".into(),
                 };
                 let domain = e.domain.as_ref().map_or("-", DnsName::as_str);
                 let _ = writeln!(out, "  prove: {} {:?} {} {domain}: {want}", e.addr, e.wire, e.name);

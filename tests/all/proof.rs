@@ -116,8 +116,10 @@ fn passes(verdict: Result<Proved, Vec<Finding>>) -> Proved {
 fn the_private_postfix_starts_reloads_and_stops() {
     let mut postfix = Postfix::new(MX).service("submission", "smtpd", "").start();
     postfix.reload();
+    let master = format!("/proc/{}/stat", postfix.pid().unwrap());
     postfix.stop();
-    assert!(std::net::TcpStream::connect(postfix.addr("mx")).is_err());
+    // Not by its port, which another test may have taken meanwhile.
+    assert!(std::fs::read_to_string(master).map_or(true, |stat| stat.contains(") Z ")));
     postfix.launch();
 }
 
@@ -145,7 +147,7 @@ fn ours_on_every_connection_is_a_proof() {
     let back = as_it_was(&scene.expect);
     let (_, verdict) = wait(prove(&scene.authority.net(), &back, &scene.before, &scene.claims, Duration::from_secs(10)));
     let (submissions, mx) = (scene.subject("submissions"), scene.subject("mx"));
-    fails(verdict, &[("wire-changed", &submissions), ("wire-changed", &mx)]);
+    fails(verdict, &[("wire-not-former", &submissions), ("wire-not-former", &mx)]);
 }
 
 #[test]
