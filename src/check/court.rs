@@ -69,8 +69,10 @@ impl<'a> Court<'a> {
 
     /// A listener that shall present what it did before a change that is taken back, and on no connection what that brought.
     pub(super) fn former(&mut self, expect: &Expect, brought: &[Presented], before: &[&EndpointView], after: &[&EndpointView]) {
+        let mut gone = true;
         for (view, tls) in after.iter().filter_map(|v| Some((v, v.tls.value()?))) {
             if tls.chain.first().is_some_and(|leaf| brought.iter().any(|p| p.spki == leaf.spki)) {
+                gone = false;
                 let says = "it still presents the certificate of the change that was taken back";
                 self.fault(
                     Finding::new("wire-not-former", Verdict::Fail, subject(expect), says)
@@ -80,7 +82,9 @@ impl<'a> Court<'a> {
                 );
             }
         }
-        self.unchanged(expect, before, after);
+        if gone {
+            self.unchanged(expect, before, after);
+        }
     }
 
     /// A listener that shall be as it was.
