@@ -151,6 +151,9 @@ impl Enacted {
                 }
                 page.push_str(&report::proof_table(&self.expect, &views));
                 page.push_str(&report::findings(style, &notes));
+                if receipt.change.undoes.is_none() {
+                    page.push_str(&format!("To put it back: mxseal undo {}\n", receipt.id));
+                }
                 outcome.findings.extend(notes);
             }
             End::PutBack { why, still } => {

@@ -125,9 +125,6 @@ async fn enact_it(
             acme::mark(&site.store, &lineage.name, Deployment::Proved).map_err(Trouble::human)?;
             outcome.certificate = Some(json::CertificateDoc::of(lineage));
         }
-        if !global.json {
-            progress.line(&format!("To put it back: mxseal undo {}", receipt.id));
-        }
     }
     enacted.tell(outcome, global);
     Ok(())

@@ -195,14 +195,14 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
     }
     match &plan.next {
         Some(Stage::Errand(Errand::Obtain(order))) => {
-            step(&mut out, &format!("get a certificate for {} ({})", list(&order.names), list(order.keys.iter().map(|k| k.key_type))));
+            step(&mut out, &format!("Get a certificate for {} ({})", list(&order.names), list(order.keys.iter().map(|k| k.key_type))));
             let _ = writeln!(out, "      from {}", order.directory);
         }
         Some(Stage::Change(change)) => {
             step(&mut out, &change.why);
             change_page(&mut out, files, change, context);
         }
-        Some(Stage::Wait { what, not_before }) => step(&mut out, &format!("wait for {what}, not before {not_before}")),
+        Some(Stage::Wait { what, not_before }) => step(&mut out, &format!("Wait for {what}, not before {not_before}")),
         None => {}
     }
     for later in &plan.later {
@@ -231,8 +231,16 @@ fn change_page(out: &mut String, files: &[ConfigFile], change: &Change, context:
     if !change.activate.is_empty() {
         let _ = writeln!(out, "      then: {}", list(change.activate.iter().map(|c| format!("`{c}`"))));
     }
-    let ours = change.prove.iter().filter(|e| matches!(e.want, Want::Ours(_))).count();
-    let _ = writeln!(out, "      proved on {ours} listening addresses, {} stay as they are; undone if not", change.prove.len() - ours);
+    let count = |wanted: fn(&Want) -> bool| change.prove.iter().filter(|e| wanted(&e.want)).count();
+    let parts = [
+        (count(|w| matches!(w, Want::Ours(_))), "listening addresses present the new certificate"),
+        (count(|w| matches!(w, Want::Former(_))), "present again what they did before"),
+        (count(|w| matches!(w, Want::Unchanged)), "stay as they are"),
+    ];
+    let promised: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if !promised.is_empty() {
+        let _ = writeln!(out, "      proved on the wire, or put back: {}", promised.join(", "));
+    }
 }
 
 fn settings_page(out: &mut String, edits: &[Edit]) {
