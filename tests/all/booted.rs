@@ -119,13 +119,17 @@ fn mail_flows_through_setup_and_undo() {
     let internet = Internet::start();
     let host = internet.mail_host();
     let load = Load::start(&internet.net);
-    outcome(&setup(&host, &[]), 0);
-    assert_verifiable(&internet);
-    outcome(&host.run(&["mxseal", "undo", "--json", "--non-interactive", "--yes"]), 0);
+    let mut rounds = 0;
+    while rounds == 0 || load.accepted() < messages {
+        outcome(&setup(&host, &[]), 0);
+        assert_verifiable(&internet);
+        outcome(&host.run(&["mxseal", "undo", "--json", "--non-interactive", "--yes"]), 0);
+        rounds += 1;
+    }
     let sent = load.finish(messages);
     assert_eq!(sent.complaints, Vec::<String>::new());
     assert_eq!(load::delivered(&host), (sent.accepted, sent.accepted), "every accepted message is delivered once");
-    eprintln!("{} messages accepted and delivered through setup and undo", sent.accepted);
+    eprintln!("{} messages accepted and delivered through {rounds} x setup and undo", sent.accepted);
 }
 
 /// The lab's own proof that it can count: a reload is Postfix's affair, so what goes wrong here is not ours.
