@@ -44,7 +44,7 @@ impl Load {
             source.args(["-s", &SESSIONS.to_string(), "-m", &BATCH.to_string(), "-l", "200", "-M", "sender.test"]);
             source.args(["-f", "a@sender.test", "-t", "root@example.test", "198.18.0.25:25"]);
             let (stop, accepted) = (stop.clone(), accepted.clone());
-            std::thread::spawn(move || work(&mut source, &stop, &accepted))
+            std::thread::spawn(move || work(&source, &stop, &accepted))
         });
         let load = Self { workers: workers.collect(), stop, accepted };
         wait_for("the first messages", Duration::from_secs(60), || load.accepted() > 0 || load.workers.iter().any(JoinHandle::is_finished));
@@ -67,8 +67,14 @@ impl Load {
     }
 }
 
-fn work(source: &mut Command, stop: &AtomicBool, accepted: &AtomicUsize) -> Vec<String> {
+fn work(source: &Command, stop: &AtomicBool, accepted: &AtomicUsize) -> Vec<String> {
+    // Process ids come again in a long run, and smtp-source makes its Message-Ids of them: the subject tells runs apart.
+    static RUN: AtomicUsize = AtomicUsize::new(0);
+    let fixed: Vec<_> = source.get_args().map(std::ffi::OsStr::to_owned).collect();
     while !stop.load(Ordering::SeqCst) {
+        let (target, before) = fixed.split_last().expect("a target");
+        let mut source = Command::new(source.get_program());
+        source.args(before).args(["-S", &RUN.fetch_add(1, Ordering::SeqCst).to_string()]).arg(target);
         let out = source.stdin(Stdio::null()).output().expect("smtp-source comes with Postfix; tests/run installs it");
         let said: Vec<_> = String::from_utf8_lossy(&out.stderr).lines().map(str::to_owned).collect();
         if !out.status.success() || !said.is_empty() {
