@@ -4,6 +4,9 @@ use crate::{certificate::KeyType, name::DnsName};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// The CA where nobody named another.
+pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
 /// Which key types to serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,14 +41,10 @@ pub struct Intent {
     pub mx: Vec<DnsName>,
     /// Key types; `None` means the default, within what must be kept.
     pub key_types: Option<KeyTypes>,
-    /// Directory URL of the CA.
-    pub directory: String,
-    /// Profile to ask of the CA.
+    /// Directory URL of the CA; `None` means the one that issued what there is, else [`LETS_ENCRYPT`].
+    pub directory: Option<String>,
+    /// Profile to ask of the CA; `None` means the one that was asked before, if any.
     pub acme_profile: Option<String>,
-    /// A directory that a web server serves on port 80, chosen by the admin.
-    pub webroot: Option<PathBuf>,
     /// Directory of the files that mail servers read: `live` beside the configuration file.
     pub live_dir: PathBuf,
-    /// Get the certificate, show the change, touch no file of the mail server.
-    pub print_only: bool,
 }

@@ -53,9 +53,8 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     if let Some(ended) = nothing_to_approve(args, &facts, &plan) {
         return ended.tell(outcome, global);
     }
-    let errand_ahead = matches!(plan.next, Some(Stage::Errand(_)));
-    if errand_ahead {
-        answers.complete(&site, args).await?;
+    if let Some(Stage::Errand(Errand::Obtain(order))) = &plan.next {
+        answers.complete(&site, args, &order.directory).await?;
     }
     let (said, asked) = approval::ask(args, &facts, &plan)?;
     let print_only = match said {

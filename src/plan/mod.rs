@@ -15,7 +15,7 @@ use crate::{
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
     facts::{Facts, Known, Lineage, Server},
     finding::Finding,
-    intent::Intent,
+    intent::{Intent, LETS_ENCRYPT},
     moment::Moment,
     mta::{
         dialect::Unreadable,
@@ -155,13 +155,18 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let gid = key_group(facts, profile)?;
     let good = lineage.filter(|l| is_good(l, facts.now, intent, &names.all, &keys.choices));
     let Some((lineage, bundle)) = good.and_then(|l| Some((l, l.bundle.clone()?))) else {
+        let before = lineage.map(|l| l.directory.clone());
+        let directory = intent.directory.clone().or(before).unwrap_or_else(|| LETS_ENCRYPT.to_owned());
+        // A profile is a word of the CA that has it.
+        let kept = lineage.filter(|l| l.directory == directory).and_then(|l| l.acme_profile.clone());
+        let acme_profile = intent.acme_profile.clone().or(kept);
         plan.later = outlook(&configured.edits, &live);
         plan.next = Some(Stage::Errand(Errand::Obtain(Obtain {
             lineage: first,
             names: names.all,
             keys: keys.choices,
-            directory: intent.directory.clone(),
-            acme_profile: intent.acme_profile.clone(),
+            directory,
+            acme_profile,
             live,
         })));
         return Ok(plan);
@@ -202,7 +207,13 @@ fn is_good(lineage: &Lineage, now: Moment, intent: &Intent, names: &[DnsName], k
                 k.key_type == choice.key_type && leaf.is_some() && choice.reuse.as_ref().is_none_or(|(_, spki)| *spki == k.spki)
             })
         });
-    same_keys && lineage.directory == intent.directory && lineage.acme_profile == intent.acme_profile
+    same_keys && is_of(lineage, intent)
+}
+
+/// From the CA, and with the profile, that the admin named; where none was named, every one is right.
+fn is_of(lineage: &Lineage, intent: &Intent) -> bool {
+    intent.directory.as_ref().is_none_or(|d| *d == lineage.directory)
+        && intent.acme_profile.as_ref().is_none_or(|p| lineage.acme_profile.as_ref() == Some(p))
 }
 
 /// Less than a third of the lifetime is left; of lifetimes up to ten days less than half.

@@ -87,11 +87,9 @@ fn intent() -> Intent {
         domains: vec![],
         mx: vec![],
         key_types: None,
-        directory: "https://ca.test/dir".into(),
+        directory: Some("https://ca.test/dir".into()),
         acme_profile: None,
-        webroot: None,
         live_dir: "/etc/mxseal/live".into(),
-        print_only: false,
     }
 }
 
@@ -392,7 +390,9 @@ fn a_certificate_is_ordered_only_where_there_is_no_good_one() {
         );
     }
     orders("as it is", &|_, _| {}, false);
-    orders("staging", &|_, i| i.directory = "https://staging.test/dir".into(), true);
+    orders("staging", &|_, i| i.directory = Some("https://staging.test/dir".into()), true);
+    orders("no CA named", &|_, i| i.directory = None, false);
+    orders("a profile kept", &|f, _| f.lineages[0].acme_profile = Some("shortlived".into()), false);
     orders("another profile", &|_, i| i.acme_profile = Some("shortlived".into()), true);
     orders(
         "a further name",

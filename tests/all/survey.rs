@@ -363,11 +363,9 @@ fn a_plan_can_be_made_of_it() {
         domains: Vec::new(),
         mx: Vec::new(),
         key_types: None,
-        directory: "https://ca.test/directory".into(),
+        directory: Some("https://ca.test/directory".into()),
         acme_profile: None,
-        webroot: None,
         live_dir: "/etc/mxseal/live".into(),
-        print_only: false,
     };
     let profile = Profile::built_in().unwrap().into_iter().find(|p| p.id == "postfix").unwrap();
     let plan = mxseal::plan::plan(&facts, &intent, &profile).unwrap_or_else(|e| panic!("{e}"));

@@ -15,7 +15,6 @@ use crate::{
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
 /// The answers so far.
@@ -25,21 +24,20 @@ pub(super) struct Answers {
     email: Option<String>,
     no_email: bool,
     agree_tos: bool,
-    directory: String,
+    directory: Option<String>,
     acme_profile: Option<String>,
     eab: Option<(String, Zeroizing<Vec<u8>>)>,
     webroot: Option<PathBuf>,
     key_types: Option<crate::intent::KeyTypes>,
-    print_only: bool,
 }
 
 impl Answers {
     /// Flags over settings.
     pub(super) fn gather(args: &Setup, settings: &Settings) -> Result<Self, Trouble> {
         let directory = if args.staging {
-            LETS_ENCRYPT_STAGING.to_owned()
+            Some(LETS_ENCRYPT_STAGING.to_owned())
         } else {
-            args.acme_directory.clone().or_else(|| settings.acme_directory.clone()).unwrap_or_else(|| LETS_ENCRYPT.to_owned())
+            args.acme_directory.clone().or_else(|| settings.acme_directory.clone())
         };
         let kid = args.eab_kid.clone().or_else(|| settings.eab_kid.clone());
         let key_file = args.eab_hmac_key_file.clone().or_else(|| settings.eab_hmac_key_file.clone());
@@ -59,7 +57,6 @@ impl Answers {
             eab,
             webroot: args.webroot.clone().or_else(|| settings.webroot.clone()),
             key_types: args.key_type.map(Into::into).or(settings.key_type),
-            print_only: args.print_only,
         })
     }
 
@@ -71,20 +68,18 @@ impl Answers {
             key_types: self.key_types,
             directory: self.directory.clone(),
             acme_profile: self.acme_profile.clone(),
-            webroot: self.webroot.clone(),
             live_dir: place::live_dir(global),
-            print_only: self.print_only,
         }
     }
 
     /// Asks for what the CA needs and nobody said; without a terminal a missing answer is an error that names its flag.
-    pub(super) async fn complete(&mut self, site: &Site, args: &Setup) -> Result<(), Trouble> {
-        if acme::has_account(&site.store, &self.directory).map_err(Trouble::human)? {
+    pub(super) async fn complete(&mut self, site: &Site, args: &Setup, directory: &str) -> Result<(), Trouble> {
+        if acme::has_account(&site.store, directory).map_err(Trouble::human)? {
             return Ok(());
         }
         let can_ask = !args.non_interactive && Terminal::can_ask();
         if !self.agree_tos {
-            let terms = acme::terms(&site.net, &self.directory).await.map_err(Trouble::human)?;
+            let terms = acme::terms(&site.net, directory).await.map_err(Trouble::human)?;
             if let Some(url) = terms.terms_of_service {
                 if !can_ask {
                     return Err(Trouble::usage(format!("the CA wants its terms agreed to ({url}): read them and give --agree-tos")));
