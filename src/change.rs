@@ -232,6 +232,10 @@ pub struct Change {
     pub activation: Activation,
     /// The commands that do it.
     pub activate: Vec<Command>,
+    /// Ends with 0 while the server runs: one that does not is not told of files that were put back, for it reads them when
+    /// it starts.
+    #[serde(default)]
+    pub running: Option<Command>,
     /// What the wire must show.
     pub prove: Vec<Expect>,
     /// The id of the change that this one undoes.

@@ -223,6 +223,7 @@ mod tests {
             check: vec![],
             activation: Activation::None,
             activate: vec![],
+            running: None,
             prove: vec![],
             undoes: None,
         }

@@ -15,7 +15,7 @@ mod recover;
 mod trial;
 
 pub use guard::{Guard, stand_guard};
-pub use outcome::{Conflict, Recovered, Stuck, Undone};
+pub use outcome::{Conflict, Recovered, Stuck, Told, Undone};
 pub use recover::recover;
 pub use trial::try_on_a_copy;
 
@@ -60,7 +60,7 @@ pub fn apply<'a>(hands: &'a mut dyn Hands, store: &'a Store, lock: Lock, change:
     };
     match lay_out(hands, store, &journal).and_then(|()| swap(hands, &journal)).and_then(|()| take_into_service(hands, &journal)) {
         Ok(()) => Ok(Live { hands, store, journal, _lock: lock }),
-        Err(cause) => Err(Undone { cause, put_back: recover::restore(hands, store, journal) }),
+        Err(cause) => Err(Undone { cause, put_back: recover::restore(hands, store, journal).map(drop) }),
     }
 }
 
@@ -84,7 +84,7 @@ impl Live<'_> {
                 let _ = recover::finish(self.hands, self.store, self.journal);
                 Ok(receipt)
             }
-            Err(cause) => Err(Undone { cause, put_back: recover::restore(self.hands, self.store, self.journal) }),
+            Err(cause) => Err(Undone { cause, put_back: recover::restore(self.hands, self.store, self.journal).map(drop) }),
         }
     }
 
@@ -93,7 +93,7 @@ impl Live<'_> {
     /// # Errors
     /// When something stands in the way, or the server could not be told.
     pub fn roll_back(self) -> Result<(), Stuck> {
-        recover::restore(self.hands, self.store, self.journal)
+        recover::restore(self.hands, self.store, self.journal).map(drop)
     }
 }
 

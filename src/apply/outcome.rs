@@ -29,9 +29,18 @@ pub enum Recovered {
     Restored {
         /// The id of the change.
         id: String,
-        /// Whether the server took the old files into service again; a server that does not run could not.
-        server: Result<(), Failure>,
+        /// Whether the server goes on as before too.
+        server: Result<Told, Failure>,
     },
+}
+
+/// What the server knows of files that were put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It serves them, or never saw the others.
+    Serves,
+    /// It does not run, as at boot: it reads them when it starts.
+    NotRunning,
 }
 
 /// A file that somebody else changed after us.
@@ -94,7 +103,14 @@ impl fmt::Display for Recovered {
             Self::Kept { id } => {
                 write!(f, "change {id} was not proved and is kept, because its originals were removed; run `mxseal status`")
             }
-            Self::Restored { id, server: Ok(()) } => write!(f, "change {id} was interrupted before it was proved: every file is as before"),
+            Self::Restored { id, server: Ok(Told::Serves) } => {
+                write!(f, "change {id} was interrupted before it was proved: every file is as before")
+            }
+            Self::Restored { id, server: Ok(Told::NotRunning) } => write!(
+                f,
+                "change {id} was interrupted before it was proved: every file is as before, and the mail server, which does not run, \
+                 will read them when it starts"
+            ),
             Self::Restored { id, server: Err(e) } => write!(
                 f,
                 "change {id} was interrupted before it was proved: every file is as before, but the server could not be told: {e}"

@@ -2,7 +2,7 @@
 //! of trusting how far the last try came, so that it can be interrupted and repeated.
 
 use super::{
-    Conflict, Recovered, Stuck,
+    Conflict, Recovered, Stuck, Told,
     beside::{Side, beside},
     journal::{Journal, Phase},
 };
@@ -16,6 +16,8 @@ use std::{path::Path, time::Duration};
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
 /// A command that a dead run left behind may take this long to end.
 const STRAY_LIMIT: Duration = Duration::from_secs(10);
+/// A server says at once whether it runs.
+const RUNNING_LIMIT: Duration = Duration::from_secs(10);
 /// Another program's edit is waited for this long; then the originals return without its leave.
 const EDIT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -45,7 +47,7 @@ pub fn recover(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recovered>
         return Ok(Some(Recovered::Kept { id }));
     }
     match restore(hands, store, journal) {
-        Ok(()) => Ok(Some(Recovered::Restored { id, server: Ok(()) })),
+        Ok(told) => Ok(Some(Recovered::Restored { id, server: Ok(told) })),
         Err(Stuck::Server(failure)) => Ok(Some(Recovered::Restored { id, server: Err(failure) })),
         Err(stuck) => Err(stuck),
     }
@@ -59,7 +61,7 @@ pub(super) fn finish(hands: &mut dyn Hands, store: &Store, journal: Journal) -> 
 }
 
 /// Everything as it was before, in the opposite order, then the server on it again.
-pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) -> Result<(), Stuck> {
+pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) -> Result<Told, Stuck> {
     let reached = journal.phase().map_err(Stuck::Journal)?;
     let mut seen = reached >= Phase::Activating;
     if matches!(reached, Phase::Swapping | Phase::Activating) {
@@ -80,16 +82,27 @@ pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) ->
     for dir in journal.new_dirs.iter().rev() {
         hands.remove_dir(dir).map_err(Failure::file(format!("removing {}", dir.display()))).map_err(Stuck::Files)?;
     }
-    let server = match seen && activates(&journal, reached) {
-        true => super::activate(hands, &journal, STRAY_LIMIT).or_else(|failure| match failure {
-            Failure::Deadline { .. } => Err(failure),
-            // One more try: after this the server may run on files that are not there any more.
-            _ => super::activate(hands, &journal, STRAY_LIMIT),
-        }),
-        false => Ok(()),
+    let told = match seen && activates(&journal, reached) {
+        true => tell(hands, &journal),
+        false => Ok(Told::Serves),
     };
     journal.close(store).map_err(Stuck::Files)?;
-    server.map_err(Stuck::Server)
+    told.map_err(Stuck::Server)
+}
+
+/// The server takes the files into service again. One that does not run is not started, nor waited for: at boot it is waiting
+/// for us.
+fn tell(hands: &mut dyn Hands, journal: &Journal) -> Result<Told, Failure> {
+    let stopped = |command| hands.run(command, RUNNING_LIMIT).is_ok_and(|said| said.code != 0);
+    if journal.change.running.as_ref().is_some_and(stopped) {
+        return Ok(Told::NotRunning);
+    }
+    let activated = super::activate(hands, journal, STRAY_LIMIT).or_else(|failure| match failure {
+        Failure::Deadline { .. } => Err(failure),
+        // One more try: after this the server may run on files that are not there any more.
+        _ => super::activate(hands, journal, STRAY_LIMIT),
+    });
+    activated.map(|()| Told::Serves)
 }
 
 /// Our turn at this file never came: what shall be put into place still lies beside it. What is there now is not our work.

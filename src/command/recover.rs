@@ -11,9 +11,11 @@ use crate::{
 /// The verb.
 pub(super) fn run(global: &Global) -> Result<u8, Trouble> {
     place::needs_root()?;
-    let store = Store::at(&global.state_dir);
-    let said = first(&store)?.unwrap_or_else(|| "nothing was interrupted".to_owned());
-    Terminal::print(&format!("{said}\n"));
+    match apply::recover(&mut Machine, &Store::at(&global.state_dir)).map_err(Trouble::human)? {
+        None => Terminal::print("nothing was interrupted\n"),
+        Some(recovered @ Recovered::Restored { server: Err(_), .. }) => return Err(Trouble::human(recovered)),
+        Some(recovered) => Terminal::print(&format!("{recovered}\n")),
+    }
     Ok(0)
 }
 

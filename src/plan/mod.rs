@@ -242,6 +242,7 @@ fn change(now: Moment, server: &Server, profile: &Profile, why: String, edits: V
         check: fill(&profile.check),
         activation: if stopped { Activation::None } else { profile.activation },
         activate: if stopped { Vec::new() } else { fill(&profile.activate) },
+        running: Some(profile.recognise.running.fill(&server.config_dir)),
         edits,
         prove,
         undoes: None,

@@ -52,6 +52,7 @@ pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Mom
         prove: if notes.is_empty() { receipt.change.prove.iter().map(back).collect() } else { Vec::new() },
         activation: profile.activation,
         activate: profile.activate.iter().map(|c| c.fill(&receipt.change.config_dir)).collect(),
+        running: Some(profile.recognise.running.fill(&receipt.change.config_dir)),
         undoes: Some(receipt.id.clone()),
         edits,
         ..receipt.change.clone()

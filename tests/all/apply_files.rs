@@ -5,7 +5,7 @@ use super::lab::{
     transaction::{Scene, sh},
 };
 use mxseal::{
-    apply::{self, Recovered, Stuck},
+    apply::{self, Recovered, Stuck, Told},
     change::{Activation, Change, Content, Raw},
     check::Proof,
     moment::Moment,
@@ -101,6 +101,25 @@ fn a_server_that_cannot_be_told_is_reported() {
     assert!(recover(&scene).unwrap().is_none(), "the files are back: nothing is open");
 }
 
+/// At boot: the server waits for us, and to wait for it would be to wait for ever.
+#[test]
+fn a_server_that_does_not_run_is_not_told() {
+    for (running, told) in [("exit 1", Told::NotRunning), ("exit 0", Told::Serves)] {
+        let scene = Scene::new();
+        let mut change = scene.change();
+        change.running = Some(sh(running));
+        let activated = scene.root.join("activated");
+        change.activate.push(sh(&format!("echo >>{}", activated.display())));
+        // Nobody puts this one back: it is left as a dead run leaves it.
+        with_live(&scene, change, |_| ()).unwrap();
+        fs::remove_file(&activated).unwrap();
+        let recovered = recover(&scene);
+        let Ok(Some(Recovered::Restored { server: Ok(known), .. })) = &recovered else { panic!("{recovered:?}") };
+        assert_eq!((*known, activated.exists(), scene.is_open()), (told, told == Told::Serves, false));
+        assert!(scene.is_before());
+    }
+}
+
 #[test]
 fn a_server_that_must_restart_is_not_restarted_for_a_failed_check() {
     for (activation, restarts) in [(Activation::Restart, false), (Activation::Reload, true), (Activation::None, false)] {
@@ -160,7 +179,7 @@ fn one_change_is_open_at_a_time_and_names_a_file_once() {
     let lock = Store::lock(&scene.root.join("etc")).unwrap().unwrap();
     assert!(matches!(recover(&scene), Err(Stuck::Busy(_))), "its owner may be alive");
     drop(lock);
-    assert!(matches!(recover(&scene), Ok(Some(Recovered::Restored { server: Ok(()), .. }))));
+    assert!(matches!(recover(&scene), Ok(Some(Recovered::Restored { server: Ok(Told::Serves), .. }))));
     assert_eq!(scene.verdict("recovered"), "before");
 }
 

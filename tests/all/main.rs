@@ -12,6 +12,7 @@ mod faults;
 mod golden;
 mod kill_matrix;
 mod lab;
+mod power;
 mod proof;
 mod survey;
 mod trial;

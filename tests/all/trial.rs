@@ -38,6 +38,7 @@ fn change(dir: &Path, text: &str) -> Change {
         check: vec![],
         activation: Activation::Reload,
         activate: vec![],
+        running: None,
         prove: vec![],
         undoes: None,
     }

@@ -61,6 +61,36 @@ impl Host {
             .spawn()
             .expect("unshare is in util-linux");
         let mut host = Self { nspawn, leader: 0, name, folder };
+        host.wait_for_boot();
+        host
+    }
+
+    /// Ends every process at once, as a power cut does, and boots again on what the disk holds.
+    pub fn cut_power(&mut self) {
+        // The mounts live as long as somebody holds their namespace.
+        let mounts = File::open(format!("/proc/{}/ns/mnt", self.nspawn.id())).expect("the host's mount namespace");
+        let init = nix::unistd::Pid::from_raw(i32::try_from(self.leader).expect("a process id"));
+        nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGKILL).expect("the host's init");
+        self.nspawn.wait().expect("systemd-nspawn ends with its host");
+        self.leader = 0;
+        let console = File::options().append(true).open(self.folder.path().join("console")).expect("the console log");
+        self.nspawn = Command::new("nsenter")
+            .arg(format!("--mount=/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&mounts)))
+            .args(["sh", "-c", SCRIPT, "host.sh", "again"])
+            .arg(self.folder.path())
+            .args([&self.name, &self.name])
+            .arg(format!("--bind-ro={}:{MXSEAL}", env!("CARGO_BIN_EXE_mxseal")))
+            .stdin(Stdio::null())
+            .stdout(console.try_clone().expect("a second handle"))
+            .stderr(console)
+            .spawn()
+            .expect("nsenter is in util-linux");
+        self.wait_for_boot();
+    }
+
+    /// Waits until systemd is done, and Postfix listens.
+    fn wait_for_boot(&mut self) {
+        let host = self;
         let children = format!("/proc/{0}/task/{0}/children", host.nspawn.id());
         wait_for("systemd in the host; inside a chroot systemd-nspawn cannot boot one", Duration::from_secs(60), || {
             assert!(matches!(host.nspawn.try_wait(), Ok(None)), "the host did not boot:\n{}", host.console());
@@ -71,7 +101,6 @@ impl Host {
         let failed = host.run(&["systemctl", "list-units", "--failed", "--no-legend"]);
         assert!(state.status.success(), "booted {}with failed units:\n{}{}", text(&state), text(&failed), host.console());
         host.wait_for_smtp();
-        host
     }
 
     /// Runs a command as root in the host, to its end.

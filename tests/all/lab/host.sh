@@ -3,6 +3,7 @@
 # outlives it.
 #   host.sh layer FILE                     the upper layer of the host, as a tar file
 #   host.sh boot FOLDER LAYER NETNS NAME [nspawn option...]
+#   host.sh again FOLDER NETNS NAME [nspawn option...]    in the mount namespace of a host whose power was cut
 set -eu
 over_root() { # over_root FOLDER: the overlay, its upper layer in memory
   mkdir -p "$1/memory" "$1/root"
@@ -54,8 +55,13 @@ C
 }
 
 boot() {
-  folder=$1 layer=$2 netns=$3 name=$4; shift 4
-  over_root "$folder" "$layer"
+  over_root "$1" "$2"
+  folder=$1; shift 2
+  again "$folder" "$@"
+}
+
+again() {
+  folder=$1 netns=$2 name=$3; shift 3
   # A control group of its own: two hosts must not find each other's services in theirs.
   for tree in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
     [ ! -e "$tree/cgroup.procs" ] || { mkdir -p "$tree/$name"; echo $$ >"$tree/$name/cgroup.procs"; }

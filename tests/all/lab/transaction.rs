@@ -118,6 +118,7 @@ impl Scene {
             check: vec![sh(&format!("cd {root}/etc && test -s main.cf && cat master.cf >/dev/null"))],
             activation: Activation::Reload,
             activate: vec![self.activation("")],
+            running: None,
             prove: vec![],
             undoes: None,
         }

@@ -1,0 +1,113 @@
+//! A power cut in the middle of a change: the host boots on the old configuration, whole, before the mail server starts.
+
+use crate::lab::{
+    host::{Host, differences, text},
+    internet::Internet,
+    process::{run, wait_for},
+    setup::{ANSWERS, SNAKE_OIL, VERIFIED, assert_verifiable, contents, outcome, setup},
+};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+const UNIT: &str = include_str!("../../packaging/systemd/mxseal-recover.service");
+const UNIT_FILE: &str = "/etc/systemd/system/mxseal-recover.service";
+
+/// A host with the boot unit installed.
+fn with_unit(internet: &Internet) -> Host {
+    let host = internet.mail_host();
+    host.write(UNIT_FILE, UNIT);
+    host.ok(&["systemctl", "enable", "--quiet", "mxseal-recover.service"]);
+    host
+}
+
+fn property(host: &Host, unit: &str, name: &str) -> String {
+    host.ok(&["systemctl", "show", "--value", "-p", name, unit]).trim().to_owned()
+}
+
+#[test]
+fn the_boot_unit_is_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mxseal-recover.service");
+    // The program is not installed where the tests run.
+    std::fs::write(&file, UNIT.replace("/usr/bin/mxseal", env!("CARGO_BIN_EXE_mxseal"))).unwrap();
+    let said = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().expect("systemd-analyze");
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.contains("mxseal-recover"), "{said}");
+    let exposure = run(Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager", "--threshold=60"]).arg(&file));
+    eprintln!("{}", exposure.trim().lines().last().unwrap_or_default());
+}
+
+#[test]
+fn after_a_power_cut_the_mail_server_starts_on_the_old_configuration() {
+    let internet = Internet::start();
+    let mut host = with_unit(&internet);
+    let before = contents(&host.tree("/etc/postfix"));
+    let main = host.read("/etc/postfix/main.cf");
+    let mut running = host
+        .command(&[&["mxseal", "setup", "--json"], ANSWERS].concat())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nsenter");
+    wait_for("the change", Duration::from_secs(60), || {
+        assert!(matches!(running.try_wait(), Ok(None)), "setup ended before it changed anything");
+        host.read("/etc/postfix/main.cf") != main
+    });
+    // The guard dies with everybody else.
+    host.cut_power();
+    running.wait().expect("nsenter ends");
+
+    assert_eq!(differences(&before, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new(), "{}", journal(&host));
+    assert!(!host.path("/var/lib/mxseal/journal/open").exists());
+    assert!(internet.s_client(&[]).contains(SNAKE_OIL));
+    assert!(journal(&host).contains("which does not run, will read them when it starts"), "{}", journal(&host));
+    assert_eq!(property(&host, "mxseal-recover", "Result"), "success");
+    let at = |unit, name| property(&host, unit, name).parse::<u64>().expect("microseconds");
+    let (settled, started) = (at("mxseal-recover", "ExecMainExitTimestampMonotonic"), at("postfix@-", "ExecMainStartTimestampMonotonic"));
+    let began = if started == 0 { at("postfix@-", "InactiveExitTimestampMonotonic") } else { started };
+    assert!(settled > 0 && settled < began, "settled at {settled}, Postfix began at {began}");
+
+    outcome(&setup(&host, &[]), 0);
+    assert_verifiable(&internet);
+    // Once more, with nothing to settle and everything in place: the unit does not even start.
+    host.cut_power();
+    assert_eq!(property(&host, "mxseal-recover", "ConditionResult"), "no");
+    assert!(internet.s_client(&[]).contains(VERIFIED));
+}
+
+/// By hand on a running server, under the unit's own restrictions: the server is told.
+#[test]
+fn the_unit_may_do_all_that_its_work_needs() {
+    let internet = Internet::start();
+    let host = with_unit(&internet);
+    let before = contents(&host.tree("/etc/postfix"));
+    let main = host.read("/etc/postfix/main.cf");
+    let mut running = host
+        .command(&[&["sh", "-c", "mxseal setup --json \"$@\" & echo $! >/run/setup.pid; wait", "sh"], ANSWERS].concat())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nsenter");
+    wait_for("the change", Duration::from_secs(60), || {
+        assert!(matches!(running.try_wait(), Ok(None)), "setup ended before it changed anything");
+        host.read("/etc/postfix/main.cf") != main
+    });
+    // Guard and setup, stopped before they are killed: neither sees the other die.
+    let kill_both = "p=$(cat /run/setup.pid); all=\"$p $(cat /proc/$p/task/*/children)\"; kill -STOP $all; kill -KILL $all";
+    host.ok(&["sh", "-c", kill_both]);
+    running.wait().expect("nsenter ends");
+    assert!(host.path("/var/lib/mxseal/journal/open").exists(), "nobody settled it");
+    let started = host.run(&["systemctl", "start", "mxseal-recover"]);
+    assert!(started.status.success(), "{}{}", text(&started), journal(&host));
+    assert!(journal(&host).contains("every file is as before\n"), "{}", journal(&host));
+    assert_eq!(differences(&before, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new());
+    wait_for("the old certificate", Duration::from_secs(10), || internet.s_client(&[]).contains(SNAKE_OIL));
+}
+
+fn journal(host: &Host) -> String {
+    host.ok(&["journalctl", "--no-pager", "--output=cat", "-u", "mxseal-recover"])
+}
