@@ -11,6 +11,7 @@ mod dns;
 mod faults;
 mod golden;
 mod kill_matrix;
+mod kill_program;
 mod lab;
 mod power;
 mod proof;

@@ -5,6 +5,7 @@ pub mod authority;
 pub mod dns;
 pub mod front;
 pub mod host;
+pub mod household;
 pub mod internet;
 pub mod load;
 pub mod net;

@@ -1,0 +1,152 @@
+//! The whole program is killed on a real mail server: with nobody rerunning the host is wholly before or wholly after, and the
+//! same command again ends well.
+
+use crate::lab::{
+    household::{Household, Tree},
+    process::wait_for,
+    transaction::{CHANGING, Call, calls},
+};
+use std::{collections::BTreeMap, fs, time::Duration};
+
+/// One state of the host: its files and what it serves.
+#[derive(Clone)]
+struct State {
+    files: Tree,
+    served: Vec<String>,
+}
+
+/// A host that goes to and fro between its two states.
+struct Walk {
+    house: Household,
+    before: State,
+    after: State,
+}
+
+impl Walk {
+    fn new() -> Self {
+        let house = Household::new();
+        let state = |house: &Household| State { files: house.tree(), served: house.served() };
+        let before = state(&house);
+        let done = house.run(&[], "setup");
+        assert_eq!(done.0, 0, "{}", done.1);
+        let after = state(&house);
+        assert!(before.files != after.files && before.served != after.served, "{:?} {:?}", before.served, after.served);
+        let walk = Self { house, before, after };
+        walk.ends_well("undo", "the first undo");
+        walk
+    }
+
+    /// What `verb` starts from, and what it leads to.
+    fn ends(&self, verb: &str) -> (&State, &State) {
+        if verb == "setup" { (&self.before, &self.after) } else { (&self.after, &self.before) }
+    }
+
+    /// Which of the two states it is, in files and on the wire; panics where it is neither.
+    fn verdict(&self, verb: &str, at: &str) -> &'static str {
+        let (from, to) = self.ends(verb);
+        let files = self.house.tree();
+        let (state, name) = if files == from.files { (from, "before") } else { (to, "after") };
+        if files != state.files {
+            let odd: Vec<_> = files.iter().filter(|(p, f)| state.files.get(*p) != Some(f)).collect();
+            let missing: Vec<_> = state.files.keys().filter(|p| !files.contains_key(*p)).collect();
+            panic!("{at}: neither before nor after: {odd:#?}, missing {missing:?}");
+        }
+        wait_for(&format!("{at}: what {name} serves"), Duration::from_secs(30), || self.house.served() == state.served);
+        name
+    }
+
+    /// The same command once more.
+    fn ends_well(&self, verb: &str, at: &str) {
+        let again = self.house.run(&[], verb);
+        let nothing_left = verb == "undo" && again.0 == 1 && again.1.contains("nothing to undo");
+        assert!(again.0 == 0 || nothing_left, "{at}, again: {}\n{}", again.0, again.1);
+        assert_eq!(self.verdict(verb, &format!("{at}, again")), "after");
+        assert!(!self.house.is_open(), "{at}");
+    }
+
+    /// The changing calls of a whole run: of the main thread alone, or of every process.
+    fn trace(&self, verb: &str, children: bool) -> Vec<Call> {
+        let log = self.house.root.join("trace");
+        let trace = watched();
+        let mut strace = vec!["strace", "-qq", "-o", log.to_str().unwrap(), "-e", &trace];
+        strace.extend(children.then_some("-f"));
+        let done = self.house.run(&strace, verb);
+        assert_eq!(done.0, 0, "{}", done.1);
+        calls(&fs::read_to_string(log).unwrap())
+    }
+
+    /// Runs `verb` until `call`, where it is killed; with `children`, whoever of its processes makes that call.
+    fn kill_at(&self, verb: &str, call: &Call, children: bool) -> (i32, String) {
+        let (trace, inject) = (watched(), format!("inject={}", call.inject("signal=KILL")));
+        let mut strace = vec!["strace", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        strace.extend(children.then_some("-f"));
+        self.house.run(&strace, verb)
+    }
+}
+
+/// Without `openat`, which reads a thousand times before it changes anything: what it creates is written to at once.
+fn watched() -> String {
+    format!("trace={}", CHANGING.replace("openat,", ""))
+}
+
+fn stride(default: usize) -> usize {
+    std::env::var("MXSEAL_KILL_STRIDE").map_or(default, |s| s.parse().unwrap())
+}
+
+/// Every `stride`th of the calls, the last ones included, where most happens.
+fn sample(calls: Vec<Call>, stride: usize) -> Vec<Call> {
+    let skip = (calls.len().saturating_sub(1)) % stride;
+    calls.into_iter().skip(skip).step_by(stride).collect()
+}
+
+#[test]
+fn the_program_killed_anywhere_leaves_a_whole_host() {
+    let walk = Walk::new();
+    let mut tally = BTreeMap::<String, usize>::new();
+    let (setup, undo) = (walk.trace("setup", false), walk.trace("undo", false));
+    let total = (setup.len(), undo.len());
+    let (setup, undo) = (sample(setup, stride(37)), sample(undo, stride(23)));
+    let mut undo = undo.into_iter().cycle();
+    for one in &setup {
+        for (verb, call) in [("setup", one), ("undo", &undo.next().unwrap())] {
+            let at = format!("{verb} killed at {call}");
+            let (code, said) = walk.kill_at(verb, call, false);
+            assert!(code == 137 || code == 0, "{at}: ended with {code}: {said}");
+            // The files within a second on an idle machine; here five processes share a core.
+            wait_for(&format!("{at}: the guard\n{said}"), Duration::from_secs(5), || !walk.house.is_open());
+            *tally.entry(format!("{verb} {}", walk.verdict(verb, &at))).or_default() += 1;
+            walk.ends_well(verb, &at);
+        }
+    }
+    eprintln!("the program killed at {} and as many of {total:?} calls: {tally:?}", setup.len());
+    assert!(tally.keys().any(|k| k == "setup before") && tally.keys().any(|k| k == "undo before"), "{tally:?}");
+}
+
+/// Guard, server's tools, trial on a copy and program alike: whoever makes the n-th call of that name dies.
+#[test]
+fn any_of_its_processes_killed_leaves_what_the_next_run_mends() {
+    let walk = Walk::new();
+    let mut tally = BTreeMap::<String, usize>::new();
+    let (setup, undo) = (walk.trace("setup", true), walk.trace("undo", true));
+    let total = (setup.len(), undo.len());
+    let (setup, undo) = (sample(setup, stride(61)), sample(undo, stride(37)));
+    let mut undo = undo.into_iter().cycle();
+    for one in &setup {
+        for (verb, call) in [("setup", one), ("undo", &undo.next().unwrap())] {
+            let at = format!("{verb}, whoever comes to {call} killed");
+            let (code, said) = walk.kill_at(verb, call, true);
+            // Where both the program and its guard died nobody is left, and the next run does it.
+            let settled = code != 137 || !walk.house.is_open();
+            if settled {
+                assert!(!walk.house.is_open(), "{at}: ended with {code}, and left a change open: {said}");
+                let verdict = walk.verdict(verb, &at);
+                assert!(code != 1 || verdict == "before", "{at}: {verdict}, but ended with 1: {said}");
+                *tally.entry(format!("{verb} {verdict}, ended with {code}")).or_default() += 1;
+            } else {
+                *tally.entry(format!("{verb} left to the next run")).or_default() += 1;
+            }
+            walk.ends_well(verb, &at);
+        }
+    }
+    eprintln!("some process of the program killed at {} and as many of {total:?} calls: {tally:?}", setup.len());
+}

@@ -1,0 +1,176 @@
+//! A private Postfix with a certificate in hand, for the whole program: everything on loopback, nothing of the machine's own
+//! mail server. `mxseal setup` needs no order here; `mxseal undo` takes it back.
+
+use super::{
+    authority::self_signed,
+    dns::{Dns, Signed},
+    pebble::{Options, Pebble},
+    postfix::Postfix,
+};
+use mxseal::{
+    acme::{self, Wishes},
+    certificate::{Digest, KeyType},
+    change::{Expect, Want},
+    check::{observe, probes_for},
+    plan::{KeyChoice, Obtain},
+    report::observer::Nobody,
+    view::{Offer, Wire},
+    world::{Net, Store},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// The one MX name.
+pub const MX: &str = "mx.example.test";
+
+/// Content, mode and owner of every file, by path.
+pub type Tree = BTreeMap<PathBuf, (String, u32, u32, u32)>;
+
+pub struct Household {
+    pub postfix: Postfix,
+    pub root: PathBuf,
+    dns: Dns,
+    pebble: Pebble,
+    net: Net,
+    _dir: tempfile::TempDir,
+}
+
+impl Household {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("mxseal-household-").tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let postfix = Postfix::new(MX);
+        let old = self_signed(&[MX], KeyType::Rsa, false);
+        for (name, text) in [("old.key", &old.key), ("old.pem", &old.chain)] {
+            fs::write(postfix.etc().join(name), text).unwrap();
+        }
+        let etc = postfix.etc().display().to_string();
+        let postfix = postfix
+            .main(&format!("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {etc}/old.pem\nsmtpd_tls_key_file = {etc}/old.key"))
+            .start();
+        let dns = Dns::start(&[("example.test", "@ MX 10 mx\nmx A 127.0.0.1", Signed::No)]);
+        let pebble = Pebble::start(&Options::default());
+        fs::write(root.join("root.pem"), pebble.root_pem()).unwrap();
+        let mut net = Net::of_this_host(None, &[root.join("root.pem")], &[&pebble.api_ca]).unwrap();
+        net.http_port = pebble.http_port;
+        let this = Self { postfix, root, dns, pebble, net, _dir: dir };
+        this.obtain();
+        this
+    }
+
+    /// The certificate that setup finds in hand.
+    fn obtain(&self) {
+        let store = Store::open(self.state()).unwrap();
+        let order = Obtain {
+            lineage: MX.parse().unwrap(),
+            names: vec![MX.parse().unwrap()],
+            keys: [KeyType::Ecdsa, KeyType::Rsa].map(|key_type| KeyChoice { key_type, reuse: None }).to_vec(),
+            directory: self.pebble.directory.clone(),
+            acme_profile: None,
+            live: self.root.join("conf/live").join(format!("{MX}.pem")),
+        };
+        let wishes = Wishes { agree_tos: true, ..Wishes::default() };
+        wait(acme::obtain(&self.net, &store, &order, &wishes, &Nobody)).unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    /// The program with every answer for `setup`, or for `undo`.
+    pub fn arguments(&self, verb: &str) -> Vec<String> {
+        let path = |p: &Path| p.display().to_string();
+        let mut all = vec![
+            "--state-dir".to_owned(),
+            path(&self.state()),
+            "--config".into(),
+            path(&self.root.join("conf/mxseal.toml")),
+            verb.into(),
+            "--yes".into(),
+            "--non-interactive".into(),
+        ];
+        if verb == "setup" {
+            let (etc, resolver) = (path(&self.postfix.etc()), self.dns.resolver.to_string());
+            let (api, trusted) = (path(&self.pebble.api_ca), path(&self.root.join("root.pem")));
+            let flags = [
+                ("--mta", "postfix"),
+                ("--mta-config", &etc),
+                ("--domain", "example.test"),
+                ("--mx", MX),
+                ("--resolver", &resolver),
+                ("--acme-directory", &self.pebble.directory),
+                ("--acme-ca-file", &api),
+                ("--trust-anchor", &trusted),
+            ];
+            all.extend(flags.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]));
+            all.extend(["--agree-tos".to_owned(), "--no-email".to_owned()]);
+        }
+        all
+    }
+
+    /// Runs the program behind the words of `prefix`; gives its exit code (128 + signal) and everything that it said.
+    pub fn run(&self, prefix: &[&str], verb: &str) -> (i32, String) {
+        let program = env!("CARGO_BIN_EXE_mxseal");
+        let mut command = match prefix.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        // A file, not a pipe: the guard keeps a pipe open.
+        let said = self.root.join(format!("said-{verb}"));
+        let file = fs::File::create(&said).unwrap();
+        command.args(self.arguments(verb)).stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        let status = command.status().unwrap_or_else(|e| panic!("{command:?}: {e}; tests/run installs what is needed"));
+        let code = status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap());
+        (code, fs::read_to_string(said).unwrap())
+    }
+
+    /// Everything that a change may touch: the server's configuration and the certificate's folder.
+    pub fn tree(&self) -> Tree {
+        let mut found = Tree::new();
+        let mut todo = vec![self.postfix.etc(), self.root.join("conf")];
+        while let Some(path) = todo.pop() {
+            let Ok(about) = fs::symlink_metadata(&path) else { continue };
+            if about.is_dir() {
+                todo.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.path()));
+                continue;
+            }
+            // Gone since it was listed, and so not there.
+            let Ok(bytes) = fs::read(&path) else { continue };
+            found.insert(path, (Digest::of(&bytes).0, about.mode(), about.uid(), about.gid()));
+        }
+        found
+    }
+
+    /// Whether a change is open.
+    pub fn is_open(&self) -> bool {
+        self.state().join("journal/open").exists()
+    }
+
+    /// Fingerprints of the keys that a new connection and one of each key type are shown, sorted; what failed otherwise.
+    pub fn served(&self) -> Vec<String> {
+        // Postfix waits two seconds with a file that is younger than that.
+        self.postfix.age("main.cf");
+        let expect =
+            Expect { addr: self.postfix.addr("mx"), wire: Wire::StartTls, name: MX.parse().unwrap(), domain: None, want: Want::Unchanged };
+        let probes: Vec<_> = probes_for(&expect).into_iter().filter(|p| p.offer != Offer::Legacy).collect();
+        let views = wait(observe(&self.net, &probes, Duration::from_secs(20)));
+        let mut keys: Vec<String> = views.iter().map(|v| v.leaf().map_or_else(|| "none".to_owned(), |l| l.spki.0.clone())).collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+}
+
+fn wait<T>(of: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(of)
+}
