@@ -3,8 +3,8 @@
 
 use crate::{
     certificate::{Certificate, Digest, KeyType},
-    change::Image,
     claims::Claims,
+    image::Image,
     moment::Moment,
     mta::config::ConfigText,
     name::DnsName,
@@ -18,43 +18,7 @@ use std::{
     path::PathBuf,
 };
 
-/// Seen, and where; or unknown, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Known<T> {
-    /// It was seen.
-    Seen {
-        /// What was seen.
-        value: T,
-        /// Where: a file and line, a command, a DNS server, a socket.
-        at: String,
-    },
-    /// It could not be seen from here.
-    Unknown {
-        /// Why not, as a sentence.
-        why: String,
-    },
-}
-
-impl<T> Known<T> {
-    /// A value and where it was seen.
-    pub fn seen(value: T, at: impl Into<String>) -> Self {
-        Self::Seen { value, at: at.into() }
-    }
-
-    /// The reason for not knowing.
-    pub fn unknown(why: impl Into<String>) -> Self {
-        Self::Unknown { why: why.into() }
-    }
-
-    /// The value, where there is one.
-    pub const fn value(&self) -> Option<&T> {
-        match self {
-            Self::Seen { value, .. } => Some(value),
-            Self::Unknown { .. } => None,
-        }
-    }
-}
+pub use crate::known::Known;
 
 /// A dotted version such as 3.7.11; letters after the numbers are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

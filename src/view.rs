@@ -1,7 +1,7 @@
 //! One conversation with one address, as it went. Survey, proof and check judge the same value; it can be kept and
 //! judged again.
 
-use crate::{certificate::Certificate, certificate::KeyType, facts::Known, moment::Moment, name::DnsName};
+use crate::{certificate::Certificate, certificate::KeyType, known::Known, moment::Moment, name::DnsName};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
