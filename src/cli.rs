@@ -2,7 +2,10 @@
 
 use crate::{intent::KeyTypes, name::DnsName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// TLS that senders can verify, for the mail server on this machine.
 #[derive(Debug, Parser)]
@@ -34,6 +37,19 @@ pub struct Global {
     /// One JSON document on standard output instead of text
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Global {
+    /// The same from any working directory: the guard and the server's own tools run in others.
+    #[must_use]
+    pub fn absolute(&self) -> Self {
+        Self { config: absolute(&self.config), state_dir: absolute(&self.state_dir), json: self.json }
+    }
+}
+
+/// The path from the root; as it was written where the working directory is gone.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The verbs.
@@ -101,9 +117,9 @@ pub struct Setup {
     #[arg(long)]
     pub agree_tos: bool,
     /// ACME directory of the CA [default: Let's Encrypt]
-    #[arg(long, value_name = "URL", conflicts_with = "staging")]
+    #[arg(long, value_name = "URL")]
     pub acme_directory: Option<String>,
-    /// Order from Let's Encrypt's staging CA, check the plan on a copy, and stop: no live file is touched
+    /// Order from Let's Encrypt's staging CA (or --acme-directory), check the plan on a copy, and stop: no live file is touched
     #[arg(long)]
     pub staging: bool,
     /// Root of the CA's own API, where it is private; may be repeated

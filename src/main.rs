@@ -4,5 +4,8 @@ use clap::Parser as _;
 use mxseal::{cli::Cli, command};
 
 fn main() -> std::process::ExitCode {
-    command::run(&Cli::parse())
+    match Cli::try_parse() {
+        Ok(cli) => command::run(&cli),
+        Err(misuse) => command::misused(&misuse),
+    }
 }

@@ -72,10 +72,21 @@ impl Settings {
     /// When it cannot be read or holds something else than settings.
     pub fn read(path: &Path) -> Result<Self, Unusable> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).map_err(|said| Unusable::Wrong { path: path.to_owned(), said }),
+            Ok(text) => Self::parse(&text)
+                .map(|settings| settings.beside(path.parent().unwrap_or(path)))
+                .map_err(|said| Unusable::Wrong { path: path.to_owned(), said }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(Unusable::Unread { path: path.to_owned(), source }),
         }
+    }
+
+    /// Files that are named without their directory lie beside the settings.
+    fn beside(mut self, dir: &Path) -> Self {
+        let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config].into_iter().flatten();
+        for file in single.chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {
+            *file = dir.join(&*file);
+        }
+        self
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -92,6 +103,15 @@ mod tests {
         let read = Settings::parse("mx = ['mx.example.org']\nkey-type = 'rsa'\nagree-tos = true\n").expect("settings");
         assert_eq!(read.mx, ["mx.example.org".parse().expect("a name")]);
         assert_eq!((read.key_type, read.agree_tos), (Some(KeyTypes::Rsa), true));
+    }
+
+    #[test]
+    fn files_lie_beside_the_settings() {
+        let text = "webroot = '/srv/www'\ntrust-anchor = ['root.pem']\neab-hmac-key-file = 'eab/key'\n";
+        let read = Settings::parse(text).expect("settings").beside(Path::new("/etc/mxseal"));
+        assert_eq!(read.webroot.as_deref(), Some(Path::new("/srv/www")));
+        assert_eq!(read.trust_anchor, [Path::new("/etc/mxseal/root.pem")]);
+        assert_eq!(read.eab_hmac_key_file.as_deref(), Some(Path::new("/etc/mxseal/eab/key")));
     }
 
     #[test]

@@ -95,6 +95,14 @@ pub async fn obtain(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, o
     .await
 }
 
+/// Whether a directory can be asked at all: nothing secret goes to a URL without TLS.
+///
+/// # Errors
+/// What is wrong with the URL.
+pub fn check_directory(url: &str) -> Result<(), Trouble> {
+    transport::usable(url).map(drop)
+}
+
 /// What a CA says of itself: its terms of service, who it is in CAA records, its profiles, the time.
 ///
 /// # Errors

@@ -360,7 +360,7 @@ impl HttpClient for Transport {
 }
 
 /// A URL that is worth a connection: `https://` and a host.
-fn usable(url: &str) -> Result<Uri, Trouble> {
+pub(super) fn usable(url: &str) -> Result<Uri, Trouble> {
     let wrong = |why: &str| Trouble::Directory { url: said(url), why: why.to_owned() };
     let uri: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
     match (uri.scheme_str(), uri.host()) {

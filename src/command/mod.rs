@@ -45,13 +45,14 @@ pub fn run(cli: &Cli) -> ExitCode {
             return ExitCode::from(3);
         }
     };
+    let global = &cli.global.absolute();
     let ended = match &cli.verb {
-        Verb::Survey(args) => runtime.block_on(survey::run(args, &cli.global)),
-        Verb::Setup(args) => runtime.block_on(setup::run(args, &cli.global)),
-        Verb::Undo(args) => runtime.block_on(undo::run(args, &cli.global)),
-        Verb::Status(args) => runtime.block_on(status::run(args, &cli.global)),
-        Verb::Recover => recover::run(&cli.global),
-        Verb::Guard => recover::guard(&cli.global),
+        Verb::Survey(args) => or_told("survey", global, runtime.block_on(survey::run(args, global))),
+        Verb::Setup(args) => runtime.block_on(setup::run(args, global)),
+        Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
+        Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
+        Verb::Recover => or_told("recover", global, recover::run(global)),
+        Verb::Guard => recover::guard(global),
     };
     match ended {
         Ok(exit) => ExitCode::from(exit),
@@ -59,6 +60,31 @@ pub fn run(cli: &Cli) -> ExitCode {
             Terminal::complain(&format!("mxseal: {}", trouble.says));
             ExitCode::from(trouble.exit)
         }
+    }
+}
+
+/// The terminal went away, or its input ended.
+fn no_answer(why: std::io::Error) -> Trouble {
+    Trouble::human(format!("no answer came ({why}); nothing was changed"))
+}
+
+/// A command line that says nothing, or asks for help: the text, the document where one is wanted, and the exit status.
+#[must_use]
+pub fn misused(misuse: &clap::Error) -> ExitCode {
+    let _ = misuse.print();
+    if misuse.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+        let said = misuse.to_string();
+        let error = Some(said.trim().trim_start_matches("error: ").to_owned());
+        Terminal::print(&json::text(&Outcome { version: json::VERSION, outcome: "failed", exit: 2, error, ..Outcome::default() }));
+    }
+    ExitCode::from(u8::try_from(misuse.exit_code()).unwrap_or(2))
+}
+
+/// Where a verb that prints a document of another kind failed, an [`Outcome`] says so.
+fn or_told(verb: &'static str, global: &Global, ended: Result<u8, Trouble>) -> Result<u8, Trouble> {
+    match ended {
+        Ok(exit) => Ok(exit),
+        Err(trouble) => close(global, Err(trouble), Outcome { version: json::VERSION, verb, ..Outcome::default() }),
     }
 }
 

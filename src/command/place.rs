@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use crate::{
-    cli::{Global, Where},
+    cli::{Global, Where, absolute},
     facts::Facts,
     intent::Intent,
     mta::profile::Profile,
@@ -28,6 +28,12 @@ impl Site {
     /// From flags over settings. Makes nothing.
     pub(super) fn of(flags: &Where, acme_ca_files: &[PathBuf], settings: &Settings, global: &Global) -> Result<Self, Trouble> {
         let place = over(flags, settings);
+        if let Some(id) = &place.mta {
+            profile(id)?;
+        }
+        if let Some(dir) = place.mta_config.as_ref().filter(|dir| !dir.is_dir()) {
+            return Err(Trouble::usage(format!("--mta-config {}: there is no such directory", dir.display())));
+        }
         let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files).map_err(Trouble::usage)?;
         Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global) })
     }
@@ -95,7 +101,9 @@ pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
 pub(super) fn profile(id: &str) -> Result<Profile, Trouble> {
     let all = Profile::built_in().map_err(Trouble::human)?;
     let known = all.iter().map(|p| p.id.clone()).collect::<Vec<_>>().join(", ");
-    all.into_iter().find(|p| p.id == id).ok_or_else(|| Trouble::usage(format!("no profile is called {id}; known are {known}")))
+    all.into_iter()
+        .find(|p| p.id == id)
+        .ok_or_else(|| Trouble::usage(format!("mxseal knows no mail server called {id:?}; --mta takes one of: {known}")))
 }
 
 /// A refusal in the user's terms.
@@ -118,8 +126,7 @@ pub(super) fn settings(global: &Global) -> Result<Settings, Trouble> {
 
 /// Where mail servers read their certificates: `live` beside the settings file.
 pub(super) fn live_dir(global: &Global) -> PathBuf {
-    let file = std::path::absolute(&global.config).unwrap_or_else(|_| global.config.clone());
-    file.parent().map_or_else(|| PathBuf::from("/etc/mxseal/live"), |dir| dir.join("live"))
+    global.config.parent().map_or_else(|| PathBuf::from("/etc/mxseal/live"), |dir| dir.join("live"))
 }
 
 fn over(flags: &Where, settings: &Settings) -> Where {
@@ -134,7 +141,7 @@ fn over(flags: &Where, settings: &Settings) -> Where {
         place.trust_anchors.clone_from(&settings.trust_anchor);
     }
     place.mta = place.mta.or_else(|| settings.mta.clone());
-    place.mta_config = place.mta_config.or_else(|| settings.mta_config.clone());
+    place.mta_config = place.mta_config.or_else(|| settings.mta_config.clone()).as_deref().map(absolute);
     place.resolver = place.resolver.or_else(|| settings.resolver.map(|ip| SocketAddr::new(ip, 53)));
     place
 }

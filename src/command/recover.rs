@@ -4,19 +4,22 @@ use super::{Trouble, place};
 use crate::{
     apply::{self, Recovered},
     cli::Global,
-    report::Terminal,
+    report::{Terminal, json, json::Outcome},
     world::{Machine, Store},
 };
 
 /// The verb.
 pub(super) fn run(global: &Global) -> Result<u8, Trouble> {
     place::needs_root()?;
-    match apply::recover(&mut Machine, &Store::at(&global.state_dir)).map_err(Trouble::human)? {
-        None => Terminal::print("nothing was interrupted\n"),
+    let (outcome, says) = match apply::recover(&mut Machine, &Store::at(&global.state_dir)).map_err(Trouble::human)? {
+        None => ("nothing-to-do", "nothing was interrupted".to_owned()),
         Some(recovered @ Recovered::Restored { server: Err(_), .. }) => return Err(Trouble::human(recovered)),
-        Some(recovered) => Terminal::print(&format!("{recovered}\n")),
+        Some(recovered) => ("recovered", recovered.to_string()),
+    };
+    if !global.json {
+        Terminal::print(&says);
     }
-    Ok(0)
+    super::close(global, Ok(()), Outcome { version: json::VERSION, verb: "recover", outcome, says, ..Outcome::default() })
 }
 
 /// Before anything else: an interrupted change is settled. Gives the sentence about it, if there was one.

@@ -16,7 +16,7 @@ use crate::{
     facts::{Deployment, Facts, Lineage},
     plan::{Errand, Plan, Stage},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
-    world::Lock,
+    world::{Lock, Store},
 };
 use answers::Answers;
 use approval::{Envelope, Said};
@@ -45,13 +45,17 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     }
     if args.staging {
         // Keys, orders and certificates of the staging CA never mix with those that are served.
-        site.open_store(&global.state_dir.join("staging"))?;
+        let apart = global.state_dir.join("staging");
+        if args.dry_run { site.store = Store::at(apart) } else { site.open_store(&apart)? }
     }
 
     let (mut facts, mut plan) = site.look_and_plan(&intent).await?;
     show(global, &facts, &plan, outcome);
     if let Some(ended) = nothing_to_approve(args, &facts, &plan) {
         return ended.tell(outcome, global);
+    }
+    if !args.print_only && !args.staging {
+        must_run(&facts)?;
     }
     if let Some(Stage::Errand(Errand::Obtain(order))) = &plan.next {
         answers.complete(&site, args, &order.directory).await?;
@@ -138,6 +142,18 @@ fn is_promised(lineage: &Lineage, change: &Change) -> bool {
     promised.any(|all| all.iter().all(|p| lineage.keys.iter().any(|k| k.spki == p.spki)))
 }
 
+/// A certificate that nobody can be shown is not worth an order: CAs count them.
+fn must_run(facts: &Facts) -> Result<(), Trouble> {
+    match facts.server.value() {
+        Some(server) if server.running.value() == Some(&false) => Err(Trouble::human(format!(
+            "{} does not run, so nothing could be proved: start it first, then run mxseal setup again. \
+             Nothing was changed; --dry-run shows the plan and --print-only gets the certificate all the same",
+            place::profile(&server.profile)?.title
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// How a verb ends without a change of this host.
 struct Ended {
     outcome: &'static str,
@@ -160,6 +176,7 @@ impl Ended {
         if !global.json && !self.says.is_empty() {
             Terminal::print(&format!("{}: {}\n", self.outcome, self.says));
         }
+        outcome.says = self.says;
         Ok(())
     }
 }

@@ -124,10 +124,9 @@ fn show(global: &Global, files: &[ConfigFile], plan: &Plan, outcome: &mut Outcom
 
 fn agreed(args: &Undo) -> Result<bool, Trouble> {
     if args.non_interactive || !Terminal::can_ask() {
-        return Err(Trouble::usage("the plan above was not approved: give --yes to apply it, or --dry-run to see it only"));
+        return Err(Trouble::usage("the plan was not approved: give --yes to apply it, or --dry-run to see it only"));
     }
-    let answer = dialoguer::Confirm::new().with_prompt("Put this back?").default(false).interact();
-    answer.map_err(|e| Trouble::human(format!("no answer came ({e}); nothing was changed")))
+    report::agreed("Put this back?").map_err(super::no_answer)
 }
 
 /// A server that does not run, or whose configuration was broken before us, is not activated: the files go back all the

@@ -13,17 +13,21 @@ use serde::Serialize;
 /// The version of every document.
 pub const VERSION: u8 = 1;
 
-/// What `setup` and `undo` print.
+/// What `setup`, `undo` and `recover` print, and every verb that fails.
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
     /// Always [`VERSION`].
     pub version: u8,
-    /// The verb.
+    /// The verb; absent where the command line named none that could be understood.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub verb: &'static str,
-    /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `put-back`, `held`, `declined` or `failed`.
+    /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `put-back`, `held`, `declined`, `recovered` or `failed`.
     pub outcome: &'static str,
     /// The exit status that goes with it.
     pub exit: u8,
+    /// What came of it, as the sentence that a person would read; absent where nothing is to be said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub says: String,
     /// The plan, where one was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanDoc>,

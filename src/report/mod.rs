@@ -3,10 +3,12 @@
 mod diff;
 pub mod json;
 pub mod observer;
+mod question;
 mod terminal;
 mod text;
 
 pub use diff::config_diff;
 pub use observer::{Event, Nobody, Observer};
+pub use question::{agreed, ask};
 pub use terminal::{Progress, Style, Terminal};
 pub use text::{findings, is_ours, plan_page, proof_table, status_page, survey_page};

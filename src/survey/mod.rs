@@ -1,6 +1,7 @@
 //! What is: server, listeners, names, certificates, DNS. Looks and changes nothing; what it could not see says why.
 
 mod certificates;
+mod clock;
 mod host;
 mod names;
 mod port80;

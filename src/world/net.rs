@@ -30,8 +30,8 @@ impl Net {
         let mut common = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let system = rustls_native_certs::load_native_certs().certs;
         common.add_parsable_certificates(system.into_iter().filter(|der| may_issue(der)));
-        let verdict_roots = with_anchors(common.clone(), trust_anchors)?;
-        let api_roots = with_anchors(common, acme_ca)?;
+        let verdict_roots = with_anchors(common.clone(), "--trust-anchor", trust_anchors)?;
+        let api_roots = with_anchors(common, "--acme-ca-file", acme_ca)?;
         Ok(Self { resolver, verdict_roots: Arc::new(verdict_roots), api_roots: Arc::new(api_roots), http_port: 80 })
     }
 }
@@ -44,11 +44,11 @@ fn may_issue(der: &[u8]) -> bool {
     x.version() == X509Version::V1 || x.is_ca()
 }
 
-fn with_anchors(mut roots: RootCertStore, files: &[impl AsRef<Path>]) -> io::Result<RootCertStore> {
+fn with_anchors(mut roots: RootCertStore, flag: &str, files: &[impl AsRef<Path>]) -> io::Result<RootCertStore> {
     for file in files {
         let file = file.as_ref();
-        let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", file.display()));
-        let pem = std::fs::read(file).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
+        let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("{flag} {}: {why}", file.display()));
+        let pem = std::fs::read(file).map_err(|e| io::Error::new(e.kind(), format!("{flag} {}: {e}", file.display())))?;
         let ders = crate::certificate::pem_certificates(&pem).map_err(|e| wrong(e.to_string()))?;
         if ders.is_empty() {
             return Err(wrong("holds no certificate in PEM form".into()));

@@ -1,15 +1,16 @@
 //! What the CA must be told: from flags, from `mxseal.toml`, or asked.
 
+use super::approval;
 use crate::{
     acme::{self, Challenge, Wishes},
-    cli::{Global, Setup},
+    cli::{Global, Setup, absolute},
     command::{
-        Trouble,
+        Trouble, no_answer,
         place::{self, Site},
     },
     facts::Facts,
     intent::Intent,
-    report::Terminal,
+    report::{self, Terminal},
     settings::Settings,
 };
 use std::path::{Path, PathBuf};
@@ -34,11 +35,17 @@ pub(super) struct Answers {
 impl Answers {
     /// Flags over settings.
     pub(super) fn gather(args: &Setup, settings: &Settings) -> Result<Self, Trouble> {
-        let directory = if args.staging {
-            Some(LETS_ENCRYPT_STAGING.to_owned())
-        } else {
-            args.acme_directory.clone().or_else(|| settings.acme_directory.clone())
+        // The CA of the settings is the one that is not to be tried on.
+        let directory = match (&args.acme_directory, args.staging) {
+            (Some(named), _) => Some(named.clone()),
+            (None, true) => Some(LETS_ENCRYPT_STAGING.to_owned()),
+            (None, false) => settings.acme_directory.clone(),
         };
+        directory.iter().try_for_each(|url| acme::check_directory(url)).map_err(Trouble::usage)?;
+        let webroot = args.webroot.clone().or_else(|| settings.webroot.clone()).as_deref().map(absolute);
+        if let Some(dir) = webroot.as_ref().filter(|dir| !dir.is_dir()) {
+            return Err(Trouble::usage(format!("--webroot {}: there is no such directory", dir.display())));
+        }
         let kid = args.eab_kid.clone().or_else(|| settings.eab_kid.clone());
         let key_file = args.eab_hmac_key_file.clone().or_else(|| settings.eab_hmac_key_file.clone());
         let eab = match (kid, key_file) {
@@ -55,7 +62,7 @@ impl Answers {
             directory,
             acme_profile: args.acme_profile.clone().or_else(|| settings.acme_profile.clone()),
             eab,
-            webroot: args.webroot.clone().or_else(|| settings.webroot.clone()),
+            webroot,
             key_types: args.key_type.map(Into::into).or(settings.key_type),
         })
     }
@@ -78,30 +85,36 @@ impl Answers {
             return Ok(());
         }
         let can_ask = !args.non_interactive && Terminal::can_ask();
+        let mut missing = Vec::new();
         if !self.agree_tos {
             let terms = acme::terms(&site.net, directory).await.map_err(Trouble::human)?;
-            if let Some(url) = terms.terms_of_service {
-                if !can_ask {
-                    return Err(Trouble::usage(format!("the CA wants its terms agreed to ({url}): read them and give --agree-tos")));
+            match terms.terms_of_service {
+                Some(url) if can_ask => {
+                    self.agree_tos =
+                        report::agreed(&format!("The terms of the CA are at {url}\nDo you agree to them?")).map_err(no_answer)?;
+                    if !self.agree_tos {
+                        return Err(Trouble::human("without its terms agreed to, the CA gives no certificate; nothing was changed"));
+                    }
                 }
-                self.agree_tos = approval_of(&format!("The terms of the CA are at {url}\nDo you agree to them?"))?;
-                if !self.agree_tos {
-                    return Err(Trouble::human("without its terms agreed to, the CA gives no certificate; nothing was changed"));
-                }
+                Some(url) => missing.push(format!("do you agree to the CA's terms at {url}? Give --agree-tos")),
+                None => {}
             }
         }
         if self.email.is_none() && !self.no_email {
-            if !can_ask {
-                return Err(Trouble::usage("may the CA write to you? Give --email ADDRESS or --no-email"));
+            if can_ask {
+                let typed = report::ask("Address that the CA may write to (empty for none)").map_err(no_answer)?;
+                self.email = Some(typed).filter(|t| !t.is_empty());
+            } else {
+                missing.push("may the CA write to you? Give --email ADDRESS or --no-email".to_owned());
             }
-            let typed: String = dialoguer::Input::new()
-                .with_prompt("Address that the CA may write to (empty for none)")
-                .allow_empty(true)
-                .interact_text()
-                .map_err(no_answer)?;
-            self.email = Some(typed.trim().to_owned()).filter(|t| !t.is_empty());
         }
-        Ok(())
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if !args.yes {
+            missing.push(approval::MISSING.to_owned());
+        }
+        Err(Trouble::usage(format!("answers are missing, and nobody can be asked here; nothing was changed:\n{}", missing.join("\n"))))
     }
 
     /// What the errand is told.
@@ -117,16 +130,8 @@ impl Answers {
     }
 }
 
-fn approval_of(question: &str) -> Result<bool, Trouble> {
-    dialoguer::Confirm::new().with_prompt(question).default(false).interact().map_err(no_answer)
-}
-
-/// No terminal after all, or the input ended.
-pub(super) fn no_answer(error: dialoguer::Error) -> Trouble {
-    Trouble::human(format!("no answer came ({error}); nothing was changed"))
-}
-
 fn hmac_key(file: &Path) -> Result<Zeroizing<Vec<u8>>, Trouble> {
-    let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(|e| Trouble::usage(format!("{}: {e}", file.display())))?;
-    acme::eab_key(&text).map_err(|e| Trouble::usage(format!("{}: {e}", file.display())))
+    let wrong = |e: &dyn std::fmt::Display| Trouble::usage(format!("--eab-hmac-key-file {}: {e}", file.display()));
+    let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(|e| wrong(&e))?;
+    acme::eab_key(&text).map_err(|e| wrong(&e))
 }

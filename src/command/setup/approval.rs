@@ -1,9 +1,8 @@
 //! One approval, of an envelope: files, settings and names. What leaves it is asked again, or ends the run.
 
-use super::answers::no_answer;
 use crate::{
     cli::Setup,
-    command::Trouble,
+    command::{Trouble, no_answer},
     facts::Facts,
     name::DnsName,
     plan::{Errand, Plan, Stage},
@@ -18,20 +17,20 @@ pub(super) enum Said {
     PrintOnly,
 }
 
+/// What is said where the plan needs a yes and nobody can be asked.
+pub(super) const MISSING: &str = "the plan was not approved: give --yes to apply it, or --dry-run to see it only";
+
 /// Asks once; the second value tells whether a person was asked, so that time went by.
 pub(super) fn ask(args: &Setup, facts: &Facts, plan: &Plan) -> Result<(Said, bool), Trouble> {
     if args.yes {
         return Ok((Said::Yes, false));
     }
     if args.non_interactive || !Terminal::can_ask() {
-        return Err(Trouble::usage("the plan above was not approved: give --yes to apply it, or --dry-run to see it only"));
+        return Err(Trouble::usage(MISSING));
     }
     loop {
-        let typed: String = dialoguer::Input::new()
-            .with_prompt("Apply? y yes / n no / d whole diff / p get the certificate and print what to change")
-            .interact_text()
-            .map_err(no_answer)?;
-        match typed.trim().to_ascii_lowercase().as_str() {
+        let question = "Apply? y yes / n no / d whole diff / p get the certificate and print what to change";
+        match report::ask(question).map_err(no_answer)?.to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok((Said::Yes, true)),
             "n" | "no" => return Ok((Said::No, true)),
             "p" => return Ok((Said::PrintOnly, true)),
