@@ -100,7 +100,7 @@ impl<'a> Paper<'a> {
             let file = format!("orders/{name}");
             let old: Option<Record> = store.load(&file).unwrap_or_default();
             if old.is_some_and(|o| o.lineage == lineage) && kept.iter().all(|p| p.file != file) {
-                std::fs::remove_file(store.path(&file))?;
+                store.remove(&file)?;
             }
         }
         Ok(())

@@ -33,6 +33,7 @@ impl Guard {
     ///
     /// # Errors
     /// When it cannot be started or does not get ready. Nothing should be changed without it.
+    #[expect(clippy::disallowed_methods, reason = "not a command with a deadline: our own program again, which outlives us")]
     pub fn start(program: &Path, arguments: &[impl AsRef<OsStr>]) -> io::Result<Self> {
         let mut process = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (sender, receiver) = channel();
@@ -68,6 +69,7 @@ pub fn stand_guard(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recove
     recover(hands, store)
 }
 
+#[expect(clippy::disallowed_methods, reason = "/dev/null")]
 fn get_ready() -> io::Result<()> {
     setsid()?;
     std::env::set_current_dir("/")?;

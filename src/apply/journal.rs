@@ -6,7 +6,7 @@
 
 use crate::{
     change::{Change, Receipt},
-    world::{Failure, Lock, Store},
+    world::{Failure, Lock, Store, remove_tree},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -74,8 +74,8 @@ impl Journal {
         let (new, dir) = (store.path("journal/new"), store.path("journal/open"));
         let written = Written { version: VERSION, change, new_dirs };
         let write = || -> io::Result<()> {
-            remove_dir_all(&store.path("journal/closed"))?;
-            remove_dir_all(&new)?;
+            remove_tree(&store.path("journal/closed"))?;
+            remove_tree(&new)?;
             DirBuilder::new().recursive(true).mode(0o700).create(&new)?;
             write_new(&new.join("change.json"), &serde_json::to_vec(&written)?)?;
             write_new(&new.join("phase"), &[line(Phase::Open).as_slice(), &[b'\n'; PHASE_ROOM - PHASE_LINE]].concat())?;
@@ -159,13 +159,13 @@ impl Journal {
     pub(super) fn close(self, store: &Store) -> Result<(), Failure> {
         let closed = store.path("journal/closed");
         let end = || -> io::Result<()> {
-            remove_dir_all(&closed)?;
+            remove_tree(&closed)?;
             fs::rename(&self.dir, &closed)?;
             flush(&store.path("journal"))
         };
         end().map_err(Failure::file(format!("closing the journal {}", self.dir.display())))?;
         // What stays of it is removed by the next one.
-        let _ = fs::remove_dir_all(&closed);
+        let _ = remove_tree(&closed);
         Ok(())
     }
 }
@@ -195,13 +195,6 @@ fn flush(dir: &Path) -> io::Result<()> {
 
 fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
-}
-
-fn remove_dir_all(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }

@@ -120,6 +120,14 @@ impl Store {
         replace(&path, bytes)
     }
 
+    /// Removes a file; a missing one is fine.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    pub fn remove(&self, below: impl AsRef<Path>) -> io::Result<()> {
+        remove_file(&self.root.join(below))
+    }
+
     /// The names in one of our folders, sorted; empty where the folder is missing.
     ///
     /// # Errors
@@ -167,13 +175,17 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let dir = path.parent().ok_or_else(|| io::Error::other("a file of the store has a folder"))?;
     let name = path.file_name().ok_or_else(|| io::Error::other("a file of the store has a name"))?;
     let beside = dir.join(format!(".{}.new", name.to_string_lossy()));
-    match fs::remove_file(&beside) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
+    remove_file(&beside)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
     File::open(dir)?.sync_all()
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }

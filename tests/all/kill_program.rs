@@ -139,8 +139,14 @@ fn any_of_its_processes_killed_leaves_what_the_next_run_mends() {
             let settled = code != 137 || !walk.house.is_open();
             if settled {
                 assert!(!walk.house.is_open(), "{at}: ended with {code}, and left a change open: {said}");
+                // The check of the server's own tools died, of the change and of what was there before: undo then tells no server
+                // anything, says so, and names the command.
+                let not_told = verb == "undo" && said.contains("undo-not-activated");
+                if not_told {
+                    walk.house.postfix.reload();
+                }
                 let verdict = walk.verdict(verb, &at);
-                assert!(code != 1 || verdict == "before", "{at}: {verdict}, but ended with 1: {said}");
+                assert!(code != 1 || not_told || verdict == "before", "{at}: {verdict}, but ended with 1: {said}");
                 *tally.entry(format!("{verb} {verdict}, ended with {code}")).or_default() += 1;
             } else {
                 *tally.entry(format!("{verb} left to the next run")).or_default() += 1;
