@@ -2,7 +2,7 @@
 
 use crate::{moment::Moment, name::DnsName};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use std::fmt;
 use x509_parser::{
     extensions::{GeneralName, ParsedExtension},
@@ -34,6 +34,12 @@ impl fmt::Display for Digest {
     }
 }
 
+/// SHA-512 of some bytes, in lower-case hexadecimal: only TLSA records with matching type 2 are compared with it.
+#[must_use]
+pub fn sha512(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha512::digest(bytes))
+}
+
 /// The kind of a key, as far as mail senders care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -63,6 +69,9 @@ pub struct Certificate {
     pub digest: Digest,
     /// SHA-256 of its subjectPublicKeyInfo (TLSA selector 1).
     pub spki: Digest,
+    /// SHA-512 of the same (TLSA matching type 2); empty in what an older version wrote.
+    #[serde(default)]
+    pub spki_sha512: String,
     /// Kind of its key.
     pub key_type: KeyType,
     /// Serial number in hexadecimal.
@@ -121,6 +130,7 @@ impl Certificate {
         Ok(Self {
             digest: Digest::of(der),
             spki: Digest::of(x.public_key().raw),
+            spki_sha512: sha512(x.public_key().raw),
             key_type,
             serial: data_encoding::HEXLOWER.encode(x.raw_serial()),
             names,

@@ -76,6 +76,9 @@ pub struct Facts {
     /// Names of trusted certificates in use that are no MX names, such as `imap.`: a new certificate must cover them too.
     #[serde(default)]
     pub other_names: Vec<NameFacts>,
+    /// Names in the tables that choose a certificate by the name that a sender sends, by table, where those can be read.
+    #[serde(default)]
+    pub sni_names: BTreeMap<String, Vec<String>>,
     /// Ids of the groups that the profile names, where this host has them.
     #[serde(default)]
     pub groups: BTreeMap<String, u32>,

@@ -54,6 +54,11 @@ pub const TOPICS: &[Topic] = &[
         text: "A public MX that enforces TLS refuses senders without STARTTLS, which RFC 3207 section 4 forbids. It was set so by the admin and is kept; `smtpd_tls_security_level = may` takes mail from everybody.",
     },
     Topic {
+        id: "good-already",
+        title: "The host is good already",
+        text: "Every MX listener presents, with a name sent and without, a certificate that senders can verify, that covers every MX name of this host and is not due. Somebody else keeps it, so nothing is ordered and no file is touched. Once it is due and was not renewed, setup plans again. `--key-type` with a type that is not served plans at once.",
+    },
+    Topic {
         id: "handshake-failed",
         title: "The TLS handshake fails",
         text: "The server begins TLS and cannot end the handshake: mostly a chain file that is missing, unreadable or without the key that belongs to it. Postfix notes this in its log alone. Opportunistic senders deliver in clear, verifying ones keep the mail.",
@@ -94,6 +99,11 @@ pub const TOPICS: &[Topic] = &[
         text: "The MX name is not among the names of the certificate that is presented. Senders that verify (MTA-STS, DANE-TA) do not deliver.",
     },
     Topic {
+        id: "outside-unknown",
+        title: "What senders elsewhere see is unknown",
+        text: "Every conversation of the proof came from this host. Firewalls, NAT, load balancers and filters that change SMTP stand between it and the world, and postscreen may treat strangers otherwise. Run the command that is shown on another host; it ends with `Verify return code: 0 (ok)`.",
+    },
+    Topic {
         id: "proof-impossible",
         title: "Nothing could be proved",
         text: "No listener answered that could show the new certificate, before the change or after. Start the mail server and run the command again.",
@@ -109,9 +119,14 @@ pub const TOPICS: &[Topic] = &[
         text: "This service has a certificate of its own. Once the whole server has `smtpd_tls_chain_files`, Postfix would silently present the new certificate there too; an override of the service prevents that, and the proof looks whether it did.",
     },
     Topic {
+        id: "sni-keeps-certificate",
+        title: "A table by name keeps an old certificate",
+        text: "`tls_server_sni_maps` holds an entry for an MX name, or the wire shows another certificate to senders that send it. Postfix would go on presenting that entry, whatever `smtpd_tls_chain_files` says, so nothing is ordered. Remove the entry (our certificate holds every name), rebuild the table with `postmap -F`, reload, and run setup again.",
+    },
+    Topic {
         id: "sni-map",
         title: "A table of certificates by name is in use",
-        text: "`tls_server_sni_maps` chooses a certificate by the name that a sender sends. An entry for an MX name keeps its certificate for every such sender; replace it, or remove the entry.",
+        text: "`tls_server_sni_maps` chooses a certificate by the name that a sender sends. No entry for an MX name of this host is known, so it stays as it is, and the proof looks with the name sent and without.",
     },
     Topic {
         id: "starttls-gone",

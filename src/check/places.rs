@@ -125,6 +125,7 @@ mod tests {
             claims: Claims::default(),
             live: BTreeMap::new(),
             other_names: Vec::new(),
+            sni_names: BTreeMap::new(),
             groups: BTreeMap::new(),
         }
     }

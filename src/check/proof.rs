@@ -154,6 +154,7 @@ mod tests {
         Certificate {
             digest: Digest::of(serial.as_bytes()),
             spki: Digest::of(format!("key {serial}").as_bytes()),
+            spki_sha512: String::new(),
             key_type,
             serial: serial.into(),
             names: vec!["mx.example.test".into()],

@@ -1,11 +1,14 @@
 //! Facts and wishes become a plan. Pure: no clock, no file, no randomness; after each stage we survey and plan again.
 
+mod already;
 mod configure;
 mod exim;
 mod keys;
 mod names;
 mod postfix;
 mod prove;
+mod sni;
+mod tlsa;
 mod undo;
 
 pub use undo::undo;
@@ -14,7 +17,7 @@ use crate::{
     certificate::{Certificate, Digest, KeyType},
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
     facts::{Facts, Known, Lineage, Server},
-    finding::Finding,
+    finding::{Finding, Verdict},
     intent::{Intent, LETS_ENCRYPT},
     moment::Moment,
     mta::{
@@ -147,48 +150,61 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let live = lineage.map_or_else(|| intent.live_dir.join(format!("{first}.pem")), |l| l.live.clone());
     let types: Vec<KeyType> = keys.choices.iter().map(|k| k.key_type).collect();
     let configured = configure::configure(server, profile, &names, &types, &live)?;
-    let notes = [names.notes.clone(), keys.notes, configured.notes.clone()].concat();
+    let places = prove::places(facts, server, |s| configured.is_ours(profile, s, &live));
+    if let Some(good) = already::good(facts, intent, server, &names.mx, lineage, &places) {
+        let unknown = keys.held.into_iter().filter(|f| f.verdict == Verdict::Unknown);
+        return Ok(Plan { notes: std::iter::once(good).chain(unknown).collect(), ..Plan::default() });
+    }
+    let kept_by_name = sni::keeps(facts, server, &names.mx, &places);
+    let table_stays = sni::note(facts, server).filter(|_| kept_by_name.is_none());
+    let notes = [names.notes.clone(), keys.notes, configured.notes.clone(), table_stays.into_iter().collect()].concat();
     let mut plan = Plan { next: None, later: Vec::new(), held: keys.held, notes };
     if !plan.held.is_empty() {
+        plan.held.extend(kept_by_name);
         return Ok(plan);
     }
     let gid = key_group(facts, profile)?;
     let good = lineage.filter(|l| is_good(l, facts.now, intent, &names.all, &keys.choices));
-    let Some((lineage, bundle)) = good.and_then(|l| Some((l, l.bundle.clone()?))) else {
-        let before = lineage.map(|l| l.directory.clone());
-        let directory = intent.directory.clone().or(before).unwrap_or_else(|| LETS_ENCRYPT.to_owned());
-        // A profile is a word of the CA that has it.
-        let kept = lineage.filter(|l| l.directory == directory).and_then(|l| l.acme_profile.clone());
-        let acme_profile = intent.acme_profile.clone().or(kept);
+    if let Some((lineage, bundle)) = good.and_then(|l| Some((l, l.bundle.clone()?))) {
+        let key_and_chain = place_bundle(facts, profile, gid, live, bundle);
+        let edits: Vec<Edit> = key_and_chain.into_iter().chain(configured.edits).collect();
+        let prove = prove::expectations(facts, server, intent, &names, lineage, &places);
+        if !edits.is_empty() || prove::differ(facts, &prove) {
+            let why = if edits.is_empty() {
+                format!("{} does not serve yet what its configuration names.", profile.title)
+            } else {
+                "Senders can then verify this host.".to_owned()
+            };
+            plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, why, edits, prove))));
+        }
+    } else {
         plan.later = outlook(&configured.edits, &live);
-        plan.next = Some(Stage::Errand(Errand::Obtain(Obtain {
-            lineage: first,
-            names: names.all,
-            keys: keys.choices,
-            directory,
-            acme_profile,
-            live,
-        })));
-        return Ok(plan);
-    };
-    let mut edits = Vec::new();
-    let meta = Meta { uid: 0, gid, mode: profile.key.mode, xattrs: BTreeMap::new() };
-    let was = facts.live.get(&live).cloned();
-    if was.as_ref().is_none_or(|i| i.digest != bundle || (i.meta.uid, i.meta.gid, i.meta.mode) != (meta.uid, meta.gid, meta.mode)) {
-        let becomes = Some(Target { content: Content::Stored { digest: bundle, secret: true }, meta });
-        edits.push(Edit { path: live, was, becomes, edit_lock: None, settings: Vec::new() });
+        plan.next = Some(Stage::Errand(Errand::Obtain(order(intent, lineage, first, names.all, keys.choices, live))));
     }
-    edits.extend(configured.edits.iter().cloned());
-    let prove = prove::expectations(facts, server, intent, &names, lineage, |s| configured.is_ours(profile, s, &lineage.live));
-    if !edits.is_empty() || prove::differ(facts, &prove) {
-        let why = if edits.is_empty() {
-            format!("{} does not serve yet what its configuration names.", profile.title)
-        } else {
-            "Senders can then verify this host.".to_owned()
-        };
-        plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, why, edits, prove))));
+    // Otherwise an order would be spent on a change that the wire cannot prove.
+    if plan.next.is_some() && kept_by_name.is_some() {
+        return Ok(Plan { held: kept_by_name.into_iter().collect(), notes: plan.notes, ..Plan::default() });
     }
     Ok(plan)
+}
+
+/// The order of a certificate, from the CA that was named, else from the one that issued what there is.
+fn order(intent: &Intent, lineage: Option<&Lineage>, first: DnsName, names: Vec<DnsName>, keys: Vec<KeyChoice>, live: PathBuf) -> Obtain {
+    let before = lineage.map(|l| l.directory.clone());
+    let directory = intent.directory.clone().or(before).unwrap_or_else(|| LETS_ENCRYPT.to_owned());
+    // A profile is a word of the CA that has it.
+    let kept = lineage.filter(|l| l.directory == directory).and_then(|l| l.acme_profile.clone());
+    let acme_profile = intent.acme_profile.clone().or(kept);
+    Obtain { lineage: first, names, keys, directory, acme_profile, live }
+}
+
+/// Key and chain where mail servers read them; `None` where they lie there already.
+fn place_bundle(facts: &Facts, profile: &Profile, gid: u32, live: PathBuf, bundle: Digest) -> Option<Edit> {
+    let meta = Meta { uid: 0, gid, mode: profile.key.mode, xattrs: BTreeMap::new() };
+    let was = facts.live.get(&live).cloned();
+    let lies = was.as_ref().is_some_and(|i| i.digest == bundle && (i.meta.uid, i.meta.gid, i.meta.mode) == (0, gid, meta.mode));
+    let becomes = Some(Target { content: Content::Stored { digest: bundle, secret: true }, meta });
+    (!lies).then_some(Edit { path: live, was, becomes, edit_lock: None, settings: Vec::new() })
 }
 
 fn key_group(facts: &Facts, profile: &Profile) -> Result<u32, Refusal> {

@@ -302,12 +302,6 @@ impl Planner<'_> {
                 ));
             }
         }
-        if let Some(sni) = self.main.get("tls_server_sni_maps").filter(|e| !e.value.is_empty()) {
-            notes.push(
-                Finding::new("sni-map", Verdict::Warn, at(sni), format!("tls_server_sni_maps = {} stays", sni.value))
-                    .means("a sender that sends a name which the table holds is served the table's certificate"),
-            );
-        }
         self.wanted.notes.extend(notes);
     }
 }

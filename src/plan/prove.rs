@@ -13,31 +13,44 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// One expectation for each address of each service; an MX address is asked for every MX name.
+/// An address of this host on which a service answers.
+pub(super) struct Place {
+    pub(super) addr: SocketAddr,
+    pub(super) role: Role,
+    wire: Wire,
+    /// What we bring is, or will be, presented there.
+    pub(super) ours: bool,
+}
+
+/// Every address of each service.
+pub(super) fn places(facts: &Facts, server: &Server, is_ours: impl Fn(&str) -> bool) -> Vec<Place> {
+    // Behind postscreen several programs answer on one address: it is ours where all of them are.
+    let mut places: BTreeMap<SocketAddr, Place> = BTreeMap::new();
+    for service in &server.services {
+        for addr in addresses_of(facts, service) {
+            let place = places.entry(addr).or_insert(Place { addr, role: service.role, wire: wire(service), ours: true });
+            place.ours &= is_ours(&service.name);
+        }
+    }
+    places.into_values().collect()
+}
+
+/// One expectation for each place; that of an MX service is asked for every MX name.
 pub(super) fn expectations(
     facts: &Facts,
     server: &Server,
     intent: &Intent,
     names: &Names,
     lineage: &Lineage,
-    is_ours: impl Fn(&str) -> bool,
+    places: &[Place],
 ) -> Vec<Expect> {
-    // Behind postscreen several programs answer on one address: it is ours where all of them are.
-    let mut addresses: BTreeMap<SocketAddr, (Role, Wire, bool)> = BTreeMap::new();
-    for service in &server.services {
-        let wire = wire(service);
-        for addr in addresses_of(facts, service) {
-            let entry = addresses.entry(addr).or_insert((service.role, wire, true));
-            entry.2 &= is_ours(&service.name);
-        }
-    }
     let presented: Vec<Presented> = lineage
         .keys
         .iter()
         .filter_map(|k| Some(Presented { key_type: k.key_type, spki: k.spki.clone(), serial: k.leaf.as_ref()?.serial.clone() }))
         .collect();
     let mut all = Vec::new();
-    for (addr, (role, wire, ours)) in addresses {
+    for &Place { addr, role, wire, ours } in places {
         let want = if ours { Want::Ours(presented.clone()) } else { Want::Unchanged };
         let asked: &[DnsName] = if role == Role::Mx { &names.mx } else { names.mx.get(..1).unwrap_or_default() };
         for name in asked {

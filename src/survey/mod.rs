@@ -8,6 +8,7 @@ mod port80;
 mod postfix;
 mod published;
 mod server;
+mod sni;
 mod sockets;
 
 use crate::{
@@ -66,6 +67,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let listeners = sockets::listeners(&sockets, &owners, services, processes, found.as_ref().ok().and_then(|f| f.pid));
     let foreign = certificates::foreign(look, services, &wants.live_dir, &net.verdict_roots, now);
     let lineages = lineages(store, host.root)?;
+    let sni_names = sni::names(look, services);
 
     let written = found.as_ref().map(|f| f.domains.as_slice()).unwrap_or_default();
     let asked: BTreeSet<DnsName> = if wants.domains.is_empty() { written } else { &wants.domains }.iter().cloned().collect();
@@ -84,6 +86,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         live: live(look, &lineages),
         lineages,
         foreign,
+        sni_names,
         groups: profiles.as_deref().map(groups).unwrap_or_default(),
         claims: Claims::default(),
         server: match found {

@@ -15,13 +15,15 @@ use mxseal::{
     mta::{config::ConfigText, profile::Profile},
     name::DnsName,
     plan::{Errand, Plan, Refusal, Stage, plan, undo},
-    view::{EndpointView, Offer, Probe, Reply, TlsView, Wire},
+    view::{EndpointView, Judged, Offer, Probe, Reply, TlsView, Wire},
 };
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
     path::{Path, PathBuf},
 };
+
+mod served;
 
 const NOW: Moment = Moment(1_800_000_000);
 const DAY: u64 = 86_400;
@@ -35,6 +37,7 @@ fn leaf(spki: &str, key_type: KeyType, names: &[&str], from: u64, until: u64) ->
     Certificate {
         digest: Digest::of(spki.as_bytes()),
         spki: Digest(spki.repeat(64 / spki.len())),
+        spki_sha512: spki.repeat(128 / spki.len()),
         key_type,
         serial: format!("5e{spki}"),
         names: names.iter().map(ToString::to_string).collect(),
@@ -155,6 +158,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
         claims: Claims::default(),
         live: BTreeMap::new(),
         other_names: vec![],
+        sni_names: BTreeMap::new(),
         groups: BTreeMap::from([("Debian-exim".to_owned(), 115)]),
     }
 }
@@ -338,6 +342,31 @@ fn change_edits(out: &mut String, edits: &[Edit], facts: &Facts) {
     }
 }
 
+/// A conversation that went well, or (without a chain) in clear.
+fn view(addr: &str, sni: bool, offer: Offer, chain: &[Certificate], trusted: bool) -> EndpointView {
+    let tls = TlsView {
+        protocol: "TLS1.3".into(),
+        suite: String::new(),
+        group: String::new(),
+        chain: chain.to_vec(),
+        trusted: Known::seen(if trusted { Judged::Good } else { Judged::Bad("self-signed".into()) }, "test"),
+        named: Known::unknown("test"),
+    };
+    let addr = addr.parse().expect("an address");
+    EndpointView {
+        probe: Probe { addr, wire: Wire::StartTls, name: name("mx1.example.org"), sni, offer, postmaster_of: None },
+        taken: NOW,
+        took_ms: 1,
+        answered: true,
+        greeting: Known::seen(Reply { code: 220, lines: vec![] }, "test"),
+        offers: vec![],
+        starttls: None,
+        tls: if chain.is_empty() { Known::unknown("STARTTLS was not offered") } else { Known::seen(tls, "test") },
+        steps: vec![],
+        broke: None,
+    }
+}
+
 fn tlsa(usage: u8, selector: u8, spki: &str) -> Tlsa {
     Tlsa { usage, selector, matching: 1, data: spki.repeat(64 / spki.len()) }
 }
@@ -409,34 +438,7 @@ fn a_certificate_is_ordered_only_where_there_is_no_good_one() {
 #[test]
 fn a_server_that_did_not_read_its_files_is_activated_again() {
     let seen = |f: &mut Facts, spki: &str| {
-        let chain = vec![leaf(spki, KeyType::Ecdsa, &["mx1.example.org"], 0, u64::MAX)];
-        let tls = TlsView {
-            protocol: "TLS1.3".into(),
-            suite: String::new(),
-            group: String::new(),
-            chain,
-            trusted: Known::unknown("test"),
-            named: Known::unknown("test"),
-        };
-        f.views = vec![EndpointView {
-            probe: Probe {
-                addr: "192.0.2.25:25".parse().expect("an address"),
-                wire: Wire::StartTls,
-                name: name("mx1.example.org"),
-                sni: true,
-                offer: Offer::Any,
-                postmaster_of: None,
-            },
-            taken: NOW,
-            took_ms: 1,
-            answered: true,
-            greeting: Known::seen(Reply { code: 220, lines: vec![] }, "test"),
-            offers: vec![],
-            starttls: None,
-            tls: Known::seen(tls, "test"),
-            steps: vec![],
-            broke: None,
-        }];
+        f.views = vec![view("192.0.2.25:25", true, Offer::Any, &[leaf(spki, KeyType::Ecdsa, &["mx1.example.org"], 0, u64::MAX)], false)];
     };
     let good = |f: &mut Facts| {
         let mut image = image(b"bundle");
