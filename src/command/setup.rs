@@ -187,7 +187,9 @@ fn nothing_to_approve(args: &Setup, facts: &Facts, plan: &Plan) -> Option<Ended>
         return Some(Ended::new("held", 1, "nothing was changed"));
     }
     if plan.next.is_none() {
-        let until = facts.lineages.iter().flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
+        // A certificate that somebody else keeps is told of in a note.
+        let ours = facts.lineages.iter().filter(|_| plan.notes.iter().all(|f| f.id != "good-already"));
+        let until = ours.flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
         return Some(Ended::new("nothing-to-do", 0, until.map_or_else(String::new, |m| format!("the certificate is good until {m}"))));
     }
     args.dry_run.then(|| Ended::new("planned", 0, "nothing was changed"))

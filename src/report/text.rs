@@ -189,7 +189,7 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
         let _ = writeln!(out, "  {number} {text}");
     };
     if plan.next.is_none() && plan.later.is_empty() && plan.held.is_empty() {
-        out.push_str("Nothing to do: the server presents what it should, and it was proved.\n");
+        out.push_str("Nothing to do: the server presents what it should.\n");
     } else {
         out.push_str("Plan\n");
     }
