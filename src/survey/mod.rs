@@ -10,6 +10,7 @@ mod published;
 mod server;
 mod sni;
 mod sockets;
+mod tools;
 
 use crate::{
     acme::load_lineages,

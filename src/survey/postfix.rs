@@ -1,6 +1,6 @@
 //! What only Postfix has: instances with a queue each, and a master process that is known by the queue's lock file.
 
-use super::server::run;
+use super::tools::run;
 use crate::{
     change::Command,
     facts::{Instance, Known, PortOwner},

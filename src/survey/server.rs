@@ -1,27 +1,22 @@
 //! The mail server: recognised by its profile, read with its own tools. Only tools that write nothing are asked:
 //! `postfix check` makes directories and `postfix status` writes a log line, so neither is run here.
 
-use super::{Wants, names, postfix};
+use super::{
+    Wants, names, postfix,
+    tools::{PATIENCE, answer, run},
+};
 use crate::{
     change::Command,
     facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
-    mta::{
-        config::ConfigText,
-        dialect::Dialect,
-        profile::{Ask, Profile},
-    },
+    mta::{config::ConfigText, dialect::Dialect, profile::Profile},
     name::DnsName,
-    world::{Look, Output},
+    world::Look,
 };
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
-
-/// How long a question to the server's tools may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The server with the profile that recognised it.
 #[derive(Debug)]
@@ -169,23 +164,6 @@ fn read<'a>(
     Ok(Found { server, profile, domains, pid })
 }
 
-pub(super) fn run(look: &dyn Look, command: &Command) -> Result<Output, String> {
-    let out = look.run(command, PATIENCE).map_err(|e| e.to_string())?;
-    if out.code != 0 {
-        let words = command.0.get(..5).map_or_else(|| command.to_string(), |first| format!("{} ...", first.join(" ")));
-        return Err(format!("`{words}` ended with {}: {}", out.code, out.stderr.trim()));
-    }
-    Ok(out)
-}
-
-fn answer(look: &dyn Look, ask: &Ask, dir: &Path) -> Result<String, String> {
-    let command = ask.command.fill(dir);
-    let said = run(look, &command)?.stdout;
-    let behind = if ask.after.is_empty() { Some(said.as_str()) } else { said.split_once(&ask.after).map(|(_, rest)| rest) };
-    let word = behind.and_then(|rest| rest.split_whitespace().next());
-    word.map(ToOwned::to_owned).ok_or_else(|| format!("`{command}` said nothing that mxseal understands: {}", said.trim()))
-}
-
 /// `name = value` lines, as `postconf` prints them.
 fn settings(text: &str) -> BTreeMap<String, String> {
     text.lines().filter_map(|l| l.split_once(" =")).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
@@ -221,6 +199,8 @@ fn instance(line: &str) -> Option<Instance> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::Output;
+    use std::time::Duration;
 
     #[test]
     fn postconf_lines_are_read() {

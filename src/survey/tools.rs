@@ -1,0 +1,30 @@
+//! Asking the server's own tools. Only those that write nothing are asked.
+
+use crate::{
+    change::Command,
+    mta::profile::Ask,
+    world::{Look, Output},
+};
+use std::{path::Path, time::Duration};
+
+/// How long a question may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs one to its end; a bad exit code is the sentence for the reader.
+pub(super) fn run(look: &dyn Look, command: &Command) -> Result<Output, String> {
+    let out = look.run(command, PATIENCE).map_err(|e| e.to_string())?;
+    if out.code != 0 {
+        let words = command.0.get(..5).map_or_else(|| command.to_string(), |first| format!("{} ...", first.join(" ")));
+        return Err(format!("`{words}` ended with {}: {}", out.code, out.stderr.trim()));
+    }
+    Ok(out)
+}
+
+/// The one word that a question is about.
+pub(super) fn answer(look: &dyn Look, ask: &Ask, dir: &Path) -> Result<String, String> {
+    let command = ask.command.fill(dir);
+    let said = run(look, &command)?.stdout;
+    let behind = if ask.after.is_empty() { Some(said.as_str()) } else { said.split_once(&ask.after).map(|(_, rest)| rest) };
+    let word = behind.and_then(|rest| rest.split_whitespace().next());
+    word.map(ToOwned::to_owned).ok_or_else(|| format!("`{command}` said nothing that mxseal understands: {}", said.trim()))
+}
