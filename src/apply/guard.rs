@@ -8,6 +8,7 @@ use std::{
     ffi::OsStr,
     fs::OpenOptions,
     io::{self, Read as _, Write as _},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::channel,
@@ -35,7 +36,7 @@ impl Guard {
     /// When it cannot be started or does not get ready. Nothing should be changed without it.
     #[expect(clippy::disallowed_methods, reason = "not a command with a deadline: our own program again, which outlives us")]
     pub fn start(program: &Path, arguments: &[impl AsRef<OsStr>]) -> io::Result<Self> {
-        let mut process = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut process = Command::new(program).arg0("mxseal").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (sender, receiver) = channel();
         if let Some(mut pipe) = process.stdout.take() {
             thread::Builder::new().spawn(move || {

@@ -13,7 +13,10 @@ use crate::{
     view::EndpointView,
     world::{self, Hands as _, Lock, Machine, Net},
 };
-use std::{ffi::OsStr, time::Duration};
+use std::{ffi::OsStr, path::Path, time::Duration};
+
+/// The program that runs, also where an upgrade has replaced its file meanwhile (proc_pid_exe(5)).
+const OURSELVES: &str = "/proc/self/exe";
 
 /// One conversation takes no longer. Postfix programs doze for two seconds after an edit of main.cf.
 const CONVERSATION: Duration = Duration::from_secs(15);
@@ -64,9 +67,8 @@ pub(super) async fn run(
     progress: &Progress,
 ) -> Result<Enacted, Trouble> {
     progress.see(Event::Started("change the configuration and activate it".into()));
-    let program = std::env::current_exe().map_err(|e| Trouble::human(format!("our own program cannot be found: {e}")))?;
     let arguments = [OsStr::new("--state-dir"), global.state_dir.as_os_str(), OsStr::new("guard")];
-    let guard = Guard::start(&program, &arguments)
+    let guard = Guard::start(Path::new(OURSELVES), &arguments)
         .map_err(|e| Trouble::human(format!("no guard could be started, so nothing was changed: {e}")))?;
     let mut machine = Machine;
     let live = apply::apply(&mut machine, &site.store, lock, change).map_err(Trouble::human)?;

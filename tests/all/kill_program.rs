@@ -2,11 +2,23 @@
 //! same command again ends well.
 
 use crate::lab::{
-    household::{Household, Tree},
+    host::text,
+    household::{Household, MXSEAL, Tree},
+    internet::Internet,
     process::wait_for,
+    setup::{ANSWERS, SNAKE_OIL, assert_verifiable, outcome, setup},
     transaction::{CHANGING, Call, calls},
 };
-use std::{collections::BTreeMap, fs, time::Duration};
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 /// One state of the host: its files and what it serves.
 #[derive(Clone)]
@@ -155,4 +167,92 @@ fn any_of_its_processes_killed_leaves_what_the_next_run_mends() {
         }
     }
     eprintln!("some process of the program killed at {} and as many of {total:?} calls: {tally:?}", setup.len());
+}
+
+/// Ctrl-C, a request to end, a lost connection, a terminal window that is closed: in the middle of the change, while it is
+/// being proved.
+#[test]
+fn a_signal_or_a_closed_terminal_puts_everything_back() {
+    let walk = Walk::new();
+    let house = &walk.house;
+    let interrupted = |verb: &str, at: &str, command: &mut Command, end: &dyn Fn(&Child)| {
+        let main = house.postfix.read_config("main.cf");
+        let mut running = house.start(command);
+        wait_for(&format!("{at}: the change"), Duration::from_secs(60), || {
+            assert!(matches!(running.try_wait(), Ok(None)), "{at}: it ended before: {}", house.said());
+            house.postfix.read_config("main.cf") != main
+        });
+        end(&running);
+        let began = Instant::now();
+        running.wait().unwrap();
+        wait_for(&format!("{at}: the guard\n{}", house.said()), Duration::from_secs(5), || !house.is_open());
+        eprintln!("{at}: put back after {} ms", began.elapsed().as_millis());
+        assert_eq!(walk.verdict(verb, at), "before", "{}", house.said());
+    };
+    let pid = |child: &Child| Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let plain = |verb: &str| {
+        let mut command = Command::new(MXSEAL);
+        command.args(house.arguments(verb));
+        command
+    };
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        interrupted("setup", signal.as_str(), &mut plain("setup"), &|child| killpg(pid(child), signal).unwrap());
+    }
+    // script(1) is the terminal: it dies, and with it the terminal goes.
+    let line = [vec![MXSEAL.to_owned()], house.arguments("setup")].concat().join(" ");
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]);
+    interrupted("setup", "the terminal closed", &mut terminal, &|child| kill(pid(child), Signal::SIGKILL).unwrap());
+    walk.ends_well("setup", "after all that");
+    interrupted("undo", "SIGINT", &mut plain("undo"), &|child| killpg(pid(child), Signal::SIGINT).unwrap());
+    walk.ends_well("undo", "after all that");
+}
+
+/// A package upgrade replaces the program while it waits for an answer: its guard is the program that runs.
+#[test]
+fn the_program_may_be_replaced_while_it_runs() {
+    let house = Household::new();
+    let copy = house.root.join("mxseal");
+    fs::copy(MXSEAL, &copy).unwrap();
+    let mut running = house.start(Command::new(&copy).args(house.arguments("setup")));
+    fs::remove_file(&copy).unwrap();
+    assert!(running.wait().unwrap().success(), "{}", house.said());
+}
+
+/// SIGKILL while the CA is asked: nothing listens on port 80 any more, and the next run goes on with the same order.
+#[test]
+fn killed_while_the_ca_is_asked_the_next_run_goes_on() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let count = |word: &str| internet.ca_log().matches(word).count();
+    for moment in ["sign-me-up", "order-plz", "chalZ", "finalize-order"] {
+        let (orders, issued, seen) = (count("Added order "), count("Issued certificate serial"), count(moment));
+        let mut running = host
+            .command(&[&["mxseal", "setup", "--json"], ANSWERS].concat())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nsenter");
+        wait_for(&format!("{moment} in {}", internet.ca_log()), Duration::from_secs(60), || {
+            assert!(matches!(running.try_wait(), Ok(None)), "{moment}: setup ended before");
+            count(moment) > seen
+        });
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.id())).expect("nsenter's child");
+        kill(Pid::from_raw(children.trim().parse().expect("one child")), Signal::SIGKILL).expect("a running setup");
+        running.wait().expect("nsenter ends");
+        wait_for("port 80 to be free", Duration::from_secs(5), || text(&host.run(&["ss", "-Hltn", "sport", "=", ":80"])).is_empty());
+        assert!(internet.s_client(&[]).contains(SNAKE_OIL), "{moment}");
+        assert!(!host.path("/var/lib/mxseal/journal/open").exists(), "{moment}");
+        let done = outcome(&setup(&host, &[]), 0);
+        assert_eq!(done["outcome"], "proved", "{moment}: {done:#}");
+        assert_verifiable(&internet);
+        // One order a key type; one more where the CA took it and we died before its URL came, or where it looked for the
+        // answer after our death.
+        let (orders, issued) = (count("Added order ") - orders, count("Issued certificate serial") - issued);
+        eprintln!("killed at {moment}: {orders} orders, {issued} certificates");
+        assert!((2..=3).contains(&orders) && issued == 2, "{moment}: {orders} orders, {issued} certificates");
+        outcome(&host.run(&["mxseal", "undo", "--json", "--non-interactive", "--yes"]), 0);
+        host.ok(&["rm", "-rf", "/var/lib/mxseal", "/etc/mxseal"]);
+    }
 }

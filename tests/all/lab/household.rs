@@ -6,6 +6,7 @@ use super::{
     dns::{Dns, Signed},
     pebble::{Options, Pebble},
     postfix::Postfix,
+    process::within,
 };
 use mxseal::{
     acme::{self, Wishes},
@@ -20,12 +21,14 @@ use mxseal::{
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::MetadataExt as _,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
+/// The program under test.
+pub const MXSEAL: &str = env!("CARGO_BIN_EXE_mxseal");
 /// The one MX name.
 pub const MX: &str = "mx.example.test";
 
@@ -114,24 +117,26 @@ impl Household {
         all
     }
 
+    /// Starts a program (mxseal, or one that is given mxseal to run) in a process group of its own, its words in
+    /// [`said`](Self::said).
+    pub fn start(&self, command: &mut Command) -> Child {
+        // A file, not a pipe: the guard keeps a pipe open.
+        let file = fs::File::create(self.root.join("said")).unwrap();
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
+        command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}; tests/run installs what is needed"))
+    }
+
+    /// What the last one said.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.root.join("said")).unwrap_or_default()
+    }
+
     /// Runs the program behind the words of `prefix`; gives its exit code (128 + signal) and everything that it said.
     pub fn run(&self, prefix: &[&str], verb: &str) -> (i32, String) {
-        let program = env!("CARGO_BIN_EXE_mxseal");
-        let mut command = match prefix.split_first() {
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        // A file, not a pipe: the guard keeps a pipe open.
-        let said = self.root.join(format!("said-{verb}"));
-        let file = fs::File::create(&said).unwrap();
-        command.args(self.arguments(verb)).stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        let status = command.status().unwrap_or_else(|e| panic!("{command:?}: {e}; tests/run installs what is needed"));
+        let prefix: Vec<String> = prefix.iter().map(ToString::to_string).collect();
+        let status = self.start(within(&prefix, MXSEAL).args(self.arguments(verb))).wait().unwrap();
         let code = status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap());
-        (code, fs::read_to_string(said).unwrap())
+        (code, self.said())
     }
 
     /// Everything that a change may touch: the server's configuration and the certificate's folder.
