@@ -27,6 +27,7 @@ pub struct Cli {
 
 /// Flags of every verb.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Settings file; mail servers read their certificates from `live/` beside it
     #[arg(long, global = true, value_name = "FILE", default_value = "/etc/mxseal/mxseal.toml")]
@@ -72,12 +73,13 @@ pub enum Verb {
 
 /// Where to look.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Where to look")]
 pub struct Where {
-    /// Mail domain, may be repeated [default: those the server receives for]
-    #[arg(long = "domain", value_name = "DOMAIN", num_args = 1)]
+    /// Mail domain; several, or repeated [default: those the server receives for]
+    #[arg(long = "domain", value_name = "DOMAIN", num_args = 1.., value_delimiter = ',')]
     pub domains: Vec<DnsName>,
-    /// MX name of this host, may be repeated [default: those in DNS that point here]
-    #[arg(long, value_name = "HOST", num_args = 1)]
+    /// MX name of this host; several, or repeated [default: those in DNS that point here]
+    #[arg(long, value_name = "HOST", num_args = 1.., value_delimiter = ',')]
     pub mx: Vec<DnsName>,
     /// Mail server to work on, where several are installed (an id of mta-profiles)
     #[arg(long, value_name = "NAME")]
@@ -89,7 +91,7 @@ pub struct Where {
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
     pub resolver: Option<SocketAddr>,
     /// Certificate that verdicts may end in, besides the system's and Mozilla's roots; may be repeated
-    #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1)]
+    #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1..)]
     pub trust_anchors: Vec<PathBuf>,
 }
 
@@ -108,52 +110,52 @@ pub struct Setup {
     #[command(flatten)]
     pub place: Where,
     /// Address that the CA may write to
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_email")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_email", help_heading = "The certificate")]
     pub email: Option<String>,
     /// Give the CA no address
-    #[arg(long)]
+    #[arg(long, help_heading = "The certificate")]
     pub no_email: bool,
     /// Agree to the CA's terms of service
-    #[arg(long)]
+    #[arg(long, help_heading = "The certificate")]
     pub agree_tos: bool,
     /// ACME directory of the CA [default: Let's Encrypt]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "The certificate")]
     pub acme_directory: Option<String>,
     /// Order from Let's Encrypt's staging CA (or --acme-directory), check the plan on a copy, and stop: no live file is touched
-    #[arg(long)]
+    #[arg(long, help_heading = "The certificate")]
     pub staging: bool,
     /// Root of the CA's own API, where it is private; may be repeated
-    #[arg(long = "acme-ca-file", value_name = "PEM", num_args = 1)]
+    #[arg(long = "acme-ca-file", value_name = "PEM", num_args = 1.., help_heading = "The certificate")]
     pub acme_ca_files: Vec<PathBuf>,
     /// Key id of an external account (RFC 8555 §7.3.4)
-    #[arg(long, value_name = "ID", requires = "eab_hmac_key_file")]
+    #[arg(long, value_name = "ID", requires = "eab_hmac_key_file", help_heading = "The certificate")]
     pub eab_kid: Option<String>,
     /// File with the external account's HMAC key in base64url
-    #[arg(long, value_name = "FILE", requires = "eab_kid")]
+    #[arg(long, value_name = "FILE", requires = "eab_kid", help_heading = "The certificate")]
     pub eab_hmac_key_file: Option<PathBuf>,
     /// Certificate profile to ask of the CA
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "The certificate")]
     pub acme_profile: Option<String>,
     /// How to prove control of the names
-    #[arg(long, value_enum, value_name = "TYPE")]
+    #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
     pub challenge: Option<ChallengeType>,
     /// Directory that a web server serves on port 80 of every name
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "The certificate")]
     pub webroot: Option<PathBuf>,
     /// Key types to serve [default: both]
-    #[arg(long, value_enum, value_name = "TYPE")]
+    #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
     pub key_type: Option<KeyTypeFlag>,
     /// Ask nothing: a missing answer is an error that names its flag
-    #[arg(long)]
+    #[arg(long, help_heading = "Approval")]
     pub non_interactive: bool,
     /// Approve the plan
-    #[arg(long)]
+    #[arg(long, help_heading = "Approval")]
     pub yes: bool,
     /// Print the plan and stop
-    #[arg(long, conflicts_with = "print_only")]
+    #[arg(long, conflicts_with = "print_only", help_heading = "Approval")]
     pub dry_run: bool,
     /// Get the certificate, show what to change, touch no file of the mail server
-    #[arg(long)]
+    #[arg(long, help_heading = "Approval")]
     pub print_only: bool,
 }
 
