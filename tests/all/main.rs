@@ -21,6 +21,7 @@ mod golden;
 mod kill_matrix;
 mod kill_program;
 mod lab;
+mod odd;
 mod power;
 mod proof;
 mod survey;
