@@ -112,6 +112,18 @@ pub fn receipts(store: &Store) -> io::Result<Vec<Receipt>> {
         .collect()
 }
 
+/// The last change that stands: neither undone, nor itself an undo.
+#[must_use]
+pub fn standing(receipts: &[Receipt]) -> Option<&Receipt> {
+    receipts.iter().rev().find(|r| r.change.undoes.is_none() && !is_undone(r, receipts))
+}
+
+/// Whether another of these undid it.
+#[must_use]
+pub fn is_undone(receipt: &Receipt, receipts: &[Receipt]) -> bool {
+    receipts.iter().any(|r| r.change.undoes.as_ref() == Some(&receipt.id))
+}
+
 /// The id of the change that is open: being made now, or interrupted.
 ///
 /// # Errors

@@ -4,16 +4,16 @@ mod answers;
 mod approval;
 
 use super::{
-    Trouble,
+    Trouble, deployed,
     enact::{self, Promise},
     place::{self, Site},
     recover,
 };
 use crate::{
     acme,
-    change::{Change, Want},
+    change::Change,
     cli::{Global, Setup},
-    facts::{Deployment, Facts, Lineage},
+    facts::Facts,
     plan::{Errand, Plan, Stage},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     world::{Lock, Store},
@@ -42,6 +42,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         if let Some(said) = recover::first(&site.store)? {
             progress.line(&said);
         }
+        deployed::record(&site.store)?;
     }
     if args.staging {
         // Keys, orders and certificates of the staging CA never mix with those that are served.
@@ -124,22 +125,13 @@ async fn enact_it(
     let promise = Promise { expect, baseline, claims: &facts.claims };
     let enacted = enact::run(site, change, promise, lock, global, progress).await?;
     if let Some(receipt) = enacted.receipt() {
-        for lineage in facts.lineages.iter().filter(|l| is_promised(l, &receipt.change)) {
-            acme::mark(&site.store, &lineage.name, Deployment::Proved).map_err(Trouble::human)?;
+        deployed::record(&site.store)?;
+        for lineage in facts.lineages.iter().filter(|l| deployed::is_promised(l, &receipt.change)) {
             outcome.certificate = Some(json::CertificateDoc::of(lineage));
         }
     }
     enacted.tell(outcome, global);
     Ok(())
-}
-
-/// Whether the change promises to present this lineage's keys.
-fn is_promised(lineage: &Lineage, change: &Change) -> bool {
-    let mut promised = change.prove.iter().filter_map(|e| match &e.want {
-        Want::Ours(all) => Some(all),
-        Want::Unchanged | Want::Former(_) => None,
-    });
-    promised.any(|all| all.iter().all(|p| lineage.keys.iter().any(|k| k.spki == p.spki)))
 }
 
 /// A certificate that nobody can be shown is not worth an order: CAs count them.

@@ -1,6 +1,6 @@
 //! `mxseal status`: what is installed, since when, until when, and what is served.
 
-use super::{Trouble, enact, place, place::Site};
+use super::{Trouble, deployed, enact, place, place::Site};
 use crate::{
     acme, apply,
     change::{Receipt, Want},
@@ -12,18 +12,23 @@ use crate::{
 pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let site = Site::of(&args.place, &[], &settings, global)?;
-    let lineages = acme::load_lineages(&site.store).map_err(Trouble::human)?;
+    let mut lineages = acme::load_lineages(&site.store).map_err(Trouble::human)?;
     let receipts = apply::receipts(&site.store).map_err(Trouble::human)?;
     let open = apply::open_change(&site.store).map_err(Trouble::human)?;
-    let undone: Vec<&String> = receipts.iter().filter_map(|r| r.change.undoes.as_ref()).collect();
-    let standing = receipts.iter().rev().find(|r| r.change.undoes.is_none() && !undone.contains(&&r.id));
+    lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
+    let standing = apply::standing(&receipts);
     let served = match standing {
         Some(receipt) => enact::baseline(&site.net, &receipt.change.prove, &[]).await,
         None => Vec::new(),
     };
     let changes = receipts
         .iter()
-        .map(|r| json::ChangeDoc { id: r.id.clone(), proved: r.proved.0, why: r.change.why.clone(), undone: undone.contains(&&r.id) })
+        .map(|r| json::ChangeDoc {
+            id: r.id.clone(),
+            proved: r.proved.0,
+            why: r.change.why.clone(),
+            undone: apply::is_undone(r, &receipts),
+        })
         .collect();
     let exit = if open.is_some() { 1 } else { standing.map_or(1, |receipt| verdict(receipt, &served)) };
     let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served };

@@ -2,18 +2,18 @@
 //! somebody broke meanwhile is no obstacle.
 
 use super::{
-    Trouble,
+    Trouble, deployed,
     enact::{self, Promise},
     place::{self, Site},
     recover,
 };
 use crate::{
-    acme, apply,
+    apply,
     certificate::Digest,
     change::{Activation, Change, Image, Receipt},
     claims::Claims,
     cli::{Global, Undo, Where},
-    facts::{ConfigFile, Deployment},
+    facts::ConfigFile,
     finding::{Finding, Remedy, Subject, Verdict},
     mta::{config::ConfigText, profile::Profile},
     plan::{self, Plan, Stage},
@@ -63,9 +63,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let claims = Claims::default();
     let promise = Promise { expect, baseline: receipt.baseline.clone(), claims: &claims };
     let enacted = enact::run(&site, change, promise, lock, global, &progress).await?;
-    if let Some(stands) = enacted.receipt() {
-        no_longer_served(&site, &stands.change)?;
-    }
+    deployed::record(&site.store)?;
     enacted.tell(outcome, global);
     if let Some(finding) = not_activated {
         if !global.json {
@@ -77,21 +75,10 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     Ok(())
 }
 
-/// A lineage whose file is gone from the host is issued, and no more than that.
-fn no_longer_served(site: &Site, change: &Change) -> Result<(), Trouble> {
-    for lineage in acme::load_lineages(&site.store).map_err(Trouble::human)? {
-        if change.edits.iter().any(|e| e.path == lineage.live && e.becomes.is_none()) {
-            acme::mark(&site.store, &lineage.name, Deployment::Issued).map_err(Trouble::human)?;
-        }
-    }
-    Ok(())
-}
-
 /// The receipt that is meant: the last one that was not undone, or the one named.
 fn chosen(args: &Undo, receipts: Vec<Receipt>) -> Result<Receipt, Trouble> {
     let ids: Vec<String> = receipts.iter().map(|r| r.id.clone()).collect();
-    let undone: Vec<String> = receipts.iter().filter_map(|r| r.change.undoes.clone()).collect();
-    let mut open = receipts.into_iter().filter(|r| r.change.undoes.is_none() && !undone.contains(&r.id));
+    let mut open = receipts.iter().filter(|r| r.change.undoes.is_none() && !apply::is_undone(r, &receipts)).cloned();
     match &args.id {
         Some(id) => open.find(|r| r.id == *id).ok_or_else(|| {
             let all = if ids.is_empty() { "there is none".to_owned() } else { format!("there are {}", ids.join(", ")) };

@@ -3,7 +3,7 @@
 
 use crate::lab::{
     host::text,
-    household::{Household, MXSEAL, Tree},
+    household::{Household, MX, MXSEAL, Tree},
     internet::Internet,
     process::wait_for,
     setup::{ANSWERS, SNAKE_OIL, assert_verifiable, outcome, setup},
@@ -64,6 +64,8 @@ impl Walk {
             panic!("{at}: neither before nor after: {odd:#?}, missing {missing:?}");
         }
         wait_for(&format!("{at}: what {name} serves"), Duration::from_secs(30), || self.house.served() == state.served);
+        let is_after = std::ptr::eq(state, &self.after);
+        assert_eq!(self.house.deployment(), if is_after { "proved" } else { "issued" }, "{at}");
         name
     }
 
@@ -206,6 +208,21 @@ fn a_signal_or_a_closed_terminal_puts_everything_back() {
     walk.ends_well("setup", "after all that");
     interrupted("undo", "SIGINT", &mut plain("undo"), &|child| killpg(pid(child), Signal::SIGINT).unwrap());
     walk.ends_well("undo", "after all that");
+}
+
+/// The program died between the change and its note about the certificate.
+#[test]
+fn what_was_proved_is_known_though_its_record_was_lost() {
+    let house = Household::new();
+    let done = house.run(&[], "setup");
+    assert_eq!((done.0, house.deployment().as_str()), (0, "proved"), "{}", done.1);
+    let store = mxseal::world::Store::open(house.state()).unwrap();
+    let name = MX.parse().unwrap();
+    mxseal::acme::mark(&store, &name, mxseal::facts::Deployment::Issued).unwrap();
+    assert_eq!(house.deployment(), "proved");
+    assert_eq!(house.run(&[], "setup").0, 0);
+    let recorded = mxseal::acme::load_lineage(&store, &name).unwrap().expect("it").deployment;
+    assert_eq!(recorded, mxseal::facts::Deployment::Proved);
 }
 
 /// A package upgrade replaces the program while it waits for an answer: its guard is the program that runs.

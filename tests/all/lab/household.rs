@@ -139,6 +139,13 @@ impl Household {
         (code, self.said())
     }
 
+    /// How far `mxseal status` says that the certificate got.
+    pub fn deployment(&self) -> String {
+        let out = Command::new(MXSEAL).args(&self.arguments("status")[..4]).args(["--json", "status"]).output().unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+        document["lineages"][0]["deployment"].as_str().expect("a lineage").to_owned()
+    }
+
     /// Everything that a change may touch: the server's configuration and the certificate's folder.
     pub fn tree(&self) -> Tree {
         let mut found = Tree::new();

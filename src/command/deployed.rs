@@ -1,0 +1,41 @@
+//! How far each certificate got, told by the receipts: a kill between a change and this record loses nothing.
+
+use super::Trouble;
+use crate::{
+    acme, apply,
+    change::{Change, Presented, Receipt, Want},
+    facts::{Deployment, Lineage},
+    world::Store,
+};
+
+/// Records it for every lineage; what is recorded already is not written again.
+pub(super) fn record(store: &Store) -> Result<(), Trouble> {
+    let receipts = apply::receipts(store).map_err(Trouble::human)?;
+    for lineage in acme::load_lineages(store).map_err(Trouble::human)? {
+        let is = deployment(&lineage, &receipts);
+        if is != lineage.deployment {
+            acme::mark(store, &lineage.name, is).map_err(Trouble::human)?;
+        }
+    }
+    Ok(())
+}
+
+/// Proved while a change stands that promised these certificates; back to issued when it is undone, or they were renewed.
+pub(super) fn deployment(lineage: &Lineage, receipts: &[Receipt]) -> Deployment {
+    match (apply::standing(receipts), lineage.deployment) {
+        (Some(receipt), _) if is_promised(lineage, &receipt.change) => Deployment::Proved,
+        (_, Deployment::Installed | Deployment::Proved) => Deployment::Issued,
+        (_, as_recorded) => as_recorded,
+    }
+}
+
+/// Whether the change promises to present this lineage's certificates.
+pub(super) fn is_promised(lineage: &Lineage, change: &Change) -> bool {
+    let mut promised = change.prove.iter().filter_map(|e| match &e.want {
+        Want::Ours(all) => Some(all),
+        Want::Unchanged | Want::Former(_) => None,
+    });
+    let is_ours =
+        |p: &Presented| lineage.keys.iter().any(|k| k.leaf.as_ref().is_some_and(|l| (&l.spki, &l.serial) == (&p.spki, &p.serial)));
+    promised.any(|all| all.iter().all(is_ours))
+}
