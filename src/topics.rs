@@ -101,7 +101,7 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         id: "outside-unknown",
         title: "What senders elsewhere see is unknown",
-        text: "Every conversation of the proof came from this host. Firewalls, NAT, load balancers and filters that change SMTP stand between it and the world, and postscreen may treat strangers otherwise. Run the command that is shown on another host; it ends with `Verify return code: 0 (ok)`.",
+        text: "Every conversation of the proof came from this host. Firewalls, NAT, load balancers and filters that change SMTP stand between it and the world, and postscreen may treat strangers otherwise. Run the command that is shown on another host; it says `Verification: OK`.",
     },
     Topic {
         id: "proof-impossible",

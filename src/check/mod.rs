@@ -6,12 +6,14 @@
 mod court;
 #[cfg(feature = "wires")]
 mod observe;
+mod outside;
 mod places;
 mod probes;
 mod proof;
 
 #[cfg(feature = "wires")]
 pub use observe::{observe, prove};
+pub use outside::outside;
 pub use places::{Place, places, survey_probes};
 pub use probes::{ENOUGH, as_it_was, baseline_probes, probes_for, proof_probes};
-pub use proof::{Proof, Proved, Shown, behind_postscreen, proof};
+pub use proof::{Proof, Proved, Shown, proof};

@@ -4,7 +4,6 @@ use super::court::Court;
 use crate::{
     change::{Change, Expect, Want},
     claims::Claims,
-    facts::Service,
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     view::EndpointView,
@@ -115,22 +114,6 @@ pub fn proof(
         );
     }
     if court.faults.is_empty() { Ok(Proved { proof: Proof { at: now, shown }, notes: court.notes }) } else { Err(court.faults) }
-}
-
-/// Rule for a listener behind postscreen: what our own address is shown is not what a stranger is shown. `None` where a
-/// service is none of these.
-#[must_use]
-pub fn behind_postscreen(service: &Service, addr: SocketAddr) -> Option<Finding> {
-    (service.program == "postscreen").then(|| {
-        Finding::new(
-            "wire-exempt",
-            Verdict::Unknown,
-            Subject::Address(addr),
-            "postscreen stands before this listener and may let our own address pass untested",
-        )
-        .means("strangers may be served by tlsproxy, with settings of its own: what they are shown was not seen from here")
-        .remedy(Remedy::Do("Run the check from a host that postscreen does not exempt.".into()))
-    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     check::{self, Proof},
     claims::Claims,
     cli::Global,
-    facts::Facts,
+    facts::{Facts, Service},
     finding::Finding,
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     view::EndpointView,
@@ -26,6 +26,8 @@ pub(super) struct Promise<'a> {
     pub(super) expect: Vec<Expect>,
     pub(super) baseline: Vec<EndpointView>,
     pub(super) claims: &'a Claims,
+    /// The services of the server as it is, where that is known.
+    pub(super) services: &'a [Service],
 }
 
 /// How a change ended.
@@ -91,7 +93,8 @@ async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Pro
         Ok(proved) => {
             progress.see(Event::Done(format!("{} conversations", views.len())));
             let receipt = live.commit(&proved.proof, promise.baseline.clone()).map_err(Trouble::human)?;
-            Ok(End::Proved { receipt: Box::new(receipt), views, notes: proved.notes })
+            let notes = [proved.notes, check::outside(&promise.expect, promise.services)].concat();
+            Ok(End::Proved { receipt: Box::new(receipt), views, notes })
         }
         Err(why) => {
             progress.see(Event::Done("not met".into()));
@@ -149,7 +152,7 @@ impl Enacted {
                 outcome.proof = json::proof(&self.expect, &views);
                 outcome.change = Some(receipt.id.clone());
                 if !self.expect.is_empty() {
-                    page.push_str("Proved on this host's own addresses; what senders elsewhere see is unknown from here\n");
+                    page.push_str("Proved on this host's own addresses\n");
                 }
                 page.push_str(&report::proof_table(&self.expect, &views));
                 page.push_str(&report::findings(style, &notes));

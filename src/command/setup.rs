@@ -122,7 +122,7 @@ async fn enact_it(
     progress.see(Event::Done("accepted".into()));
     let expect = change.prove.clone();
     let baseline = enact::baseline(&site.net, &expect, &facts.views).await;
-    let promise = Promise { expect, baseline, claims: &facts.claims };
+    let promise = Promise { expect, baseline, claims: &facts.claims, services: facts.server.value().map_or(&[], |s| &s.services) };
     let enacted = enact::run(site, change, promise, lock, global, progress).await?;
     if let Some(receipt) = enacted.receipt() {
         deployed::record(&site.store)?;

@@ -61,7 +61,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let (change, not_activated) = as_the_server_is(&site, *change, &profile)?;
     let expect = change.prove.clone();
     let claims = Claims::default();
-    let promise = Promise { expect, baseline: receipt.baseline.clone(), claims: &claims };
+    let promise = Promise { expect, baseline: receipt.baseline.clone(), claims: &claims, services: &[] };
     let enacted = enact::run(&site, change, promise, lock, global, &progress).await?;
     deployed::record(&site.store)?;
     enacted.tell(outcome, global);

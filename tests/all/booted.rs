@@ -17,6 +17,8 @@ fn setup_is_proved_and_undo_puts_every_byte_back() {
 
     let done = outcome(&setup(&host, &[]), 0);
     assert_eq!(done["outcome"], "proved", "{done:#}");
+    let ids: Vec<_> = done["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect();
+    assert_eq!(ids.iter().filter(|id| **id == "outside-unknown").count(), 1, "{ids:?}");
     assert_verifiable(&internet);
     let log = internet.sender("may").send("root@example.test");
     assert!(log.contains("Trusted TLS connection established to mx1.example.test") && log.contains("status=sent"), "{log}");

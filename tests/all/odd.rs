@@ -18,6 +18,7 @@ use mxseal::{
     facts::{Deployment, Facts, Lineage, LineageKey},
     intent::Intent,
     mta::profile::Profile,
+    name::DnsName,
     plan::{Errand, Obtain, Plan, Stage, plan},
     survey::{Wants, survey},
     view::Offer,
@@ -98,7 +99,7 @@ impl Scene {
 
     /// What the CA would have issued.
     fn obtained(&self, order: &Obtain) -> Lineage {
-        let names: Vec<&str> = order.names.iter().map(|n| n.as_str()).collect();
+        let names: Vec<&str> = order.names.iter().map(DnsName::as_str).collect();
         let mut bundle = String::new();
         let keys = order.keys.iter().map(|choice| {
             let issued = self.authority.issue(&names, choice.key_type);
