@@ -24,6 +24,7 @@ mod lab;
 mod odd;
 mod power;
 mod proof;
+mod records;
 mod survey;
 mod trial;
 mod verdicts;
