@@ -210,6 +210,29 @@ fn a_signal_or_a_closed_terminal_puts_everything_back() {
     walk.ends_well("undo", "after all that");
 }
 
+/// The guard works in another directory than we do.
+#[test]
+fn relative_paths_are_guarded_too() {
+    let house = Household::new();
+    let (before, main) = (house.tree(), house.postfix.read_config("main.cf"));
+    let root = format!("{}/", house.root.display());
+    // What lies elsewhere below /tmp is reached through `..`.
+    let relative = house.arguments("setup").into_iter().map(|a| match a.strip_prefix(&root) {
+        Some(below) => below.to_owned(),
+        None if a.starts_with("/tmp/") => format!("..{}", a.trim_start_matches("/tmp")),
+        None => a,
+    });
+    let mut running = house.start(Command::new(MXSEAL).args(relative).current_dir(&house.root));
+    wait_for("the change", Duration::from_secs(60), || {
+        assert!(matches!(running.try_wait(), Ok(None)), "it ended before: {}", house.said());
+        house.postfix.read_config("main.cf") != main
+    });
+    running.kill().unwrap();
+    running.wait().unwrap();
+    wait_for(&format!("the guard\n{}", house.said()), Duration::from_secs(5), || !house.is_open());
+    assert!(house.tree() == before, "{}", house.said());
+}
+
 /// The program died between the change and its note about the certificate.
 #[test]
 fn what_was_proved_is_known_though_its_record_was_lost() {
