@@ -76,7 +76,7 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         id: "key-type-would-drop",
         title: "A key type would be dropped",
-        text: "The server serves one certificate from one file and presents more key types today. Clients that speak only the dropped type would get no TLS at all, so nothing is done until one is chosen with --key-type.",
+        text: "The server presents more key types today than it could after the change: because it serves one certificate from one file, or because TLSA records name no key of that type. Clients that speak only the dropped type would get no TLS at all, so nothing is done until one is chosen with --key-type, or the record that is shown is published.",
     },
     Topic {
         id: "legacy-shadowed",

@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Keys {
     pub(super) choices: Vec<KeyChoice>,
     pub(super) held: Vec<Finding>,
+    /// What could not be seen: it stands against every step, and says nothing where none is to be taken.
+    pub(super) unknown: Vec<Finding>,
     pub(super) notes: Vec<Finding>,
 }
 
@@ -70,27 +72,33 @@ pub(super) fn choose(
             .remedy(Remedy::Do("choose one with --key-type ecdsa or --key-type rsa".into())),
         );
     }
-    held.extend(mx.iter().filter_map(|name| tlsa::unknown(facts, name)));
+    let unknown = mx.iter().filter_map(|name| tlsa::unknown(facts, name)).collect();
     let told: Vec<Told<'_>> = mx.iter().filter_map(|name| tlsa::told(facts, name)).collect();
     if told.is_empty() {
         let choices = types.into_iter().map(|key_type| KeyChoice { key_type, reuse: None }).collect();
-        return Keys { choices, held, notes };
+        return Keys { choices, held, unknown, notes };
     }
     let allowed = |key: Fingerprint<'_>| told.iter().all(|t| t.allows(facts, &key));
-    let mut choices = Vec::new();
-    let mut unpublished = Vec::new();
+    let (mut choices, mut unpublished, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for key_type in types {
         let own = lineage.into_iter().flat_map(|l| &l.keys).any(|k| k.key_type == key_type && allowed(k.into()));
         let in_use = facts.foreign.iter().filter(|f| f.leaf.key_type == key_type && allowed((&f.leaf).into())).max_by_key(|f| f.in_use);
         match (own, in_use) {
             (true, _) => choices.push(KeyChoice { key_type, reuse: None }),
             (false, Some(f)) => choices.push(KeyChoice { key_type, reuse: Some((f.key.clone(), f.leaf.spki.clone())) }),
+            (false, None) if served.contains(&key_type) => lost.push(key_type),
             (false, None) => unpublished.push(key_type.to_string()),
         }
     }
     if choices.is_empty() {
         held.extend(told.iter().map(|t| t.would_break(facts, lineage)));
-    } else if !unpublished.is_empty() {
+    }
+    for key_type in lost.into_iter().filter(|_| !choices.is_empty()) {
+        let own = lineage.into_iter().flat_map(|l| &l.keys).find(|k| k.key_type == key_type).map(|k| &k.spki);
+        let in_use = || facts.foreign.iter().find(|f| f.in_use && f.leaf.key_type == key_type).map(|f| &f.leaf.spki);
+        held.extend(told.iter().map(|t| t.would_drop(key_type, own.or_else(in_use))));
+    }
+    if !choices.is_empty() && !unpublished.is_empty() {
         notes.push(
             Finding::new(
                 "key-type-unpublished",
@@ -101,7 +109,7 @@ pub(super) fn choose(
             .means("DANE senders accept only keys that are published (RFC 7672)"),
         );
     }
-    Keys { choices, held, notes }
+    Keys { choices, held, unknown, notes }
 }
 
 /// The key types that senders are served today.

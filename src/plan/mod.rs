@@ -17,7 +17,7 @@ use crate::{
     certificate::{Certificate, Digest, KeyType},
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
     facts::{Facts, Known, Lineage, Server},
-    finding::{Finding, Verdict},
+    finding::Finding,
     intent::{Intent, LETS_ENCRYPT},
     moment::Moment,
     mta::{
@@ -152,15 +152,14 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let configured = configure::configure(server, profile, &names, &types, &live)?;
     let places = prove::places(facts, server, |s| configured.is_ours(profile, s, &live));
     if let Some(good) = already::good(facts, intent, server, &names.mx, lineage, &places) {
-        let unknown = keys.held.into_iter().filter(|f| f.verdict == Verdict::Unknown);
-        return Ok(Plan { notes: std::iter::once(good).chain(unknown).collect(), ..Plan::default() });
+        return Ok(Plan { notes: std::iter::once(good).chain(keys.unknown).collect(), ..Plan::default() });
     }
     let kept_by_name = sni::keeps(facts, server, &names.mx, &places);
-    let table_stays = sni::note(facts, server).filter(|_| kept_by_name.is_none());
+    let table_stays = if kept_by_name.is_none() { sni::note(facts, server) } else { None };
     let notes = [names.notes.clone(), keys.notes, configured.notes.clone(), table_stays.into_iter().collect()].concat();
     let mut plan = Plan { next: None, later: Vec::new(), held: keys.held, notes };
     if !plan.held.is_empty() {
-        plan.held.extend(kept_by_name);
+        plan.held.extend(keys.unknown.into_iter().chain(kept_by_name));
         return Ok(plan);
     }
     let gid = key_group(facts, profile)?;
@@ -181,11 +180,12 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         plan.later = outlook(&configured.edits, &live);
         plan.next = Some(Stage::Errand(Errand::Obtain(order(intent, lineage, first, names.all, keys.choices, live))));
     }
-    // Otherwise an order would be spent on a change that the wire cannot prove.
-    if plan.next.is_some() && kept_by_name.is_some() {
-        return Ok(Plan { held: kept_by_name.into_iter().collect(), notes: plan.notes, ..Plan::default() });
+    match plan.next {
+        None => plan.notes.extend(keys.unknown),
+        // Otherwise an order would be spent on a change that breaks DANE, or that the wire cannot prove.
+        Some(_) => plan.held = keys.unknown.into_iter().chain(kept_by_name).collect(),
     }
-    Ok(plan)
+    Ok(if plan.held.is_empty() { plan } else { Plan { next: None, later: Vec::new(), ..plan } })
 }
 
 /// The order of a certificate, from the CA that was named, else from the one that issued what there is.

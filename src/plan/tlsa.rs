@@ -1,7 +1,7 @@
 //! What TLSA records told the world of the keys of an MX name (RFC 6698, RFC 7672).
 
 use crate::{
-    certificate::{Certificate, Digest},
+    certificate::{Certificate, Digest, KeyType},
     facts::{Facts, Known, Lineage, LineageKey, MxFacts, Security, Tlsa},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
@@ -92,7 +92,7 @@ impl Told<'_> {
     /// No key that this host has could be kept: what to publish, and when to come back.
     pub(super) fn would_break(&self, facts: &Facts, lineage: Option<&Lineage>) -> Finding {
         let own = lineage.and_then(|l| l.keys.first()).map(|k| &k.spki);
-        let in_use = facts.foreign.iter().find(|f| f.in_use && f.leaf.key_type != crate::certificate::KeyType::Other);
+        let in_use = facts.foreign.iter().find(|f| f.in_use && f.leaf.key_type != KeyType::Other);
         let mut finding = Finding::new(
             "tlsa-would-break",
             Verdict::Fail,
@@ -114,6 +114,21 @@ impl Told<'_> {
                 "put the private key that a record names where the mail server reads it, or withdraw the records and wait for their TTL"
                     .into(),
             )),
+        }
+    }
+
+    /// A key type that is served today has no record, and would be served no longer.
+    pub(super) fn would_drop(&self, key_type: KeyType, key: Option<&Digest>) -> Finding {
+        let finding = Finding::new(
+            "key-type-would-drop",
+            Verdict::Fail,
+            Subject::Mx(self.name.clone()),
+            format!("a certificate of type {key_type} is served today, and no TLSA record names its key"),
+        );
+        let means = "without that key type some senders get no TLS, and with it DANE senders defer their mail (RFC 7672)";
+        match key {
+            Some(spki) => finding.means(format!("{means}; {}", self.then())).remedy(Remedy::Record(self.record(spki))),
+            None => finding.means(means).remedy(Remedy::Do("choose one key type with --key-type ecdsa or --key-type rsa".into())),
         }
     }
 
@@ -164,10 +179,7 @@ fn is_digest_of(hex: &str, digest: &Digest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        certificate::{KeyType, sha512},
-        moment::Moment,
-    };
+    use crate::{certificate::sha512, moment::Moment};
 
     #[test]
     fn records_name_keys_and_certificates() {

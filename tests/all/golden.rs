@@ -23,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod dane;
 mod served;
 
 const NOW: Moment = Moment(1_800_000_000);
@@ -502,32 +503,6 @@ fn postfix_3_3_drops_no_key_type_unasked() {
         f.foreign = vec![snakeoil(), foreign("/etc/ssl/ec.key", "ee", KeyType::Ecdsa, &["mx1"], false)];
     })
     .expect("a plan");
-}
-
-#[test]
-fn a_key_that_tlsa_names_is_kept() {
-    case("dane-matching", "postfix", "3.7.11", |f, _| {
-        f.foreign = vec![snakeoil()];
-        f.mx_hosts[0].tlsa = answer(vec![tlsa(3, 1, "50"), tlsa(2, 1, "99")]);
-    })
-    .expect("a plan");
-}
-
-#[test]
-fn a_plan_that_would_break_tlsa_is_held() {
-    case("dane-foreign", "postfix", "3.7.11", |f, _| {
-        f.foreign = vec![snakeoil()];
-        f.mx_hosts[0].tlsa = answer(vec![tlsa(3, 1, "11"), tlsa(3, 0, "50")]);
-        if let Known::Seen { value, .. } = &mut f.mx_hosts[0].tlsa {
-            value.security = Security::Insecure;
-        }
-    })
-    .expect("a plan");
-}
-
-#[test]
-fn unknown_tlsa_holds() {
-    case("dane-unknown", "postfix", "3.7.11", |f, _| f.mx_hosts[0].tlsa = Known::unknown("192.0.2.53 did not answer")).expect("a plan");
 }
 
 #[test]
