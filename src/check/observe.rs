@@ -24,13 +24,14 @@ const AT_ONCE: usize = 4;
 
 /// Has the conversations, `limit` for each, and gives what was seen, in the order of the probes.
 ///
-/// An address where nobody answers is not asked again: its other probes are left out. Where two probes of an address
+/// An address where nobody answers, or that lets a conversation hang, is not asked again: its other probes are left out. Where two probes of an address
 /// differ in the offer and the first showed an RSA certificate, the one for RSA asks for ECDSA instead.
 pub async fn observe(net: &Net, probes: &[Probe], limit: Duration) -> Vec<EndpointView> {
-    ask(net, probes, limit, true).await
+    ask(net, probes, limit, true, &[]).await
 }
 
-/// Asks after the activation until the expectations are met or stay unmet; gives the last views beside the verdict.
+/// Asks after the activation until the expectations are met or stay unmet; gives the last views beside the verdict. A
+/// listener that lets us wait costs one `limit`: it is not asked again, unless it let us wait so in the baseline.
 ///
 /// # Errors
 /// The findings that say what is not as promised.
@@ -45,32 +46,46 @@ pub async fn prove(
     let again = |place: usize, e: &Expect| !matches!(e.want, Want::Ours(_)) && expect[..place].iter().any(|other| other.addr == e.addr);
     let each = expect.iter().enumerate().filter(|(place, e)| !again(*place, e));
     let probes: Vec<Probe> = each.flat_map(|(_, e)| proof_probes(e, baseline)).collect();
+    let slow: Vec<Probe> = baseline.iter().filter(|v| hung(v, limit)).map(|v| v.probe.clone()).collect();
     let mut pauses = AGAIN.iter();
     loop {
-        let seen = ask(net, &probes, limit, false).await;
+        let seen = ask(net, &probes, limit, false, &slow).await;
         let verdict = proof(expect, baseline, &seen, claims, now());
+        let hangs = seen.iter().any(|v| hung(v, limit) && !slow.contains(&v.probe));
         match pauses.next() {
-            Some(pause) if verdict.is_err() => sleep(*pause).await,
+            Some(pause) if verdict.is_err() && !hangs => sleep(*pause).await,
             _ => return (seen, verdict),
         }
     }
 }
 
-async fn ask(net: &Net, probes: &[Probe], limit: Duration, other_type: bool) -> Vec<EndpointView> {
+/// Whether a conversation ended because its time was up.
+fn hung(view: &EndpointView, limit: Duration) -> bool {
+    view.broke.is_some() && Duration::from_millis(view.took_ms) >= limit
+}
+
+async fn ask(net: &Net, probes: &[Probe], limit: Duration, other_type: bool, slow: &[Probe]) -> Vec<EndpointView> {
     let mut by_address: BTreeMap<_, Vec<(usize, Probe)>> = BTreeMap::new();
     for (place, probe) in probes.iter().enumerate() {
         by_address.entry(probe.addr).or_default().push((place, probe.clone()));
     }
     let mut tasks = JoinSet::new();
     for (_, probes) in by_address {
-        tasks.spawn(one_address(net.clone(), probes, limit, other_type));
+        tasks.spawn(one_address(net.clone(), probes, limit, other_type, slow.to_vec()));
     }
     let mut views: Vec<(usize, EndpointView)> = tasks.join_all().await.into_iter().flatten().collect();
     views.sort_by_key(|(place, _)| *place);
     views.into_iter().map(|(_, view)| view).collect()
 }
 
-async fn one_address(net: Net, probes: Vec<(usize, Probe)>, limit: Duration, other_type: bool) -> Vec<(usize, EndpointView)> {
+async fn one_address(
+    net: Net,
+    probes: Vec<(usize, Probe)>,
+    limit: Duration,
+    other_type: bool,
+    slow: Vec<Probe>,
+) -> Vec<(usize, EndpointView)> {
+    let enough = |view: &EndpointView| view.silent() || hung(view, limit) && !slow.contains(&view.probe);
     let (whole, short): (Vec<_>, Vec<_>) = probes.into_iter().partition(|(_, p)| p.postmaster_of.is_some() || other_type);
     let mut views: Vec<(usize, EndpointView)> = Vec::new();
     for (place, mut probe) in whole {
@@ -79,9 +94,9 @@ async fn one_address(net: Net, probes: Vec<(usize, Probe)>, limit: Duration, oth
             probe.offer = Offer::Ecdsa;
         }
         let view = converse(&net, &probe, limit).await;
-        let silent = view.silent();
+        let enough = enough(&view);
         views.push((place, view));
-        if silent {
+        if enough {
             return views;
         }
     }
@@ -92,7 +107,7 @@ async fn one_address(net: Net, probes: Vec<(usize, Probe)>, limit: Duration, oth
             tasks.spawn(async move { (place, converse(&net, &probe, limit).await) });
         }
         views.extend(tasks.join_all().await);
-        if views.iter().any(|(_, view)| view.silent()) {
+        if views.iter().any(|(_, view)| enough(view)) {
             break;
         }
     }
