@@ -2,7 +2,7 @@
 
 use super::{Trouble, place::Site};
 use crate::{
-    apply::{self, Guard, Live},
+    apply::{self, Guard, Live, Stuck},
     change::{Change, Content, Expect, Receipt},
     check::{self, Proof},
     claims::Claims,
@@ -38,7 +38,7 @@ pub(super) struct Enacted {
 
 enum End {
     Proved { receipt: Box<Receipt>, views: Vec<EndpointView>, notes: Vec<Finding> },
-    PutBack { why: Vec<Finding>, still: Vec<Finding> },
+    PutBack { why: Vec<Finding>, still: Vec<Finding>, stuck: Option<Stuck> },
 }
 
 /// Tries the change on a copy.
@@ -99,11 +99,14 @@ async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Pro
         Err(why) => {
             progress.see(Event::Done("not met".into()));
             progress.see(Event::Started("put everything back".into()));
-            live.roll_back().map_err(Trouble::human)?;
+            if let Err(stuck) = live.roll_back() {
+                progress.see(Event::Done("not ended".into()));
+                return Ok(End::PutBack { why, still: Vec::new(), stuck: Some(stuck) });
+            }
             let before = check::as_it_was(&promise.expect);
             let (_, back) = check::prove(net, &before, &promise.baseline, promise.claims, CONVERSATION).await;
             progress.see(Event::Done(if back.is_ok() { "served as before".into() } else { "not served as before".into() }));
-            Ok(End::PutBack { why, still: back.err().unwrap_or_default() })
+            Ok(End::PutBack { why, still: back.err().unwrap_or_default(), stuck: None })
         }
     }
 }
@@ -148,7 +151,7 @@ impl Enacted {
         let mut page = String::new();
         match self.end {
             End::Proved { receipt, views, notes } => {
-                (outcome.outcome, outcome.exit) = ("proved", 0);
+                (outcome.outcome, outcome.exit) = (if self.expect.is_empty() { "unproved" } else { "proved" }, 0);
                 outcome.proof = json::proof(&self.expect, &views);
                 outcome.change = Some(receipt.id.clone());
                 if !self.expect.is_empty() {
@@ -161,7 +164,14 @@ impl Enacted {
                 }
                 outcome.findings.extend(notes);
             }
-            End::PutBack { why, still } => {
+            End::PutBack { why, stuck: Some(stuck), .. } => {
+                (outcome.outcome, outcome.exit, outcome.error) = ("failed", 1, Some(stuck.to_string()));
+                page.push_str("Not proved, and putting it back did not come to its end\n");
+                page.push_str(&report::findings(style, &why));
+                page.push_str(&format!("{stuck}\n"));
+                outcome.findings.extend(why);
+            }
+            End::PutBack { why, still, stuck: None } => {
                 (outcome.outcome, outcome.exit) = ("put-back", 1);
                 page.push_str("Not proved, so everything was put back\n");
                 page.push_str(&report::findings(style, &why));

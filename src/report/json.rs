@@ -21,7 +21,8 @@ pub struct Outcome {
     /// The verb; absent where the command line named none that could be understood.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub verb: &'static str,
-    /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `put-back`, `held`, `declined`, `recovered` or `failed`.
+    /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `unproved` (nothing on the wire was promised), `put-back`,
+    /// `held`, `declined`, `recovered` or `failed`.
     pub outcome: &'static str,
     /// The exit status that goes with it.
     pub exit: u8,
