@@ -83,7 +83,7 @@ impl Hands for Machine {
 
     fn unlink(&mut self, path: &Path) -> io::Result<()> {
         match fs::remove_file(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) if is_missing(path, &e) => Ok(()),
             Err(e) => Err(e),
             Ok(()) => flush_folder(path),
         }
@@ -100,7 +100,7 @@ impl Hands for Machine {
 
     fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
         match fs::remove_dir(path) {
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty || is_missing(path, &e) => Ok(()),
             Err(e) => Err(e),
             Ok(()) => flush_folder(path),
         }
@@ -144,6 +144,12 @@ fn copy(path: &Path, to: &Path) -> io::Result<()> {
     let file = write_new(to, &bytes, &meta_of(&original, &about)?)?;
     file.set_times(FileTimes::new().set_accessed(about.accessed()?).set_modified(about.modified()?))?;
     file.sync_all()
+}
+
+/// A file system that cannot be written refuses to remove even what is not there.
+fn is_missing(path: &Path, error: &io::Error) -> bool {
+    let gone = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+    gone(error) || error.kind() == io::ErrorKind::ReadOnlyFilesystem && fs::symlink_metadata(path).is_err_and(|e| gone(&e))
 }
 
 fn flush_folder(of: &Path) -> io::Result<()> {
