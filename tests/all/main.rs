@@ -23,6 +23,8 @@ mod kill_program;
 mod lab;
 mod odd;
 mod power;
+mod odd_faults;
+mod odd_hosts;
 mod proof;
 mod records;
 mod survey;

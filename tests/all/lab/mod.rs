@@ -9,6 +9,7 @@ pub mod household;
 pub mod internet;
 pub mod load;
 pub mod net;
+pub mod odd;
 pub mod pebble;
 pub mod postfix;
 pub mod process;

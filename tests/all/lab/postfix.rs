@@ -102,7 +102,7 @@ impl Postfix {
     pub fn launch(&mut self) {
         assert!(self.daemon.is_none(), "it runs");
         // What `postfix start-fg` does, without the shell between: so the master is our child, and ends by its own PID.
-        run(&mut self.command("postfix", &["check"]));
+        run(within(&self.prefix, "postfix").arg("-c").arg(self.etc()).arg("check"));
         let programs = run(&mut self.command("postconf", &["-h", "daemon_directory"]));
         let mut master = within(&self.prefix, Path::new(programs.trim()).join("master"));
         master.args(["-s".as_ref(), "-c".as_ref(), self.etc().as_os_str()]);
