@@ -5,13 +5,9 @@ use crate::lab::{
     host::{Host, differences, text},
     internet::Internet,
     process::wait_for,
-    setup::{ANSWERS, SNAKE_OIL, assert_verifiable, contents, outcome, setup},
+    setup::{SNAKE_OIL, assert_verifiable, contents, kill, outcome, setup, start, until_changed},
 };
-use std::{
-    fs,
-    process::{Child, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 /// Setup failed with a sentence that holds `words`, and the host is as it was.
 fn assert_put_back(internet: &Internet, host: &Host, prepare: &[&str], words: &str) {
@@ -97,21 +93,10 @@ fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
     let host = internet.mail_host();
     let (before, main) = (contents(&host.tree("/etc/postfix")), host.read("/etc/postfix/main.cf"));
     let mut running = start(&host);
-    wait_for("the change", Duration::from_secs(60), || {
-        assert!(matches!(running.try_wait(), Ok(None)), "setup ended before it changed anything");
-        host.read("/etc/postfix/main.cf") != main
-    });
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.id())).expect("nsenter's child");
-    let setup_pid = children.trim().parse().expect("one child");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(setup_pid), nix::sys::signal::Signal::SIGKILL).expect("a running setup");
-    running.wait().expect("nsenter ends");
+    until_changed(&host, &mut running, &main);
+    kill(running);
     wait_for("the guard to put everything back", Duration::from_secs(5), || contents(&host.tree("/etc/postfix")) == before);
     wait_for("the old certificate", Duration::from_secs(10), || internet.s_client(&[]).contains(SNAKE_OIL));
     outcome(&setup(&host, &[]), 0);
     assert_verifiable(&internet);
-}
-
-fn start(host: &Host) -> Child {
-    let argv = [&["mxseal", "setup", "--json"], ANSWERS].concat();
-    host.command(&argv).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nsenter")
 }

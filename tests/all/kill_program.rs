@@ -6,7 +6,7 @@ use crate::lab::{
     household::{Household, MX, MXSEAL, Tree},
     internet::Internet,
     process::wait_for,
-    setup::{ANSWERS, SNAKE_OIL, assert_verifiable, outcome, setup},
+    setup::{self, SNAKE_OIL, assert_verifiable, outcome, setup, start},
     transaction::{CHANGING, Call, calls},
 };
 use nix::{
@@ -16,7 +16,7 @@ use nix::{
 use std::{
     collections::BTreeMap,
     fs,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -267,20 +267,12 @@ fn killed_while_the_ca_is_asked_the_next_run_goes_on() {
     let count = |word: &str| internet.ca_log().matches(word).count();
     for moment in ["sign-me-up", "order-plz", "chalZ", "finalize-order"] {
         let (orders, issued, seen) = (count("Added order "), count("Issued certificate serial"), count(moment));
-        let mut running = host
-            .command(&[&["mxseal", "setup", "--json"], ANSWERS].concat())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nsenter");
+        let mut running = start(&host);
         wait_for(&format!("{moment} in {}", internet.ca_log()), Duration::from_secs(60), || {
             assert!(matches!(running.try_wait(), Ok(None)), "{moment}: setup ended before");
             count(moment) > seen
         });
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.id())).expect("nsenter's child");
-        kill(Pid::from_raw(children.trim().parse().expect("one child")), Signal::SIGKILL).expect("a running setup");
-        running.wait().expect("nsenter ends");
+        setup::kill(running);
         wait_for("port 80 to be free", Duration::from_secs(5), || text(&host.run(&["ss", "-Hltn", "sport", "=", ":80"])).is_empty());
         assert!(internet.s_client(&[]).contains(SNAKE_OIL), "{moment}");
         assert!(!host.path("/var/lib/mxseal/journal/open").exists(), "{moment}");

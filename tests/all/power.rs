@@ -4,7 +4,7 @@ use crate::lab::{
     host::{Host, differences, text},
     internet::Internet,
     process::{run, wait_for},
-    setup::{ANSWERS, SNAKE_OIL, VERIFIED, assert_verifiable, contents, outcome, setup},
+    setup::{ANSWERS, SNAKE_OIL, VERIFIED, assert_verifiable, contents, outcome, setup, start, until_changed},
 };
 use std::{
     process::{Command, Stdio},
@@ -45,17 +45,8 @@ fn after_a_power_cut_the_mail_server_starts_on_the_old_configuration() {
     let mut host = with_unit(&internet);
     let before = contents(&host.tree("/etc/postfix"));
     let main = host.read("/etc/postfix/main.cf");
-    let mut running = host
-        .command(&[&["mxseal", "setup", "--json"], ANSWERS].concat())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("nsenter");
-    wait_for("the change", Duration::from_secs(60), || {
-        assert!(matches!(running.try_wait(), Ok(None)), "setup ended before it changed anything");
-        host.read("/etc/postfix/main.cf") != main
-    });
+    let mut running = start(&host);
+    until_changed(&host, &mut running, &main);
     // The guard dies with everybody else.
     host.cut_power();
     running.wait().expect("nsenter ends");
@@ -92,10 +83,7 @@ fn the_unit_may_do_all_that_its_work_needs() {
         .stderr(Stdio::null())
         .spawn()
         .expect("nsenter");
-    wait_for("the change", Duration::from_secs(60), || {
-        assert!(matches!(running.try_wait(), Ok(None)), "setup ended before it changed anything");
-        host.read("/etc/postfix/main.cf") != main
-    });
+    until_changed(&host, &mut running, &main);
     // Guard and setup, stopped before they are killed: neither sees the other die.
     let kill_both = "p=$(cat /run/setup.pid); all=\"$p $(cat /proc/$p/task/*/children)\"; kill -STOP $all; kill -KILL $all";
     host.ok(&["sh", "-c", kill_both]);

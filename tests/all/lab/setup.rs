@@ -3,9 +3,15 @@
 use super::{
     host::{Entry, Host, text},
     internet::{DIRECTORY, Internet},
+    process::wait_for,
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, path::PathBuf, process::Output};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Child, Output, Stdio},
+    time::Duration,
+};
 
 /// The answers to all questions, for the CA of the lab.
 pub const ANSWERS: &[&str] = &[
@@ -29,6 +35,28 @@ pub const VERIFIED: &str = "Verify return code: 0 (ok)";
 /// Runs `mxseal setup --json` with all answers.
 pub fn setup(host: &Host, more: &[&str]) -> Output {
     host.run(&[&["mxseal", "setup", "--json"], ANSWERS, more].concat())
+}
+
+/// Starts the same without waiting for its end.
+pub fn start(host: &Host) -> Child {
+    let argv = [&["mxseal", "setup", "--json"], ANSWERS].concat();
+    host.command(&argv).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nsenter is in util-linux")
+}
+
+/// Waits until a running setup has changed the configuration from `main`; it is not proved yet.
+pub fn until_changed(host: &Host, running: &mut Child, main: &str) {
+    wait_for("the change", Duration::from_secs(60), || {
+        assert!(matches!(running.try_wait(), Ok(None)), "setup ended before it changed anything");
+        host.read("/etc/postfix/main.cf") != main
+    });
+}
+
+/// SIGKILL to a running setup, and to nothing else in the host.
+pub fn kill(mut running: Child) {
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.id())).expect("nsenter's child");
+    let setup = nix::unistd::Pid::from_raw(children.trim().parse().expect("one child"));
+    nix::sys::signal::kill(setup, nix::sys::signal::Signal::SIGKILL).expect("a running setup");
+    running.wait().expect("nsenter ends");
 }
 
 /// The document that a verb printed, when it ended with `code`.
