@@ -45,7 +45,7 @@ pub(super) fn wanted(facts: &Facts, intent: &Intent) -> Result<Names, Refusal> {
                         Subject::Host,
                         format!("the certificate in use also holds {text}, which cannot be validated on this host"),
                     )
-                    .means("services for mail programs that present that certificate keep it"),
+                    .means("the new certificate does not hold it; services for mail programs (465, 587) that present the old one keep it"),
                 );
                 left_out.push(text.clone());
             }

@@ -224,7 +224,7 @@ impl Planner<'_> {
                             "client-floor",
                             Verdict::Warn,
                             Subject::Setting(format!("{} {name}", service.name)),
-                            format!("{name} admits more than {want}"),
+                            format!("{name} of {} admits more than {want}, and is left so", service.name),
                         )
                         .means(why.clone())
                         .remedy(Remedy::Command(format!("postconf -c {} -P '{place}={want}'", self.server.config_dir.display()))),
@@ -236,29 +236,36 @@ impl Planner<'_> {
         }
     }
 
+    /// The older settings of main.cf: ignored, or left to the services that keep them.
+    fn shadowed(&self, fates: &[(&Service, Fate)]) -> Option<Finding> {
+        let present: Vec<(&str, &Effective)> = LEGACY
+            .iter()
+            .filter_map(|name| Some((*name, self.main.get(name)?)))
+            .filter(|(_, e)| matches!(e.from, Origin::File { .. }) && !e.value.is_empty())
+            .collect();
+        let (_, first) = present.first()?;
+        let names: Vec<&str> = present.iter().map(|(name, _)| *name).collect();
+        let shows = |s: &Service| presents(s).iter().any(|p| present.iter().any(|(_, e)| p.as_path() == Path::new(&e.value)));
+        let keepers: Vec<&str> = fates
+            .iter()
+            .filter(|(s, fate)| *fate == Fate::Keeps && s.program == "smtpd" && level(s) != Level::None && shows(s))
+            .map(|(s, _)| s.name.as_str())
+            .collect();
+        let names = names.join(", ");
+        let says = if keepers.is_empty() {
+            format!("{names}: left as they are, and ignored from now on")
+        } else {
+            format!("{names}: left as they are, and used by {} alone from now on", keepers.join(", "))
+        };
+        Some(Finding::new("legacy-shadowed", Verdict::Pass, at(first), says).means(format!("{CHAIN} comes before them")))
+    }
+
     /// What the admin should know, with what will be done about it.
     fn tell(&mut self, fates: &[(&Service, Fate)]) {
         let mut notes = Vec::new();
-        let at = |e: &Effective| match &e.from {
-            Origin::File { path, line } | Origin::Service { path, line } => Subject::File { path: path.clone(), line: *line },
-            Origin::Default => Subject::Host,
-        };
         let wished = self.wanted.wishes.get(&self.config.main.path).is_some_and(|all| all.iter().any(|w| w.name == CHAIN));
         if wished || !self.main(CHAIN).is_empty() {
-            for name in LEGACY {
-                let Some(present) = self.main.get(name) else { continue };
-                if matches!(present.from, Origin::File { .. }) && !present.value.is_empty() {
-                    notes.push(
-                        Finding::new(
-                            "legacy-shadowed",
-                            Verdict::Pass,
-                            at(present),
-                            format!("{name} = {} stays, and is ignored from now on", present.value),
-                        )
-                        .means(format!("{CHAIN} comes before it")),
-                    );
-                }
-            }
+            notes.extend(self.shadowed(fates));
         }
         let served: Vec<PathBuf> = self.server.services.iter().filter(|s| s.program == "smtpd").flat_map(presents).collect();
         for name in ["smtp_tls_cert_file", "smtp_tls_chain_files"] {
@@ -271,7 +278,7 @@ impl Planner<'_> {
                         "client-certificate",
                         Verdict::Warn,
                         at(client),
-                        format!("{name} presents the server's certificate to other servers too"),
+                        format!("{name} presents the server's certificate to other servers too, and is left so"),
                     )
                     .means("public CAs no longer certify for clients: the old file stays for that use, and expires; few servers ask for it")
                     .remedy(Remedy::Do("empty it, unless a relay of yours asks for that certificate".into())),
@@ -303,6 +310,13 @@ impl Planner<'_> {
             }
         }
         self.wanted.notes.extend(notes);
+    }
+}
+
+fn at(effective: &Effective) -> Subject {
+    match &effective.from {
+        Origin::File { path, line } | Origin::Service { path, line } => Subject::File { path: path.clone(), line: *line },
+        Origin::Default => Subject::Host,
     }
 }
 
