@@ -8,7 +8,7 @@ use crate::{
     moment::Moment,
     mta::config::ConfigText,
     name::DnsName,
-    view::EndpointView,
+    view::{EndpointView, Wire},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -188,6 +188,15 @@ pub struct Service {
     pub chroot: bool,
     /// Effective value of each TLS setting, with where it comes from.
     pub settings: BTreeMap<String, Effective>,
+}
+
+impl Service {
+    /// How TLS begins there: as its own setting says, else by what it is for.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        let wrapper = self.settings.get("smtpd_tls_wrappermode").map(|e| e.value.eq_ignore_ascii_case("yes"));
+        if wrapper.unwrap_or(self.role == Role::Submissions) { Wire::Implicit } else { Wire::StartTls }
+    }
 }
 
 /// The value that counts, and the place that sets it.

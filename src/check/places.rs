@@ -2,11 +2,14 @@
 
 use super::baseline_probes;
 use crate::{
-    facts::{Facts, Here, Role, Service},
+    facts::{Facts, Here, Service},
     name::DnsName,
     view::{Probe, Wire},
 };
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 /// One place where a service can be asked from this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,21 +24,19 @@ pub struct Place<'a> {
 
 /// Every place of every service: a service that listens on all addresses is asked on loopback and on each own address.
 /// Where sockets listen on its port, only what one of them takes counts, so that a host without IPv6 is not asked over it;
-/// where none does, the server is down, and all that it declares counts.
+/// where none does, the server is down, and all that it declares counts. Several services may answer at one address, as
+/// behind postscreen; where a service declares a host name alone, its sockets count.
 #[must_use]
 pub fn places(facts: &Facts) -> Vec<Place<'_>> {
     let Some(server) = facts.server.value() else { return Vec::new() };
     let mut all: Vec<Place<'_>> = Vec::new();
     for service in &server.services {
-        let wire = if service.role == Role::Submissions { Wire::Implicit } else { Wire::StartTls };
-        for listens in &service.listens {
-            for ip in asked(listens.ip(), &facts.host.addresses) {
-                let addr = SocketAddr::new(ip, listens.port());
-                if taken(facts, addr) && !all.iter().any(|p| p.addr == addr) {
-                    all.push(Place { addr, wire, service });
-                }
-            }
-        }
+        let of_service = facts.listeners.iter().filter(|l| l.service.as_ref() == Some(&service.name)).map(|l| l.addr);
+        let listens = if service.listens.is_empty() { of_service.collect() } else { service.listens.clone() };
+        let own = &facts.host.addresses;
+        let every = listens.iter().flat_map(|l| asked(l.ip(), own).into_iter().map(|ip| SocketAddr::new(ip, l.port())));
+        let addrs: BTreeSet<SocketAddr> = every.filter(|addr| taken(facts, *addr)).collect();
+        all.extend(addrs.into_iter().map(|addr| Place { addr, wire: service.wire(), service }));
     }
     all
 }
@@ -62,7 +63,9 @@ fn asked(listens: IpAddr, own: &[IpAddr]) -> Vec<IpAddr> {
 pub fn survey_probes(facts: &Facts) -> Vec<Probe> {
     let Some(name) = name(facts) else { return Vec::new() };
     let domain = facts.domains.first().map(|d| &d.domain);
-    places(facts).iter().flat_map(|p| baseline_probes(p.addr, p.wire, &name, domain)).collect()
+    let mut asked = BTreeSet::new();
+    let first = places(facts).into_iter().filter(|p| asked.insert(p.addr));
+    first.flat_map(|p| baseline_probes(p.addr, p.wire, &name, domain)).collect()
 }
 
 /// The MX name that a sender would ask for; the server's own name where DNS names none.
@@ -76,7 +79,7 @@ mod tests {
     use super::*;
     use crate::{
         claims::Claims,
-        facts::{FACTS_VERSION, Host, Known, Listener, Server, Version},
+        facts::{FACTS_VERSION, Host, Known, Listener, Role, Server, Version},
         moment::Moment,
     };
     use std::{collections::BTreeMap, path::PathBuf};
@@ -149,5 +152,22 @@ mod tests {
             let got: Vec<String> = places(&facts).iter().map(|p| p.addr.to_string()).collect();
             assert_eq!(got, expected, "{listens:?} {sockets:?} {own:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_declares_a_host_name_is_asked_where_its_sockets_are() {
+        let mut facts = facts(&[], &["192.0.2.1:465", "192.0.2.2:465"], &[]);
+        facts.listeners[0].service = Some("smtp/inet".into());
+        let Known::Seen { value, .. } = &mut facts.server else { panic!("a server") };
+        value.services[0].role = Role::Submissions;
+        assert_eq!(
+            places(&facts).iter().map(|p| (p.addr.to_string(), p.wire)).collect::<Vec<_>>(),
+            [("192.0.2.1:465".into(), Wire::Implicit)]
+        );
+        // STARTTLS on port 465, because the service says so.
+        let Known::Seen { value, .. } = &mut facts.server else { panic!("a server") };
+        let no = crate::facts::Effective { value: "no".into(), from: crate::facts::Origin::Default };
+        value.services[0].settings.insert("smtpd_tls_wrappermode".into(), no);
+        assert_eq!(places(&facts)[0].wire, Wire::StartTls);
     }
 }

@@ -150,7 +150,7 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let live = lineage.map_or_else(|| intent.live_dir.join(format!("{first}.pem")), |l| l.live.clone());
     let types: Vec<KeyType> = keys.choices.iter().map(|k| k.key_type).collect();
     let configured = configure::configure(server, profile, &names, &types, &live)?;
-    let places = prove::places(facts, server, |s| configured.is_ours(profile, s, &live));
+    let places = prove::places(facts, |s| configured.is_ours(profile, s, &live));
     if let Some(good) = already::good(facts, intent, server, &names.mx, lineage, &places) {
         return Ok(Plan { notes: std::iter::once(good).chain(keys.unknown).collect(), ..Plan::default() });
     }

@@ -3,15 +3,13 @@
 use super::names::Names;
 use crate::{
     change::{Expect, Presented, Want},
-    facts::{Facts, Known, Lineage, Role, Server, Service},
+    check,
+    facts::{Facts, Known, Lineage, Role, Server},
     intent::Intent,
     name::DnsName,
     view::{EndpointView, Offer, Wire},
 };
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// An address of this host on which a service answers.
 pub(super) struct Place {
@@ -23,14 +21,12 @@ pub(super) struct Place {
 }
 
 /// Every address of each service.
-pub(super) fn places(facts: &Facts, server: &Server, is_ours: impl Fn(&str) -> bool) -> Vec<Place> {
+pub(super) fn places(facts: &Facts, is_ours: impl Fn(&str) -> bool) -> Vec<Place> {
     // Behind postscreen several programs answer on one address: it is ours where all of them are.
     let mut places: BTreeMap<SocketAddr, Place> = BTreeMap::new();
-    for service in &server.services {
-        for addr in addresses_of(facts, service) {
-            let place = places.entry(addr).or_insert(Place { addr, role: service.role, wire: wire(service), ours: true });
-            place.ours &= is_ours(&service.name);
-        }
+    for check::Place { addr, wire, service } in check::places(facts) {
+        let place = places.entry(addr).or_insert(Place { addr, role: service.role, wire, ours: true });
+        place.ours &= is_ours(&service.name);
     }
     places.into_values().collect()
 }
@@ -58,28 +54,6 @@ pub(super) fn expectations(
             all.push(Expect { addr, wire, name: name.clone(), domain, want: want.clone() });
         }
     }
-    all
-}
-
-fn wire(service: &Service) -> Wire {
-    let wrapper = service.settings.get("smtpd_tls_wrappermode").map(|e| e.value.eq_ignore_ascii_case("yes"));
-    if wrapper.unwrap_or(service.role == Role::Submissions) { Wire::Implicit } else { Wire::StartTls }
-}
-
-/// The sockets of a service where they were seen, else what it declares; an unspecified address is every one of this host.
-fn addresses_of(facts: &Facts, service: &Service) -> Vec<SocketAddr> {
-    let seen: Vec<SocketAddr> = facts.listeners.iter().filter(|l| l.service.as_ref() == Some(&service.name)).map(|l| l.addr).collect();
-    let listens = if seen.is_empty() { &service.listens } else { &seen };
-    let mut all: Vec<SocketAddr> = listens
-        .iter()
-        .flat_map(|l| {
-            let loopback = if l.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
-            let every = std::iter::once(loopback).chain(facts.host.addresses.iter().copied().filter(|a| a.is_ipv4() == l.is_ipv4()));
-            if l.ip().is_unspecified() { every.map(|ip| SocketAddr::new(ip, l.port())).collect() } else { vec![*l] }
-        })
-        .collect();
-    all.sort_unstable();
-    all.dedup();
     all
 }
 

@@ -1,6 +1,7 @@
 //! What the wire shows today rules the plan: a certificate of somebody else that is good, and one that a table keeps.
 
 use super::*;
+use mxseal::facts::Listener;
 
 const ADDRS: [&str; 2] = ["127.0.0.1:25", "192.0.2.25:25"];
 
@@ -148,6 +149,17 @@ fn behind_postscreen_strangers_must_see_it_too() {
         let plan = plan(&facts, &intent(), &profile).expect("a plan");
         assert_eq!(plan.next.is_none(), good, "{main:?}: {plan:?}");
     }
+}
+
+#[test]
+fn one_socket_for_both_families_is_proved_by_both() {
+    let stage = stage(|f, _| {
+        let addr = "[::]:25".parse().expect("an address");
+        f.listeners = vec![Listener { addr, owner: Known::unknown("test"), service: Some("smtp/inet".into()) }];
+    });
+    let Some(Stage::Change(change)) = stage else { panic!("a change") };
+    let addrs: Vec<String> = change.prove.iter().map(|e| e.addr.to_string()).collect();
+    assert_eq!(addrs, ["127.0.0.1:25", "192.0.2.25:25", "[::1]:25"]);
 }
 
 #[test]
