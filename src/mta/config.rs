@@ -1,6 +1,6 @@
 //! The bytes of a configuration file inside the facts.
 
-use super::{exim, lines, main_cf, master_cf, postfix};
+use super::{lines, main_cf, master_cf, settings::is_ours};
 use crate::{certificate::Digest, change::Raw};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
@@ -30,29 +30,6 @@ impl From<ConfigText> for Raw {
     fn from(text: ConfigText) -> Self {
         Self(redacted(&text.0.0).into_bytes())
     }
-}
-
-/// Settings beside those that a dialect asks for that a reader of facts needs: how names and files are built, never a secret.
-const ALSO: &[&str] = &[
-    "config_directory",
-    "data_directory",
-    "dc_local_interfaces",
-    "dc_other_hostnames",
-    "dc_use_split_config",
-    "mail_owner",
-    "multi_instance_directories",
-    "multi_instance_enable",
-    "myorigin",
-    "postscreen_access_list",
-    "postscreen_greet_action",
-    "queue_directory",
-    "smtp_tls_key_file",
-    "smtp_tls_security_level",
-    "syslog_name",
-];
-
-fn is_ours(name: &str) -> bool {
-    postfix::ASKS.contains(&name) || ALSO.contains(&name) || exim::MACROS.contains(&name)
 }
 
 fn redacted(bytes: &[u8]) -> String {

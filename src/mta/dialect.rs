@@ -1,16 +1,14 @@
 //! How a mail server's files are read and edited: one variant a syntax, pure functions on bytes.
 
-use super::{Restored, exim, main_cf, master_cf, postfix};
+pub use super::{lines::Unreadable, understood::Understood};
+
+use super::{Restored, exim, main_cf, master_cf, postfix, settings::ASKS};
 use crate::{
     change::SettingChange,
-    facts::{ConfigFile, Known, Service, Version},
-    name::DnsName,
+    facts::{ConfigFile, Version},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 /// A configuration syntax that we read and edit without loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,17 +18,6 @@ pub enum Dialect {
     PostfixCf,
     /// Exim as Debian configures it: macros that its template asks for.
     EximMacros,
-}
-
-/// What the files say, with what the server's tools said of the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Understood {
-    /// The network services, with the effective TLS settings of each.
-    pub services: Vec<Service>,
-    /// The server's own host name.
-    pub hostname: Known<DnsName>,
-    /// The domains for which it accepts mail, as far as the files write them down.
-    pub receives_for: Known<Vec<DnsName>>,
 }
 
 /// One setting as it shall be.
@@ -46,24 +33,12 @@ pub struct Wish {
     pub why: String,
 }
 
-/// A configuration file that cannot be read as its server reads it, or not be edited without loss.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{line}: {why}", .path.display())]
-pub struct Unreadable {
-    /// The file.
-    pub path: PathBuf,
-    /// Its line, from 1; 0 where the whole file is meant.
-    pub line: usize,
-    /// What is wrong, in one sentence.
-    pub why: String,
-}
-
 impl Dialect {
     /// The settings whose defaults `survey` asks of the server's own tools, for [`crate::facts::Server::defaults`].
     #[must_use]
     pub const fn asks(self) -> &'static [&'static str] {
         match self {
-            Self::PostfixCf => postfix::ASKS,
+            Self::PostfixCf => ASKS,
             Self::EximMacros => &[],
         }
     }

@@ -2,9 +2,11 @@
 //! fatal, so one that is there is edited in place.
 
 use super::{
-    dialect::{Understood, Unreadable},
+    lines::Unreadable,
     lines::{Logical, Restored, words},
     main_cf::{self, Entry},
+    settings::MACROS,
+    understood::Understood,
 };
 use crate::{
     change::SettingChange,
@@ -16,9 +18,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
 };
-
-/// The macros that decide about TLS.
-pub(crate) const MACROS: &[&str] = &["MAIN_TLS_ENABLE", "MAIN_TLS_CERTKEY", "MAIN_TLS_CERTIFICATE", "MAIN_TLS_PRIVATEKEY"];
 
 /// Every macro of a file, in order.
 pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, Unreadable> {

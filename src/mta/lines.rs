@@ -1,7 +1,19 @@
 //! Logical lines as Postfix reads them: a line that begins with whitespace continues the one before; comments and blank lines
 //! between the two end nothing; an indented line with nothing to continue is ignored (postconf(5), master(5)).
 
-use std::ops::Range;
+use std::{ops::Range, path::PathBuf};
+
+/// A configuration file that cannot be read as its server reads it, or not be edited without loss.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{line}: {why}", .path.display())]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// Its line, from 1; 0 where the whole file is meant.
+    pub line: usize,
+    /// What is wrong, in one sentence.
+    pub why: String,
+}
 
 /// One logical line and where its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]

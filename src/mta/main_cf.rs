@@ -1,9 +1,6 @@
 //! `main.cf`, read as Postfix reads it and edited without touching a byte that is not meant (postconf(5)).
 
-use super::{
-    dialect::Unreadable,
-    lines::{self, Logical, Restored, is_space, line_end, spliced},
-};
+use super::lines::{self, Logical, Restored, Unreadable, is_space, line_end, spliced};
 use crate::change::{Raw, SettingChange};
 use std::path::Path;
 

@@ -1,10 +1,7 @@
 //! `master.cf`: the services and their own settings, read as Postfix reads them and edited one `-o name=value` at a time
 //! (master(5)).
 
-use super::{
-    dialect::Unreadable,
-    lines::{self, Logical, Restored, is_space, line_end, spliced},
-};
+use super::lines::{self, Logical, Restored, Unreadable, is_space, line_end, spliced};
 use crate::change::{Raw, SettingChange};
 use std::{ops::Range, path::Path};
 

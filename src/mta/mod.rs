@@ -9,5 +9,7 @@ pub mod main_cf;
 pub mod master_cf;
 pub mod postfix;
 pub mod profile;
+mod settings;
+mod understood;
 
 pub use lines::Restored;

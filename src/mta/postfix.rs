@@ -1,10 +1,12 @@
 //! Postfix: what its two files mean for each service that answers from the network.
 
 use super::{
-    dialect::{Understood, Unreadable},
     expand::{Cycle, expand},
+    lines::Unreadable,
     lines::words,
     main_cf, master_cf,
+    settings::ASKS,
+    understood::Understood,
 };
 use crate::{
     facts::{ConfigFile, Effective, Known, Origin, Role, Service},
@@ -15,61 +17,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
-
-/// The settings whose defaults differ between versions and hosts: asked of `postconf -d`.
-pub(super) const ASKS: &[&str] = &[
-    "compatibility_level",
-    "inet_interfaces",
-    "inet_protocols",
-    "mydestination",
-    "mydomain",
-    "myhostname",
-    "mynetworks",
-    "relay_domains",
-    "smtpd_service_name",
-    "smtp_tls_cert_file",
-    "smtp_tls_chain_files",
-    "tlsproxy_service_name",
-    "virtual_alias_domains",
-    "virtual_alias_maps",
-    "virtual_mailbox_domains",
-    "virtual_mailbox_maps",
-    "postscreen_enforce_tls",
-    "postscreen_tls_security_level",
-    "postscreen_use_tls",
-    "smtpd_enforce_tls",
-    "smtpd_tls_auth_only",
-    "smtpd_tls_cert_file",
-    "smtpd_tls_chain_files",
-    "smtpd_tls_ciphers",
-    "smtpd_tls_dcert_file",
-    "smtpd_tls_dkey_file",
-    "smtpd_tls_eccert_file",
-    "smtpd_tls_eckey_file",
-    "smtpd_tls_exclude_ciphers",
-    "smtpd_tls_key_file",
-    "smtpd_tls_loglevel",
-    "smtpd_tls_mandatory_ciphers",
-    "smtpd_tls_mandatory_exclude_ciphers",
-    "smtpd_tls_mandatory_protocols",
-    "smtpd_tls_protocols",
-    "smtpd_tls_security_level",
-    "smtpd_tls_wrappermode",
-    "smtpd_use_tls",
-    "tls_server_sni_maps",
-    "tlsproxy_enforce_tls",
-    "tlsproxy_tls_cert_file",
-    "tlsproxy_tls_chain_files",
-    "tlsproxy_tls_dcert_file",
-    "tlsproxy_tls_dkey_file",
-    "tlsproxy_tls_eccert_file",
-    "tlsproxy_tls_eckey_file",
-    "tlsproxy_tls_key_file",
-    "tlsproxy_tls_mandatory_protocols",
-    "tlsproxy_tls_protocols",
-    "tlsproxy_tls_security_level",
-    "tlsproxy_use_tls",
-];
 
 /// The two files, and the defaults behind them.
 pub(crate) struct Config<'a> {

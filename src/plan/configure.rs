@@ -6,21 +6,11 @@ use crate::{
     facts::{ConfigFile, Server, Service},
     finding::Finding,
     mta::{
-        dialect::{Dialect, Unreadable, Wish},
+        dialect::{Dialect, Unreadable},
         profile::Profile,
     },
 };
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
-
-/// What a dialect wants: wishes by file name, and what the admin should know.
-#[derive(Default)]
-pub(super) struct Wanted {
-    pub(super) wishes: BTreeMap<PathBuf, Vec<Wish>>,
-    pub(super) notes: Vec<Finding>,
-}
+use std::{collections::BTreeMap, path::Path};
 
 /// The edits, and the services as they will be.
 pub(super) struct Configured {

@@ -1,6 +1,6 @@
 //! Exim as Debian configures it: two macros in the one file that counts.
 
-use super::configure::Wanted;
+use super::wanted::Wanted;
 use crate::{
     facts::{Server, Service},
     finding::{Finding, Subject, Verdict},

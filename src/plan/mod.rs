@@ -10,6 +10,7 @@ mod prove;
 mod sni;
 mod tlsa;
 mod undo;
+mod wanted;
 
 pub use undo::undo;
 

@@ -1,6 +1,6 @@
 //! Postfix: which settings make every MX service present our file, and keep every other service as it is.
 
-use super::{configure::Wanted, names::Names};
+use super::{names::Names, wanted::Wanted};
 use crate::{
     certificate::KeyType,
     facts::{Effective, Origin, Role, Server, Service, Version},
