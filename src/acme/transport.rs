@@ -286,7 +286,11 @@ impl Transport {
                     let why = format!("the certificate of {host} does not verify: {certificate}");
                     match self.clock_there(uri).await {
                         Some(ahead) if ahead.unsigned_abs() > 3600 => Fault::Final(Trouble::Clock { why, ahead, now: world::now() }),
-                        _ => untrusted(
+                        None => untrusted(
+                            certificate.to_string(),
+                            "that server did not say what time it is: if `date` is right here, its operator must renew the certificate; choose another CA with --acme-directory meanwhile",
+                        ),
+                        Some(_) => untrusted(
                             certificate.to_string(),
                             "this host's clock agrees with that server's, so its operator must renew it; choose another with --acme-directory meanwhile",
                         ),

@@ -95,7 +95,7 @@ fn read<'a>(
     let told = profile.recognise.config_dir_default.as_path();
     let first = match (&wants.config_dir, &profile.recognise.config_dir) {
         (Some(given), _) => given.clone(),
-        (None, Some(ask)) => PathBuf::from(answer(look, ask, told)?),
+        (None, Some(ask)) => PathBuf::from(answer(look, ask, told).map_err(|why| blame(look, profile, told, why))?),
         (None, None) => told.to_owned(),
     };
     let instances = instances(look, profile, &first);
@@ -104,20 +104,17 @@ fn read<'a>(
         _ => first,
     };
     let dir = config_dir.as_path();
-    let version = Version::from(answer(look, &profile.recognise.version, dir)?);
-    let files = profile.files.iter().filter_map(|f| file(look, f.path.path(dir), f.optional).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let version = answer(look, &profile.recognise.version, dir).map_err(|why| blame(look, profile, dir, why))?;
+    let version = Version::from(version);
+    let files = files(look, profile, dir)?;
 
     let mut defaults = BTreeMap::new();
     let asks = profile.dialect.asks();
     if let (Some(argv), false) = (&profile.recognise.defaults, asks.is_empty()) {
         let mut command = argv.fill(dir);
         command.0.extend(asks.iter().map(ToString::to_string));
-        let told = run(look, &command);
-        // Where the tools refuse the configuration, our own reading says at which line.
-        if told.is_err() {
-            profile.dialect.understand(&version, &files, &defaults).map_err(|e| e.to_string())?;
-        }
-        defaults = settings(&told?.stdout);
+        let told = run(look, &command).map_err(|why| blame(look, profile, dir, why))?;
+        defaults = settings(&told.stdout);
     }
     let understood = profile.dialect.understand(&version, &files, &defaults).map_err(|e| e.to_string())?;
 
@@ -162,6 +159,19 @@ fn read<'a>(
         }
     }
     Ok(Found { server, profile, domains, pid })
+}
+
+fn files(look: &dyn Look, profile: &Profile, dir: &Path) -> Result<Vec<ConfigFile>, String> {
+    profile.files.iter().filter_map(|f| file(look, f.path.path(dir), f.optional).transpose()).collect()
+}
+
+/// Where the server's tools refuse its configuration, our own reading says at which line; else the tools' words stand.
+fn blame(look: &dyn Look, profile: &Profile, dir: &Path, why: String) -> String {
+    let read = files(look, profile, dir);
+    let understood = read.and_then(|files| {
+        profile.dialect.understand(&Version::default(), &files, &BTreeMap::new()).map(drop).map_err(|wrong| wrong.to_string())
+    });
+    understood.err().unwrap_or(why)
 }
 
 /// `name = value` lines, as `postconf` prints them.

@@ -10,6 +10,7 @@ use crate::{
     },
     facts::Facts,
     intent::Intent,
+    name::DnsName,
     report::{self, Terminal},
     settings::Settings,
 };
@@ -54,9 +55,16 @@ impl Answers {
             _ => return Err(Trouble::usage("an external account needs both --eab-kid and --eab-hmac-key-file")),
         };
         let acme_ca_files = if args.acme_ca_files.is_empty() { settings.acme_ca_file.clone() } else { args.acme_ca_files.clone() };
+        let email = if args.no_email { None } else { args.email.clone().or_else(|| settings.email.clone()) };
+        // RFC 5321 §4.1.2: whatever else it is, it has a domain.
+        if let Some(wrong) =
+            email.as_ref().filter(|e| e.rsplit_once('@').is_none_or(|(local, at)| local.is_empty() || at.parse::<DnsName>().is_err()))
+        {
+            return Err(Trouble::usage(format!("--email {wrong:?}: this is no mail address")));
+        }
         Ok(Self {
             acme_ca_files,
-            email: if args.no_email { None } else { args.email.clone().or_else(|| settings.email.clone()) },
+            email,
             no_email: args.no_email,
             agree_tos: args.agree_tos || settings.agree_tos,
             directory,
