@@ -126,6 +126,12 @@ impl EndpointView {
         self.tls.value().and_then(|t| t.chain.first())
     }
 
+    /// The server greeted us with something else than 220 (RFC 5321 section 3.1).
+    #[must_use]
+    pub fn turned_away(&self) -> bool {
+        self.greeting.value().is_some_and(|greeting| greeting.code != 220)
+    }
+
     /// Nobody answered: no connection, or not a word on it.
     #[must_use]
     pub const fn silent(&self) -> bool {

@@ -97,7 +97,7 @@ impl<'a> Court<'a> {
         }
         for then in before.iter().filter(|v| !v.silent()) {
             let Some(view) = same(after, &then.probe) else {
-                if !after.iter().any(|v| v.silent()) {
+                if !after.iter().any(|v| v.silent() || v.turned_away()) {
                     let says = "it was not looked at after the change";
                     self.fault(Finding::new("proof-too-small", Verdict::Unknown, subject(expect), says).seen(asked(then)));
                 }
@@ -155,8 +155,12 @@ impl<'a> Court<'a> {
             let all = "no mail arrives here; senders try again for days";
             return self.fault(fail("wire-silent", "nobody answers any more").means(all).remedy(server_log()));
         }
-        if view.greeting.value().is_some_and(|greeting| greeting.code != 220) {
-            return self.fault(fail("wire-refused", "the server turns us away").means("no mail arrives here").remedy(server_log()));
+        if view.turned_away() {
+            let means = match !before.is_empty() && before.iter().all(|v| v.turned_away()) {
+                true => "it did so before the change: from this host nobody can tell what it presents",
+                false => "no mail arrives here",
+            };
+            return self.fault(fail("wire-refused", "the server turns us away").means(means).remedy(server_log()));
         }
         if view.probe.wire == Wire::StartTls {
             match &view.starttls {

@@ -24,7 +24,7 @@ const AT_ONCE: usize = 4;
 
 /// Has the conversations, `limit` for each, and gives what was seen, in the order of the probes.
 ///
-/// An address where nobody answers, or that lets a conversation hang, is not asked again: its other probes are left out. Where two probes of an address
+/// An address where nobody answers, that turns us away or lets us wait in vain, is not asked again: its other probes are left out. Where two probes of an address
 /// differ in the offer and the first showed an RSA certificate, the one for RSA asks for ECDSA instead.
 pub async fn observe(net: &Net, probes: &[Probe], limit: Duration) -> Vec<EndpointView> {
     ask(net, probes, limit, true, &[]).await
@@ -85,7 +85,7 @@ async fn one_address(
     other_type: bool,
     slow: Vec<Probe>,
 ) -> Vec<(usize, EndpointView)> {
-    let enough = |view: &EndpointView| view.silent() || hung(view, limit) && !slow.contains(&view.probe);
+    let enough = |view: &EndpointView| view.silent() || view.turned_away() || hung(view, limit) && !slow.contains(&view.probe);
     let (whole, short): (Vec<_>, Vec<_>) = probes.into_iter().partition(|(_, p)| p.postmaster_of.is_some() || other_type);
     let mut views: Vec<(usize, EndpointView)> = Vec::new();
     for (place, mut probe) in whole {
