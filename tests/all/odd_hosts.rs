@@ -276,7 +276,7 @@ fn names_and_addresses_of_every_kind() {
     }));
     failed.extend(check(Row {
         what: "loopback and one address",
-        main: &"inet_interfaces = localhost, 198.18.0.25\nsmtpd_tls_security_level = may\nsmtpd_tls_cert_file = $dir/both.pem\n",
+        main: "inet_interfaces = localhost, 198.18.0.25\nsmtpd_tls_security_level = may\nsmtpd_tls_cert_file = $dir/both.pem\n",
         ours: &[V4],
         ..ROW
     }));
