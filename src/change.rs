@@ -140,8 +140,8 @@ pub struct Change {
     pub activation: Activation,
     /// The commands that do it.
     pub activate: Vec<Command>,
-    /// Ends with 0 while the server runs: one that does not is not told of files that were put back, for it reads them when
-    /// it starts.
+    /// Ends with 0 while the server runs: one that does not, at boot, is not told of files that were put back, for it reads
+    /// them when it starts.
     #[serde(default)]
     pub running: Option<Command>,
     /// What the wire must show.

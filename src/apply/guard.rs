@@ -1,7 +1,10 @@
 //! The guard: a process of our own program that recovers when we die, in whatever way. It sleeps on a pipe that only we
 //! hold open. It lives in a session of its own, so that neither Ctrl-C nor the end of the terminal reaches it.
 
-use super::{Recovered, Stuck, recover};
+use super::{
+    Recovered, Stuck,
+    recover::{Server, settle},
+};
 use crate::world::{Hands, Store};
 use nix::unistd::{dup2_stdout, setsid};
 use std::{
@@ -59,15 +62,15 @@ impl Drop for Guard {
     }
 }
 
-/// The guard's life, the whole of its process (the path of the Store must be absolute): ready, asleep until our standard input ends, then [`recover`].
+/// The guard's life, the whole of its process (the path of the Store must be absolute): ready, asleep until our standard input ends, then what [`recover`](super::recover) does, for a server that ran a moment ago.
 ///
 /// # Errors
-/// As [`recover`]; or when it could not get ready, which its parent sees.
+/// As [`recover`](super::recover); or when it could not get ready, which its parent sees.
 pub fn stand_guard(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recovered>, Stuck> {
     get_ready().map_err(Stuck::Journal)?;
     // Whatever ends the pipe, the end of our parent or an error, means the same.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    recover(hands, store)
+    settle(hands, store, Server::Ran)
 }
 
 #[expect(clippy::disallowed_methods, reason = "/dev/null")]

@@ -29,6 +29,7 @@ use crate::{
 };
 use beside::{Side, beside};
 use journal::{Journal, Phase};
+use recover::Server;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -62,7 +63,7 @@ pub fn apply<'a>(hands: &'a mut dyn Hands, store: &'a Store, lock: Lock, change:
     };
     match lay_out(hands, store, &journal).and_then(|()| swap(hands, &journal)).and_then(|()| take_into_service(hands, &journal)) {
         Ok(()) => Ok(Live { hands, store, journal, _lock: lock }),
-        Err(cause) => Err(Undone { cause, put_back: recover::restore(hands, store, journal).map(drop) }),
+        Err(cause) => Err(Undone { cause, put_back: recover::restore(hands, store, journal, Server::Ran).map(drop) }),
     }
 }
 
@@ -86,7 +87,7 @@ impl Live<'_> {
                 let _ = recover::finish(self.hands, self.store, self.journal);
                 Ok(receipt)
             }
-            Err(cause) => Err(Undone { cause, put_back: recover::restore(self.hands, self.store, self.journal).map(drop) }),
+            Err(cause) => Err(Undone { cause, put_back: recover::restore(self.hands, self.store, self.journal, Server::Ran).map(drop) }),
         }
     }
 
@@ -95,7 +96,7 @@ impl Live<'_> {
     /// # Errors
     /// When something stands in the way, or the server could not be told.
     pub fn roll_back(self) -> Result<(), Stuck> {
-        recover::restore(self.hands, self.store, self.journal).map(drop)
+        recover::restore(self.hands, self.store, self.journal, Server::Ran).map(drop)
     }
 }
 

@@ -21,12 +21,26 @@ const RUNNING_LIMIT: Duration = Duration::from_secs(10);
 /// Another program's edit is waited for this long; then the originals return without its leave.
 const EDIT_LIMIT: Duration = Duration::from_secs(2);
 
+/// What is known of the server when files are put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    /// It ran a moment ago: where it does not now, that is our doing.
+    Ran,
+    /// Nothing: at boot it is waiting for us, and to wait for it would be to wait for ever.
+    MayBeDown,
+}
+
 /// Ends a change that a dead run left open: put back before it was proved, finished after. Called before every run takes the
-/// run lock, by the guard and at boot; can itself be interrupted and called again. `None` when nothing was open.
+/// run lock, and at boot; can itself be interrupted and called again. `None` when nothing was open.
 ///
 /// # Errors
 /// When the journal cannot be read, another run is still at work, or a file stands in the way; the journal then stays.
 pub fn recover(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recovered>, Stuck> {
+    settle(hands, store, Server::MayBeDown)
+}
+
+/// The same, by whoever knows the server.
+pub(super) fn settle(hands: &mut dyn Hands, store: &Store, server: Server) -> Result<Option<Recovered>, Stuck> {
     let Some(journal) = Journal::load(store).map_err(Stuck::Journal)? else { return Ok(None) };
     let dir = journal.change.config_dir;
     let _lock = match Store::lock_within(&dir, LOCK_LIMIT) {
@@ -46,7 +60,7 @@ pub fn recover(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recovered>
         journal.close(store).map_err(Stuck::Files)?;
         return Ok(Some(Recovered::Kept { id }));
     }
-    match restore(hands, store, journal) {
+    match restore(hands, store, journal, server) {
         Ok(told) => Ok(Some(Recovered::Restored { id, server: Ok(told) })),
         Err(Stuck::Server(failure)) => Ok(Some(Recovered::Restored { id, server: Err(failure) })),
         Err(stuck) => Err(stuck),
@@ -61,7 +75,7 @@ pub(super) fn finish(hands: &mut dyn Hands, store: &Store, journal: Journal) -> 
 }
 
 /// Everything as it was before, in the opposite order, then the server on it again.
-pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) -> Result<Told, Stuck> {
+pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal, server: Server) -> Result<Told, Stuck> {
     let reached = journal.phase().map_err(Stuck::Journal)?;
     let mut seen = reached >= Phase::Activating;
     if matches!(reached, Phase::Swapping | Phase::Activating) {
@@ -83,18 +97,17 @@ pub(super) fn restore(hands: &mut dyn Hands, store: &Store, journal: Journal) ->
         hands.remove_dir(dir).map_err(Failure::file(format!("removing {}", dir.display()))).map_err(Stuck::Files)?;
     }
     let told = match seen && activates(&journal, reached) {
-        true => tell(hands, &journal),
+        true => tell(hands, &journal, server),
         false => Ok(Told::Serves),
     };
     journal.close(store).map_err(Stuck::Files)?;
     told.map_err(Stuck::Server)
 }
 
-/// The server takes the files into service again. One that does not run is not started, nor waited for: at boot it is waiting
-/// for us.
-fn tell(hands: &mut dyn Hands, journal: &Journal) -> Result<Told, Failure> {
+/// The server takes the files into service again; one that may be down, and is, does so when it starts.
+fn tell(hands: &mut dyn Hands, journal: &Journal, server: Server) -> Result<Told, Failure> {
     let stopped = |command| hands.run(command, RUNNING_LIMIT).is_ok_and(|said| said.code != 0);
-    if journal.change.running.as_ref().is_some_and(stopped) {
+    if server == Server::MayBeDown && journal.change.running.as_ref().is_some_and(stopped) {
         return Ok(Told::NotRunning);
     }
     let activated = super::activate(hands, journal, STRAY_LIMIT).or_else(|failure| match failure {

@@ -120,6 +120,18 @@ fn a_server_that_does_not_run_is_not_told() {
     }
 }
 
+/// It ran when we began: one that our change has stopped is started again, or the admin reads that it is down.
+#[test]
+fn a_server_that_the_change_stopped_is_told() {
+    let scene = Scene::new();
+    let mut change = scene.change();
+    change.running = Some(sh("exit 1"));
+    change.activate = vec![sh("echo fatal: not running >&2; exit 1")];
+    let undone = with_live(&scene, change, |_| ()).unwrap_err();
+    assert!(matches!(&undone.put_back, Err(Stuck::Server(_))), "{undone}");
+    assert!(scene.is_before() && !scene.is_open());
+}
+
 #[test]
 fn a_server_that_must_restart_is_not_restarted_for_a_failed_check() {
     for (activation, restarts) in [(Activation::Restart, false), (Activation::Reload, true), (Activation::None, false)] {
