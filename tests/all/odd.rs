@@ -13,7 +13,7 @@ use crate::{
 use mxseal::{
     apply::{apply, try_on_a_copy},
     certificate::{Certificate, KeyType},
-    change::{Change, Want},
+    change::Want,
     check::prove,
     facts::{Deployment, Facts, Lineage, LineageKey},
     intent::Intent,
@@ -119,8 +119,8 @@ impl Scene {
         }
     }
 
-    /// From the first survey to the proof, and once more; gives the change. `kept` are the listeners that stay as they were.
-    fn set_up(&self, kept: &[SocketAddr]) -> Change {
+    /// From the first survey to the proof, and a last survey, which is given. `kept` are the listeners that stay as they were.
+    fn set_up(&self, kept: &[SocketAddr]) -> Facts {
         let first = self.plan(&self.look(&[]));
         let Some(Stage::Errand(Errand::Obtain(order))) = &first.next else { panic!("{first:#?}") };
         let lineage = self.obtained(order);
@@ -139,15 +139,10 @@ impl Scene {
         let proved = proved.unwrap_or_else(|faults| panic!("{faults:#?}\n{}", self.postfix.read_config("main.cf")));
         live.commit(&proved.proof, facts.views).unwrap_or_else(|e| panic!("{e}"));
 
-        let again = self.plan(&self.look(&[Lineage { deployment: Deployment::Proved, ..lineage }]));
+        let facts = self.look(&[Lineage { deployment: Deployment::Proved, ..lineage }]);
+        let again = self.plan(&facts);
         assert_eq!((again.next, again.held), (None, vec![]), "planned again");
-        *change
-    }
-
-    /// Certificates that a listener presents, by whoever asks.
-    fn presented(&self, addr: SocketAddr) -> Vec<Certificate> {
-        let facts = self.look(&[]);
-        facts.views.iter().filter(|v| v.probe.addr == addr && v.probe.offer != Offer::Legacy).filter_map(|v| v.leaf()).cloned().collect()
+        facts
     }
 
     fn file(&self, name: &str) -> Certificate {
@@ -157,6 +152,11 @@ impl Scene {
     fn at(&self, port: u16) -> SocketAddr {
         SocketAddrV4::new(self.own, port).into()
     }
+}
+
+/// Certificates that a listener presents, by whoever asks.
+fn presented(facts: &Facts, addr: SocketAddr) -> Vec<Certificate> {
+    facts.views.iter().filter(|v| v.probe.addr == addr && v.probe.offer != Offer::Legacy).filter_map(|v| v.leaf()).cloned().collect()
 }
 
 fn wait<T>(of: impl Future<Output = T>) -> T {
@@ -174,12 +174,12 @@ fn mail_programs_keep_the_names_that_they_know() {
     for main in [OLD, chain] {
         let scene = Scene::new(main, clients);
         let kept = [scene.at(465), scene.at(587)];
-        scene.set_up(&kept);
+        let facts = scene.set_up(&kept);
         for addr in kept {
-            let presented = scene.presented(addr);
+            let presented = presented(&facts, addr);
             assert!(!presented.is_empty() && presented.iter().all(|leaf| *leaf == scene.file("old.pem")), "{addr}: {presented:?}");
         }
-        let ours = scene.presented(scene.postfix.addr("mx"));
+        let ours = presented(&facts, scene.postfix.addr("mx"));
         assert!(ours.iter().all(|leaf| leaf.names == [MX, "imap.example.test"]) && ours.len() >= 3, "{ours:?}");
     }
 }
@@ -192,8 +192,8 @@ fn services_with_certificates_of_their_own_keep_them() {
         "-o smtpd_tls_eccert_file=$dir/ec.pem -o smtpd_tls_eckey_file=$dir/ec.key -o smtpd_tls_cert_file=none",
     ] {
         let scene = Scene::new(SNAKE, &format!("$own:587 inet n - y - - smtpd\n  {own}\n"));
-        scene.set_up(&[scene.at(587)]);
-        let presented = scene.presented(scene.at(587));
+        let facts = scene.set_up(&[scene.at(587)]);
+        let presented = presented(&facts, scene.at(587));
         assert!(!presented.is_empty() && presented.iter().all(|leaf| *leaf == scene.file("ec.pem")), "{own}: {presented:?}");
     }
 }
@@ -224,14 +224,13 @@ fn the_level_is_read_as_postfix_reads_it() {
         ("smtpd_tls_security_level = may\nsmtpd_tls_dcert_file = $dir/snake.pem\nsmtpd_tls_dkey_file = $dir/snake.key", submission),
     ] {
         let scene = Scene::new(main, master);
-        scene.set_up(&[]);
+        let facts = scene.set_up(&[]);
         let second = master.contains(":25").then(|| scene.at(25));
         for addr in [scene.postfix.addr("mx"), scene.at(587)].into_iter().chain(second) {
-            let presented = scene.presented(addr);
+            let presented = presented(&facts, addr);
             assert!(presented.len() >= 3 && presented.iter().all(|leaf| leaf.names == [MX]), "{main} {addr}: {presented:?}");
         }
         let enforces = master.contains("enforce");
-        let facts = scene.look(&[]);
         let clear = facts.views.iter().find(|v| v.probe.addr == scene.at(587) && v.probe.offer == Offer::Legacy).unwrap();
         assert!(clear.offers.iter().any(|o| o == "STARTTLS"), "{clear:#?}");
         let master = scene.postfix.read_config("master.cf");
