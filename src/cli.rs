@@ -118,7 +118,7 @@ pub struct Setup {
     /// Agree to the CA's terms of service
     #[arg(long, help_heading = "The certificate")]
     pub agree_tos: bool,
-    /// ACME directory of the CA [default: Let's Encrypt]
+    /// ACME directory of the CA [default: as before, else Let's Encrypt]
     #[arg(long, value_name = "URL", help_heading = "The certificate")]
     pub acme_directory: Option<String>,
     /// Order from Let's Encrypt's staging CA (or --acme-directory), check the plan on a copy, and stop: no live file is touched
