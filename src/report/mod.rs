@@ -6,6 +6,7 @@ pub mod observer;
 mod question;
 mod terminal;
 mod text;
+mod wrap;
 
 pub use diff::config_diff;
 pub use observer::{Event, Nobody, Observer};

@@ -11,17 +11,26 @@ use super::{Event, Observer, text::findings};
 use crate::finding::Verdict;
 
 /// How text may look: colour is for verdicts only.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Style {
     /// Colour is wanted and understood.
     pub colour: bool,
+    /// Columns of a line.
+    pub width: usize,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { colour: false, width: 80 }
+    }
 }
 
 impl Style {
     /// What standard output understands; `NO_COLOR` is honoured.
     #[must_use]
     pub fn of_stdout() -> Self {
-        Self { colour: console::colors_enabled() }
+        let columns = Term::stdout().size_checked().map_or(80, |(_, columns)| usize::from(columns));
+        Self { colour: console::colors_enabled(), width: columns }
     }
 
     /// A verdict as a word of seven columns.

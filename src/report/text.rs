@@ -1,6 +1,6 @@
 //! Pages for a terminal of 80 columns: one line a fact, *fact · verdict · consequence*.
 
-use super::{Style, diff::config_diff, json::StatusDoc};
+use super::{Style, diff::config_diff, json::StatusDoc, wrap::hang};
 use crate::{
     certificate::Certificate,
     change::{Change, Edit, Expect, Want},
@@ -50,6 +50,7 @@ pub fn survey_page(facts: &Facts) -> String {
         fact(&mut out, "Listens", format!("{} {owner} {}", listener.addr, listener.service.as_deref().unwrap_or("not of this server")));
     }
     fact(&mut out, "Port 80", known(&facts.port80, |o| if o.pid == 0 { "free".into() } else { format!("{} (pid {})", o.program, o.pid) }));
+    fact(&mut out, "Clock", known(&facts.host.clock_off, clock));
     fact(&mut out, "Addresses", list(&facts.host.addresses));
     for domain in &facts.domains {
         let mx = known(&domain.mx, |a| list(a.records.iter().map(|(p, n)| format!("{p} {n}"))));
@@ -81,6 +82,14 @@ pub fn survey_page(facts: &Facts) -> String {
         fact(&mut out, "Served now", served(view));
     }
     out
+}
+
+fn clock(off: &i64) -> String {
+    match off {
+        0 => "right".into(),
+        1.. => format!("{off} s ahead: set it before anything else"),
+        _ => format!("{} s behind: set it before anything else", off.unsigned_abs()),
+    }
 }
 
 fn server(out: &mut String, server: &Server) {
@@ -165,15 +174,18 @@ pub fn findings(style: Style, all: &[Finding]) -> String {
     });
     let mut out = String::new();
     for finding in sorted {
-        let _ = writeln!(out, "  {} {} [{}]", style.verdict(finding.verdict), finding.says, finding.id);
+        hang(&mut out, &format!("  {} ", style.verdict(finding.verdict)), &format!("{} [{}]", finding.says, finding.id), style.width);
         for line in &finding.evidence {
-            let _ = writeln!(out, "          seen: {line}");
+            hang(&mut out, "          seen: ", line, style.width);
         }
         if !finding.consequence.is_empty() {
-            let _ = writeln!(out, "          so: {}", finding.consequence);
+            hang(&mut out, "          so: ", &finding.consequence, style.width);
         }
-        if finding.remedy != Remedy::None {
-            let _ = writeln!(out, "          next: {}", finding.remedy);
+        match &finding.remedy {
+            Remedy::None => {}
+            Remedy::Do(what) => hang(&mut out, "          next: ", what, style.width),
+            // To be pasted: in one line.
+            paste @ (Remedy::Command(_) | Remedy::Record(_)) => hang(&mut out, "          next: ", &paste.to_string(), usize::MAX),
         }
     }
     out
@@ -186,7 +198,7 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
     let mut number = 0;
     let mut step = |out: &mut String, text: &str| {
         number += 1;
-        let _ = writeln!(out, "  {number} {text}");
+        hang(out, &format!("  {number} "), text, style.width);
     };
     if plan.next.is_none() && plan.later.is_empty() && plan.held.is_empty() {
         out.push_str("Nothing to do: the server presents what it should.\n");
@@ -200,18 +212,18 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
         }
         Some(Stage::Change(change)) => {
             step(&mut out, &change.why);
-            change_page(&mut out, files, change, context);
+            change_page(style, &mut out, files, change, context);
         }
         Some(Stage::Wait { what, not_before }) => step(&mut out, &format!("Wait for {what}, not before {not_before}")),
         None => {}
     }
     for later in &plan.later {
         step(&mut out, &later.says);
-        let _ = writeln!(out, "      {}", later.why);
+        hang(&mut out, "      ", &later.why, style.width);
         for path in &later.touches {
             let _ = writeln!(out, "      touches {}", path.display());
         }
-        settings_page(&mut out, &later.edits);
+        settings_page(style, &mut out, &later.edits);
         indent(&mut out, &config_diff(files, &later.edits, context));
     }
     if !plan.held.is_empty() {
@@ -225,8 +237,8 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
     out
 }
 
-fn change_page(out: &mut String, files: &[ConfigFile], change: &Change, context: usize) {
-    settings_page(out, &change.edits);
+fn change_page(style: Style, out: &mut String, files: &[ConfigFile], change: &Change, context: usize) {
+    settings_page(style, out, &change.edits);
     indent(out, &config_diff(files, &change.edits, context));
     if !change.activate.is_empty() {
         let _ = writeln!(out, "      then: {}", list(change.activate.iter().map(|c| format!("`{c}`"))));
@@ -239,14 +251,14 @@ fn change_page(out: &mut String, files: &[ConfigFile], change: &Change, context:
     ];
     let promised: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !promised.is_empty() {
-        let _ = writeln!(out, "      proved on the wire, or put back: {}", promised.join(", "));
+        hang(out, "      ", &format!("proved on the wire, or put back: {}", promised.join(", ")), style.width);
     }
 }
 
-fn settings_page(out: &mut String, edits: &[Edit]) {
+fn settings_page(style: Style, out: &mut String, edits: &[Edit]) {
     for change in edits.iter().flat_map(|e| &e.settings) {
         let service = change.service.as_ref().map_or_else(String::new, |s| format!("{s}: "));
-        let _ = writeln!(out, "      {service}{}: {}", change.name, change.why);
+        hang(out, &format!("      {service}{}: ", change.name), &change.why, style.width);
     }
 }
 
@@ -305,4 +317,23 @@ pub fn status_page(status: &StatusDoc) -> String {
 #[must_use]
 pub fn is_ours(lineages: &[Lineage], leaf: &Certificate) -> bool {
     lineages.iter().flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).any(|l| l.digest == leaf.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Subject;
+
+    #[test]
+    fn findings_hold_to_the_width_and_what_is_pasted_stays_whole() {
+        let long = "every sender that verifies keeps the mail and tries again later ".repeat(3);
+        let paste = Remedy::Command(format!("postconf -e '{}'", "smtpd_tls_security_level = may ".repeat(4)));
+        for (remedy, lines_over) in [(Remedy::Do(long.clone()), 0), (paste, 1)] {
+            let finding = Finding::new("wire-silent", Verdict::Fail, Subject::Host, long.trim()).seen(&long).means(&long).remedy(remedy);
+            let page = findings(Style::default(), &[finding]);
+            assert_eq!(page.lines().filter(|l| l.chars().count() > 80).count(), lines_over, "{page}");
+            assert!(page.lines().skip(1).all(|l| l.starts_with("          ")), "{page}");
+            assert!(page.starts_with("  fail    every sender") && page.contains("[wire-silent]"), "{page}");
+        }
+    }
 }
