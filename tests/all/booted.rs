@@ -60,6 +60,25 @@ fn a_second_setup_touches_nothing() {
 }
 
 #[test]
+fn a_certificate_that_somebody_else_keeps_is_left_alone() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &[]), 0);
+    // The same certificate in other hands, and no memory of it.
+    host.ok(&["cp", "/etc/mxseal/live/mx1.example.test.pem", "/etc/ssl/private/by-hand.pem"]);
+    host.ok(&["rm", "-r", "/etc/mxseal", "/var/lib/mxseal"]);
+    host.ok(&["postconf", "-e", "smtpd_tls_chain_files = /etc/ssl/private/by-hand.pem"]);
+    host.ok(&["systemctl", "reload", "postfix"]);
+    let (etc, reloads_before, orders) = (host.tree("/etc"), reloads(&host), internet.ca_log());
+    let again = outcome(&setup(&host, &[]), 0);
+    assert_eq!(again["outcome"], "nothing-to-do", "{again:#}");
+    let said = again["findings"][0]["says"].as_str().unwrap_or_default();
+    assert!(again["findings"][0]["id"] == "good-already" && said.contains("/etc/ssl/private/by-hand.pem"), "{again:#}");
+    assert_eq!(differences(&etc, &host.tree("/etc")), Vec::<String>::new());
+    assert_eq!((reloads(&host), internet.ca_log()), (reloads_before, orders));
+}
+
+#[test]
 fn a_dry_run_and_a_print_leave_the_mail_server_alone() {
     let internet = Internet::start();
     let host = internet.mail_host();
