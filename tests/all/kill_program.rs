@@ -119,7 +119,7 @@ fn the_program_killed_anywhere_leaves_a_whole_host() {
     let (mut tally, mut worst) = (BTreeMap::<String, usize>::new(), Duration::ZERO);
     let (setup, undo) = (walk.trace("setup", false), walk.trace("undo", false));
     let total = (setup.len(), undo.len());
-    let (setup, undo) = (sample(setup, stride(23)), sample(undo, stride(19)));
+    let (setup, undo) = (sample(setup, stride(31)), sample(undo, stride(23)));
     let mut undo = undo.into_iter().cycle();
     for one in &setup {
         for (verb, call) in [("setup", one), ("undo", &undo.next().unwrap())] {
@@ -149,7 +149,7 @@ fn any_of_its_processes_killed_leaves_what_the_next_run_mends() {
     let mut tally = BTreeMap::<String, usize>::new();
     let (setup, undo) = (walk.trace("setup", true), walk.trace("undo", true));
     let total = (setup.len(), undo.len());
-    let (setup, undo) = (sample(setup, stride(41)), sample(undo, stride(37)));
+    let (setup, undo) = (sample(setup, stride(61)), sample(undo, stride(53)));
     let mut undo = undo.into_iter().cycle();
     for one in &setup {
         for (verb, call) in [("setup", one), ("undo", &undo.next().unwrap())] {
