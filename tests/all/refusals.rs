@@ -302,4 +302,10 @@ fn a_guard_finds_a_relative_state_directory() {
     running.wait().unwrap();
     wait_for("the guard to put everything back", Duration::from_secs(20), || contents(&host.tree("/etc/postfix")) == before);
     wait_for("the old certificate", Duration::from_secs(20), || internet.s_client(&[]).contains(SNAKE_OIL));
+    // It is done when the server was told as well.
+    wait_for("the end of the recovery", Duration::from_secs(60), || {
+        let status = host.run(&["mxseal", "status", "--json", "--state-dir", "/root/state"]);
+        serde_json::from_slice::<Value>(&status.stdout).is_ok_and(|document| document["open"].is_null())
+    });
+    assert!(reloads(&host) > 0, "{}", host.mail_log());
 }
