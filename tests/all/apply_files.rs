@@ -6,6 +6,7 @@ use super::lab::{
 };
 use mxseal::{
     apply::{self, Recovered, Stuck, Told},
+    certificate::Digest,
     change::{Activation, Change, Content, Raw},
     check::Proof,
     moment::Moment,
@@ -279,8 +280,10 @@ fn postconf(scene: &Scene, setting: &str) -> Command {
 /// One line more in main.cf, under Postfix's own edit lock.
 fn one_line_more(scene: &Scene, id: &str, line: &str) -> Change {
     let path = scene.etc("main.cf");
-    let text = [fs::read(&path).unwrap(), line.as_bytes().to_vec()].concat();
-    let mut edit = scene.edit(path, Some((Content::Text(Raw(text)), 0)));
+    let before = fs::read(&path).unwrap();
+    let mut edit = scene.edit(path, Some((Content::Text(Raw([&before, line.as_bytes()].concat())), 0)));
+    // Of the bytes that were read, as a survey takes them: another editor may have been here since.
+    edit.was.as_mut().unwrap().digest = Digest::of(&before);
     edit.edit_lock = Some(scene.etc("main.cf.tmp"));
     Change { id: id.into(), edits: vec![edit], check: vec![], activate: vec![], ..scene.change() }
 }
