@@ -4,7 +4,7 @@ use super::{Style, diff::config_diff, json::StatusDoc, wrap::hang};
 use crate::{
     certificate::Certificate,
     change::{Change, Edit, Expect, Want},
-    facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Role, Server},
+    facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Role, Security, Server},
     finding::{Finding, Remedy, Verdict},
     moment::Moment,
     plan::{Errand, Plan, Stage},
@@ -33,6 +33,16 @@ fn known<T>(value: &Known<T>, show: impl FnOnce(&T) -> String) -> String {
     }
 }
 
+/// What DNSSEC says of an answer: DANE needs `signed`.
+const fn dnssec(security: Security) -> &'static str {
+    match security {
+        Security::Secure => " (signed)",
+        Security::Insecure => " (not signed)",
+        Security::Bogus => " (signed wrongly: validating senders see nothing)",
+        Security::Unknown => " (signed or not is unknown from here)",
+    }
+}
+
 /// What survey saw.
 #[must_use]
 pub fn survey_page(facts: &Facts) -> String {
@@ -53,7 +63,7 @@ pub fn survey_page(facts: &Facts) -> String {
     fact(&mut out, "Clock", known(&facts.host.clock_off, clock));
     fact(&mut out, "Addresses", list(&facts.host.addresses));
     for domain in &facts.domains {
-        let mx = known(&domain.mx, |a| list(a.records.iter().map(|(p, n)| format!("{p} {n}"))));
+        let mx = known(&domain.mx, |a| format!("{}{}", list(a.records.iter().map(|(p, n)| format!("{p} {n}"))), dnssec(a.security)));
         fact(&mut out, "Receives for", format!("{} MX {mx}", domain.domain));
         for (label, texts) in [("MTA-STS", &domain.mta_sts), ("TLSRPT", &domain.tls_rpt)] {
             fact(&mut out, "", format!("{label} {}", known(texts, |a| list(&a.records))));
@@ -65,9 +75,9 @@ pub fn survey_page(facts: &Facts) -> String {
             Here::Partly => "only some addresses are this host's".into(),
             Here::No => "another host".into(),
         });
-        let addresses = known(&mx.addresses, |a| list(&a.records));
+        let addresses = known(&mx.addresses, |a| format!("{}{}", list(&a.records), dnssec(a.security)));
         fact(&mut out, "MX host", format!("{} {addresses} · {here}", mx.name));
-        fact(&mut out, "", format!("TLSA {}", known(&mx.tlsa, |a| list(&a.records))));
+        fact(&mut out, "", format!("TLSA {}", known(&mx.tlsa, |a| format!("{}{}", list(&a.records), dnssec(a.security)))));
         fact(&mut out, "", format!("CAA {}", known(&mx.caa, |a| list(&a.records))));
     }
     for file in &facts.foreign {
