@@ -91,7 +91,9 @@ pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
     let id = match &facts.server {
         crate::facts::Known::Seen { value, .. } => &value.profile,
         crate::facts::Known::Unknown { why } => {
-            return Err(Trouble::human(format!("no mail server to work on: {why}; nothing was changed")));
+            return Err(Trouble::human(format!(
+                "no mail server to work on: {why}; nothing was changed. `mxseal survey` shows what is here, --mta and --mta-config name another"
+            )));
         }
     };
     profile(id)
