@@ -2,11 +2,16 @@
 //!
 //! Facts and wishes become a plan; a change is applied all or nothing and stands only if the wire proves it.
 //!
-//! The tour, in the order of that sentence. `survey` sees what is ([`facts`]); [`intent`] says what the admin wants;
-//! [`plan`] makes the next stage of both, with [`mta`] knowing how mail servers are configured; `acme` gets the
-//! certificate; `apply` makes the [`change`] as one transaction, `check` proves it on the wire through `smtp`;
-//! what is said about it all is a [`finding`], and `report` prints it. `world` is the only room that touches the
-//! machine; `command` has a file a verb, which tells its story with the others' words.
+//! The tour, in the order of that sentence. `survey` sees what is and writes it down as [`facts`]: what listeners
+//! present is a [`view`], what DNS says comes from `dns` with its DNSSEC state, and what could not be seen is [`known`] to
+//! be unknown. [`intent`] says what the admin wants, from flags (`cli`) over `mxseal.toml` (`settings`).
+//!
+//! [`plan`] makes the next stage of both, with [`mta`] knowing how mail servers are configured. `acme` gets the
+//! certificate. `apply` makes a [`change`], of [`image`]s of files, as one transaction; [`check`] proves it on the wire
+//! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`].
+//!
+//! What is said about it all is a [`finding`], explained in [`topics`]; `report` prints it. `world` is the only room that
+//! touches the machine, and `command` has a file a verb, which tells its story with the others' words.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test makes the files that it reads"))]
 
 pub mod certificate;
