@@ -57,6 +57,10 @@ fn after_a_power_cut_the_mail_server_starts_on_the_old_configuration() {
     assert!(journal(&host).contains("which does not run, will read them when it starts"), "{}", journal(&host));
     assert_eq!(property(&host, "mxseal-recover", "Result"), "success");
     let at = |unit, name| property(&host, unit, name).parse::<u64>().expect("microseconds");
+    // Its private /dev is made in /tmp, which is emptied at boot.
+    let (cleaned, awake) =
+        (at("systemd-tmpfiles-setup", "ExecMainExitTimestampMonotonic"), at("mxseal-recover", "ExecMainStartTimestampMonotonic"));
+    assert!(cleaned > 0 && cleaned <= awake, "/tmp was clean at {cleaned}, the unit began at {awake}");
     let (settled, started) = (at("mxseal-recover", "ExecMainExitTimestampMonotonic"), at("postfix@-", "ExecMainStartTimestampMonotonic"));
     let began = if started == 0 { at("postfix@-", "InactiveExitTimestampMonotonic") } else { started };
     assert!(settled > 0 && settled < began, "settled at {settled}, Postfix began at {began}");
