@@ -1,5 +1,6 @@
 //! A file a verb; each reads top-down as the recipe that its user has in mind.
 
+mod course;
 mod deployed;
 mod enact;
 mod place;

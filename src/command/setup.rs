@@ -4,25 +4,21 @@ mod answers;
 mod approval;
 
 use super::{
-    Trouble, deployed,
-    enact::{self, Promise},
+    Trouble,
+    course::{Course, Ended, Until},
+    deployed,
     place::{self, Site},
     recover,
 };
 use crate::{
-    acme,
-    change::Change,
     cli::{Global, Setup},
     facts::Facts,
     plan::{Errand, Plan, Stage},
-    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
-    world::{Lock, Store},
+    report::{self, Progress, Style, Terminal, json, json::Outcome},
+    world::Store,
 };
 use answers::Answers;
-use approval::{Envelope, Said};
-
-/// How often survey and plan may take turns: an order, a change, and a second look at each.
-const ROUNDS: usize = 4;
+use approval::Said;
 
 pub(super) async fn run(args: &Setup, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "setup", ..Outcome::default() };
@@ -50,7 +46,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         if args.dry_run { site.store = Store::at(apart) } else { site.open_store(&apart)? }
     }
 
-    let (mut facts, mut plan) = site.look_and_plan(&intent).await?;
+    let (facts, plan) = site.look_and_plan(&intent).await?;
     show(global, &facts, &plan, outcome);
     if let Some(ended) = nothing_to_approve(args, &facts, &plan) {
         return ended.tell(outcome, global);
@@ -68,70 +64,24 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         Said::No => return Ended::new("declined", 1, "nothing was changed").tell(outcome, global),
     };
 
-    let envelope = Envelope::of(&plan);
-    let mut lock = Some(site.lock(&facts)?);
-    for round in 0..ROUNDS {
-        if round > 0 || asked {
-            (facts, plan) = site.look_and_plan(&intent).await?;
-            envelope.holds(&plan)?;
-        }
-        match plan.next.take() {
-            None => return nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global),
-            Some(Stage::Wait { what, not_before }) => {
-                return Ended::new("held", 1, format!("wait for {what}, not before {not_before}; then run mxseal setup again"))
-                    .tell(outcome, global);
-            }
-            Some(Stage::Errand(Errand::Obtain(order))) => {
-                let lineage =
-                    acme::obtain(&site.net, &site.store, &order, &answers.wishes(&facts), &progress).await.map_err(Trouble::human)?;
-                outcome.certificate = Some(json::CertificateDoc::of(&lineage));
-            }
-            Some(Stage::Change(change)) if args.staging => {
-                enact::try_out(&site, &change)?;
-                let says = "the staging CA issued it and the change passed on a copy; nothing live was touched";
-                return Ended::new("checked", 0, says).tell(outcome, global);
-            }
-            Some(Stage::Change(change)) if print_only => {
-                enact::certificate_only(&site, &facts, &change)?;
-                if !global.json {
-                    Terminal::print(&report::config_diff(facts.config_files(), &change.edits, 3));
-                }
-                return Ended::new("printed", 0, "make the change above by hand, then run mxseal setup: it proves it")
-                    .tell(outcome, global);
-            }
-            Some(Stage::Change(change)) => {
-                let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
-                return enact_it(&site, &facts, *change, lock, global, &progress, outcome).await;
-            }
-        }
+    let course = Course {
+        site: &site,
+        intent: &intent,
+        wishes: &|facts| answers.wishes(facts),
+        end: if args.staging {
+            Until::Tried
+        } else if print_only {
+            Until::Printed
+        } else {
+            Until::Proved
+        },
+        global,
+        progress: &progress,
+    };
+    match course.run(facts, plan, asked, outcome).await? {
+        Some((facts, plan)) => nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global),
+        None => Ok(()),
     }
-    Err(Trouble::human("the plan did not come to an end; run mxseal survey and see what changes all the time"))
-}
-
-async fn enact_it(
-    site: &Site,
-    facts: &Facts,
-    change: Change,
-    lock: Lock,
-    global: &Global,
-    progress: &Progress,
-    outcome: &mut Outcome,
-) -> Result<(), Trouble> {
-    progress.see(Event::Started("try it on a copy".into()));
-    enact::try_out(site, &change)?;
-    progress.see(Event::Done("accepted".into()));
-    let expect = change.prove.clone();
-    let baseline = enact::baseline(&site.net, &expect, &facts.views).await;
-    let promise = Promise { expect, baseline, claims: &facts.claims, services: facts.server.value().map_or(&[], |s| &s.services) };
-    let enacted = enact::run(site, change, promise, lock, global, progress).await?;
-    if let Some(receipt) = enacted.receipt() {
-        deployed::record(&site.store)?;
-        for lineage in facts.lineages.iter().filter(|l| deployed::is_promised(l, &receipt.change)) {
-            outcome.certificate = Some(json::CertificateDoc::of(lineage));
-        }
-    }
-    enacted.tell(outcome, global);
-    Ok(())
 }
 
 /// A certificate that nobody can be shown is not worth an order: CAs count them.
@@ -143,33 +93,6 @@ fn must_run(facts: &Facts) -> Result<(), Trouble> {
             place::profile(&server.profile)?.title
         ))),
         _ => Ok(()),
-    }
-}
-
-/// How a verb ends without a change of this host.
-struct Ended {
-    outcome: &'static str,
-    exit: u8,
-    says: String,
-}
-
-impl Ended {
-    fn new(outcome: &'static str, exit: u8, says: impl Into<String>) -> Self {
-        Self { outcome, exit, says: says.into() }
-    }
-
-    fn done() -> Self {
-        Self::new("nothing-to-do", 0, "")
-    }
-
-    fn tell(self, outcome: &mut Outcome, global: &Global) -> Result<(), Trouble> {
-        outcome.outcome = self.outcome;
-        outcome.exit = self.exit;
-        if !global.json && !self.says.is_empty() {
-            Terminal::print(&format!("{}: {}\n", self.outcome, self.says));
-        }
-        outcome.says = self.says;
-        Ok(())
     }
 }
 

@@ -1,14 +1,12 @@
-//! One approval, of an envelope: files, settings and names. What leaves it is asked again, or ends the run.
+//! One approval of the plan that was shown.
 
 use crate::{
     cli::Setup,
     command::{Trouble, no_answer},
     facts::Facts,
-    name::DnsName,
-    plan::{Errand, Plan, Stage},
+    plan::Plan,
     report::{self, Style, Terminal},
 };
-use std::{collections::BTreeSet, path::PathBuf};
 
 /// What the admin said to the plan.
 pub(super) enum Said {
@@ -37,52 +35,5 @@ pub(super) fn ask(args: &Setup, facts: &Facts, plan: &Plan) -> Result<(Said, boo
             "d" => Terminal::print(&report::plan_page(Style::of_stdout(), facts.config_files(), plan, usize::MAX / 4)),
             _ => Terminal::complain("please type y, n, d or p"),
         }
-    }
-}
-
-/// What was approved.
-pub(super) struct Envelope {
-    files: BTreeSet<PathBuf>,
-    settings: BTreeSet<(Option<String>, String)>,
-    names: BTreeSet<DnsName>,
-}
-
-impl Envelope {
-    /// Everything that the shown plan touches.
-    pub(super) fn of(plan: &Plan) -> Self {
-        let mut envelope = Self { files: BTreeSet::new(), settings: BTreeSet::new(), names: BTreeSet::new() };
-        let mut edits: Vec<_> = plan.later.iter().flat_map(|l| &l.edits).collect();
-        envelope.files.extend(plan.later.iter().flat_map(|l| l.touches.iter().cloned()));
-        match &plan.next {
-            Some(Stage::Change(change)) => edits.extend(&change.edits),
-            Some(Stage::Errand(Errand::Obtain(order))) => {
-                envelope.names.extend(order.names.iter().cloned());
-                envelope.files.insert(order.live.clone());
-            }
-            _ => {}
-        }
-        for edit in edits {
-            envelope.files.insert(edit.path.clone());
-            envelope.settings.extend(edit.settings.iter().map(|s| (s.service.clone(), s.name.clone())));
-        }
-        envelope
-    }
-
-    /// Whether a later plan stays inside.
-    pub(super) fn holds(&self, plan: &Plan) -> Result<(), Trouble> {
-        let now = Self::of(plan);
-        let mut outside: Vec<String> = now.files.difference(&self.files).map(|p| p.display().to_string()).collect();
-        outside.extend(now.settings.difference(&self.settings).map(|(service, name)| match service {
-            Some(service) => format!("{service} {name}"),
-            None => name.clone(),
-        }));
-        outside.extend(now.names.difference(&self.names).map(ToString::to_string));
-        if outside.is_empty() {
-            return Ok(());
-        }
-        Err(Trouble::human(format!(
-            "this host changed meanwhile, and the plan now also touches {}; nothing more was done, run mxseal setup again",
-            outside.join(", ")
-        )))
     }
 }

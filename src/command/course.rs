@@ -1,0 +1,198 @@
+//! The course of a run, from the approved plan to its end: survey and plan again, one stage, until nothing is left to do. Setup
+//! and rehearsal take the same one, at another [`Site`].
+
+use super::{
+    Trouble, deployed,
+    enact::{self, Promise},
+    place::Site,
+};
+use crate::{
+    acme::{self, Wishes},
+    change::Change,
+    cli::Global,
+    facts::Facts,
+    intent::Intent,
+    name::DnsName,
+    plan::{Errand, Plan, Stage},
+    report::{self, Event, Observer as _, Progress, Terminal, json, json::Outcome},
+    world::Lock,
+};
+use std::{collections::BTreeSet, path::PathBuf};
+
+/// How often survey and plan may take turns: an order, a change, and a second look at each.
+const ROUNDS: usize = 4;
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The wire has proved the change.
+    Proved,
+    /// The change passed on a copy.
+    Tried,
+    /// The certificate is there, and the change is printed.
+    Printed,
+}
+
+/// One run.
+pub(super) struct Course<'a> {
+    pub(super) site: &'a Site,
+    pub(super) intent: &'a Intent,
+    /// What the CA is told.
+    pub(super) wishes: &'a dyn Fn(&Facts) -> Wishes,
+    pub(super) end: Until,
+    pub(super) global: &'a Global,
+    pub(super) progress: &'a Progress,
+}
+
+impl Course<'_> {
+    /// Goes on from `plan`, which was approved; where a person was `asked`, time went by, and everything is looked at again.
+    /// What was seen and planned last, where nothing was left to do.
+    pub(super) async fn run(
+        &self,
+        mut facts: Facts,
+        mut plan: Plan,
+        asked: bool,
+        outcome: &mut Outcome,
+    ) -> Result<Option<(Facts, Plan)>, Trouble> {
+        let (site, global) = (self.site, self.global);
+        let envelope = Envelope::of(&plan);
+        let mut lock = Some(site.lock(&facts)?);
+        for round in 0..ROUNDS {
+            if round > 0 || asked {
+                (facts, plan) = site.look_and_plan(self.intent).await?;
+                envelope.holds(&plan)?;
+            }
+            let ended = match plan.next.take() {
+                None => return Ok(Some((facts, plan))),
+                Some(Stage::Wait { what, not_before }) => {
+                    Ended::new("held", 1, format!("wait for {what}, not before {not_before}; then run mxseal setup again"))
+                }
+                Some(Stage::Errand(Errand::Obtain(order))) => {
+                    let wishes = (self.wishes)(&facts);
+                    let obtained = acme::obtain(&site.net, &site.store, &order, &wishes, self.progress).await;
+                    outcome.certificate = Some(json::CertificateDoc::of(&obtained.map_err(Trouble::human)?));
+                    continue;
+                }
+                Some(Stage::Change(change)) => match self.end {
+                    Until::Tried => {
+                        enact::try_out(site, &change)?;
+                        let says = "the staging CA issued it and the change passed on a copy; nothing live was touched";
+                        Ended::new("checked", 0, says)
+                    }
+                    Until::Printed => {
+                        enact::certificate_only(site, &facts, &change)?;
+                        if !global.json {
+                            Terminal::print(&report::config_diff(facts.config_files(), &change.edits, 3));
+                        }
+                        Ended::new("printed", 0, "make the change above by hand, then run mxseal setup: it proves it")
+                    }
+                    Until::Proved => {
+                        let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
+                        self.enact(&facts, *change, lock, outcome).await?;
+                        return Ok(None);
+                    }
+                },
+            };
+            ended.tell(outcome, global)?;
+            return Ok(None);
+        }
+        Err(Trouble::human("the plan did not come to an end; run mxseal survey and see what changes all the time"))
+    }
+
+    async fn enact(&self, facts: &Facts, change: Change, lock: Lock, outcome: &mut Outcome) -> Result<(), Trouble> {
+        let (site, progress) = (self.site, self.progress);
+        progress.see(Event::Started("try it on a copy".into()));
+        enact::try_out(site, &change)?;
+        progress.see(Event::Done("accepted".into()));
+        let expect = change.prove.clone();
+        let baseline = enact::baseline(&site.net, &expect, &facts.views).await;
+        let services = facts.server.value().map_or(&[][..], |s| &s.services);
+        let enacted =
+            enact::run(site, change, Promise { expect, baseline, claims: &facts.claims, services }, lock, self.global, progress).await?;
+        if let Some(receipt) = enacted.receipt() {
+            deployed::record(&site.store)?;
+            for lineage in facts.lineages.iter().filter(|l| deployed::is_promised(l, &receipt.change)) {
+                outcome.certificate = Some(json::CertificateDoc::of(lineage));
+            }
+        }
+        enacted.tell(outcome, self.global);
+        Ok(())
+    }
+}
+
+/// How a verb ends without a change of this host.
+pub(super) struct Ended {
+    outcome: &'static str,
+    exit: u8,
+    says: String,
+}
+
+impl Ended {
+    /// With its word, exit status and sentence.
+    pub(super) fn new(outcome: &'static str, exit: u8, says: impl Into<String>) -> Self {
+        Self { outcome, exit, says: says.into() }
+    }
+
+    /// A good host.
+    pub(super) fn done() -> Self {
+        Self::new("nothing-to-do", 0, "")
+    }
+
+    /// Tells it.
+    pub(super) fn tell(self, outcome: &mut Outcome, global: &Global) -> Result<(), Trouble> {
+        outcome.outcome = self.outcome;
+        outcome.exit = self.exit;
+        if !global.json && !self.says.is_empty() {
+            Terminal::print(&format!("{}: {}\n", self.outcome, self.says));
+        }
+        outcome.says = self.says;
+        Ok(())
+    }
+}
+
+/// What was approved.
+struct Envelope {
+    files: BTreeSet<PathBuf>,
+    settings: BTreeSet<(Option<String>, String)>,
+    names: BTreeSet<DnsName>,
+}
+
+impl Envelope {
+    /// Everything that the shown plan touches.
+    fn of(plan: &Plan) -> Self {
+        let mut envelope = Self { files: BTreeSet::new(), settings: BTreeSet::new(), names: BTreeSet::new() };
+        let mut edits: Vec<_> = plan.later.iter().flat_map(|l| &l.edits).collect();
+        envelope.files.extend(plan.later.iter().flat_map(|l| l.touches.iter().cloned()));
+        match &plan.next {
+            Some(Stage::Change(change)) => edits.extend(&change.edits),
+            Some(Stage::Errand(Errand::Obtain(order))) => {
+                envelope.names.extend(order.names.iter().cloned());
+                envelope.files.insert(order.live.clone());
+            }
+            _ => {}
+        }
+        for edit in edits {
+            envelope.files.insert(edit.path.clone());
+            envelope.settings.extend(edit.settings.iter().map(|s| (s.service.clone(), s.name.clone())));
+        }
+        envelope
+    }
+
+    /// Whether a later plan stays inside.
+    fn holds(&self, plan: &Plan) -> Result<(), Trouble> {
+        let now = Self::of(plan);
+        let mut outside: Vec<String> = now.files.difference(&self.files).map(|p| p.display().to_string()).collect();
+        outside.extend(now.settings.difference(&self.settings).map(|(service, name)| match service {
+            Some(service) => format!("{service} {name}"),
+            None => name.clone(),
+        }));
+        outside.extend(now.names.difference(&self.names).map(ToString::to_string));
+        if outside.is_empty() {
+            return Ok(());
+        }
+        Err(Trouble::human(format!(
+            "this host changed meanwhile, and the plan now also touches {}; nothing more was done, run mxseal setup again",
+            outside.join(", ")
+        )))
+    }
+}
