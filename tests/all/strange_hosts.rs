@@ -56,11 +56,11 @@ fn refuses(host: &crate::lab::host::Host, before: &[&str], code: i32, words: &[&
 fn a_host_without_a_mail_server_that_is_known() {
     let internet = Internet::start();
     let host = internet.mail_host();
-    host.ok(&["sh", "-ec", "systemctl stop postfix; mv /usr/sbin/postconf /usr/sbin/postconf.away"]);
+    host.ok(&["sh", "-ec", "systemctl stop postfix postfix@-; mv /usr/sbin/postconf /usr/sbin/postconf.away"]);
     refuses(&host, &[], 1, &["no mail server that mxseal knows is installed", "it knows: postfix"]);
 
     host.ok(&["systemd-run", "--quiet", "--unit=stranger", "smtp-sink", "-u", "nobody", ":25", "10"]);
-    wait_for("the stranger", Duration::from_secs(20), || text(&host.run(&["ss", "-Hltn"])).contains(":25 "));
+    wait_for("the stranger", Duration::from_secs(20), || text(&host.run(&["ss", "-Hltnp", "sport = :25"])).contains("smtp-sink"));
     refuses(&host, &[], 1, &["port 25 belongs to smtp-sink", "that mxseal does not know"]);
 }
 
