@@ -58,10 +58,10 @@ pub(super) fn owners(look: &dyn Look, sockets: &[Socket]) -> BTreeMap<SocketAddr
         }
     }
     let owner = |socket: &Socket| match holders.get(&socket.inode) {
-        Some(pids) => {
-            let pid = eldest(look, pids);
-            Known::seen(process(look, pid), format!("/proc/{pid}/fd"))
-        }
+        Some(pids) => match eldest(look, pids) {
+            Some(pid) => Known::seen(process(look, pid), format!("/proc/{pid}/fd")),
+            None => Known::unknown(format!("who listened on {} ended meanwhile", socket.addr)),
+        },
         None if closed > 0 => {
             Known::unknown(format!("who listens on {} is visible to root only ({closed} processes could not be looked into)", socket.addr))
         }
@@ -101,13 +101,13 @@ fn behind(addr: SocketAddr, services: &[Service]) -> Option<String> {
     fits(&|l| *l == addr).or_else(|| fits(&any))
 }
 
-/// Of the processes that share a socket, the one whose parent does not: a server's master, not its children. Systemd
-/// holds a socket that it hands to a service; the service is meant.
-fn eldest(look: &dyn Look, pids: &[u32]) -> u32 {
-    let parents: Vec<u32> = pids.iter().map(|&pid| parent(look, pid).unwrap_or(0)).collect();
-    let others: Vec<u32> = pids.iter().copied().filter(|&p| p != 1).collect();
-    let first = pids.iter().zip(&parents).find(|(pid, up)| **pid != 1 && (!others.contains(up)));
-    first.map_or_else(|| pids.first().copied().unwrap_or(0), |(pid, _)| *pid)
+/// Of the processes that share a socket, the one whose parent does not: a server's master, not its children, some of which
+/// end while we look. Systemd holds a socket that it hands to a service; the service is meant.
+fn eldest(look: &dyn Look, pids: &[u32]) -> Option<u32> {
+    let alive: Vec<(u32, u32)> = pids.iter().filter_map(|&pid| Some((pid, parent(look, pid)?))).collect();
+    let holds = |up: u32| up != 1 && alive.iter().any(|(pid, _)| *pid == up);
+    let first = alive.iter().find(|(pid, up)| *pid != 1 && !holds(*up)).or(alive.first());
+    first.map(|(pid, _)| *pid)
 }
 
 fn parent(look: &dyn Look, pid: u32) -> Option<u32> {
@@ -186,6 +186,36 @@ mod tests {
         assert_eq!(rows(TCP), vec![("0.0.0.0:25".to_owned(), 4242), ("127.0.0.1:587".to_owned(), 4243)]);
         assert_eq!(rows(TCP6), vec![("[::]:25".to_owned(), 77), ("[2001:db8::1]:465".to_owned(), 78)]);
         assert_eq!(rows(""), vec![]);
+    }
+
+    /// Processes and their parents; others have ended.
+    struct Alive(&'static [(u32, u32)]);
+
+    impl Look for Alive {
+        fn read(&self, path: &Path) -> std::io::Result<Option<(Vec<u8>, crate::change::Meta)>> {
+            let stat = |(pid, up): &(u32, u32)| (path == Path::new(&format!("/proc/{pid}/stat"))).then(|| format!("{pid} (a) b) S {up} 1"));
+            let meta = crate::change::Meta { uid: 0, gid: 0, mode: 0o444, xattrs: BTreeMap::new() };
+            Ok(self.0.iter().find_map(stat).map(|text| (text.into_bytes(), meta)))
+        }
+
+        fn run(&self, command: &crate::change::Command, limit: std::time::Duration) -> Result<crate::world::Output, crate::world::Failure> {
+            Err(crate::world::Failure::Deadline { command: command.to_string(), limit })
+        }
+    }
+
+    #[test]
+    fn the_master_holds_a_socket_and_not_its_children() {
+        for (case, alive, holders, expected) in [
+            ("alone", &[(7, 1)][..], &[7][..], Some(7)),
+            ("with children", &[(7, 1), (8, 7), (9, 7)], &[7, 8, 9], Some(7)),
+            ("a child with a lower id", &[(70, 1), (8, 70)], &[8, 70], Some(70)),
+            ("a child that ended meanwhile", &[(70, 1), (9, 70)], &[8, 9, 70], Some(70)),
+            ("handed over by systemd", &[(1, 0), (7, 1)], &[1, 7], Some(7)),
+            ("kept by systemd", &[(1, 0)], &[1], Some(1)),
+            ("all ended meanwhile", &[], &[7, 8], None),
+        ] {
+            assert_eq!(eldest(&Alive(alive), holders), expected, "{case}");
+        }
     }
 
     #[test]
