@@ -54,6 +54,9 @@ pub struct Facts {
     pub host: Host,
     /// The mail server that receives from the world.
     pub server: Known<Server>,
+    /// Profiles of installed servers, where only the admin can say which of them is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
     /// Every socket that listens on a mail port.
     pub listeners: Vec<Listener>,
     /// The mail domains that this server receives for, with what DNS says of each.

@@ -49,4 +49,6 @@ pub mod smtp;
 #[cfg(feature = "wires")]
 pub mod survey;
 #[cfg(feature = "wires")]
+pub mod wizard;
+#[cfg(feature = "wires")]
 pub mod world;

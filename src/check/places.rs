@@ -118,6 +118,7 @@ mod tests {
                 clock_off: Known::unknown(""),
             },
             server: Known::seen(server, ""),
+            candidates: vec![],
             listeners: sockets.iter().map(listener).collect(),
             domains: Vec::new(),
             mx_hosts: Vec::new(),

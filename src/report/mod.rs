@@ -1,6 +1,7 @@
 //! The only room that prints: terminal text and JSON v1. Texts are made as values first, so that tests read them.
 
 mod diff;
+mod facts;
 pub mod json;
 pub mod observer;
 mod question;
@@ -9,7 +10,8 @@ mod text;
 mod wrap;
 
 pub use diff::config_diff;
+pub use facts::facts_page;
 pub use observer::{Event, Nobody, Observer};
-pub use question::{agreed, ask};
+pub use question::{agreed, ask, ask_yes_or_no};
 pub use terminal::{Progress, Style, Terminal};
 pub use text::{findings, is_ours, plan_page, proof_table, status_page, survey_page};

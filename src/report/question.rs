@@ -7,12 +7,22 @@ use std::{
     io::{self, Write as _},
 };
 
-/// Asks for a line; its white space at both ends is left out.
+/// Asks for a line; an empty one is the default. White space at both ends is left out.
 ///
 /// # Errors
 /// When there is none: the input ended, or the terminal went away.
-pub fn ask(question: &str) -> io::Result<String> {
-    answer(|f| SimpleTheme.format_input_prompt(f, question, None))
+pub fn ask(question: &str, default: Option<&str>) -> io::Result<String> {
+    let typed = answer(|f| SimpleTheme.format_input_prompt(f, question, default))?;
+    Ok(if typed.is_empty() { default.unwrap_or_default().to_owned() } else { typed })
+}
+
+/// Asks as for a yes or a no; an empty line is the default. Other words are left to the caller.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_yes_or_no(question: &str, default: bool) -> io::Result<String> {
+    let typed = answer(|f| SimpleTheme.format_confirm_prompt(f, question, Some(default)))?;
+    Ok(if typed.is_empty() { if default { "y" } else { "n" }.to_owned() } else { typed })
 }
 
 /// Asks for a yes or a no; an empty line is a no.
@@ -21,9 +31,9 @@ pub fn ask(question: &str) -> io::Result<String> {
 /// As [`ask`].
 pub fn agreed(question: &str) -> io::Result<bool> {
     loop {
-        match answer(|f| SimpleTheme.format_confirm_prompt(f, question, Some(false)))?.to_ascii_lowercase().as_str() {
+        match ask_yes_or_no(question, false)?.to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok(true),
-            "" | "n" | "no" => return Ok(false),
+            "n" | "no" => return Ok(false),
             _ => {}
         }
     }

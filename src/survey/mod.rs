@@ -84,6 +84,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         mx_hosts: published.mx_hosts,
         other_names: published.other_names,
         views: Vec::new(),
+        candidates: profiles.as_deref().map(|all| server::candidates(look, all, wants, &owners)).unwrap_or_default(),
         live: live(look, &lineages),
         lineages,
         foreign,

@@ -86,6 +86,22 @@ fn recognise<'a>(
     }
 }
 
+/// The servers between which [`find`] could not choose: several, and no stranger on port 25.
+pub(super) fn candidates(
+    look: &dyn Look,
+    profiles: &[Profile],
+    wants: &Wants,
+    owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
+) -> Vec<String> {
+    let installed: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p)).collect();
+    let strange = |o: &PortOwner| o.elsewhere || !installed.iter().any(|p| p.recognise.processes.contains(&o.program));
+    let stranger = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| o.value()).any(strange);
+    if wants.mta.is_some() || stranger || recognise(look, profiles, wants, owners).is_ok() {
+        return Vec::new();
+    }
+    installed.iter().map(|p| p.id.clone()).collect()
+}
+
 fn read<'a>(
     look: &dyn Look,
     profile: &'a Profile,
@@ -272,6 +288,8 @@ mod tests {
             let owner = |(program, elsewhere): (&str, bool)| PortOwner { pid: 7, program: program.into(), elsewhere, webroot: None };
             let owners = on_25.map(|o| (([0, 0, 0, 0], 25).into(), Known::seen(owner(o), "/proc"))).into_iter().collect();
             let got = recognise(&Only(installed), &profiles, &wants, &owners).map(|p| p.id.as_str());
+            let both = candidates(&Only(installed), &profiles, &wants, &owners);
+            assert_eq!(both.len(), if got.as_ref().is_err_and(|why| why.contains("name one with --mta")) { 2 } else { 0 }, "{both:?}");
             match (&got, expected) {
                 (Ok(id), Ok(wanted)) => assert_eq!(*id, wanted),
                 (Err(why), Err(part)) => assert!(why.contains(part), "{why}"),

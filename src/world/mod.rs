@@ -6,6 +6,7 @@
 mod copy;
 mod edit_lock;
 mod hands;
+mod interrupt;
 mod machine;
 mod net;
 mod run;
@@ -15,6 +16,7 @@ mod token;
 pub use copy::{copy_tree, remove_tree};
 pub use edit_lock::EditLock;
 pub use hands::{Failure, Hands, Kind, Look, Output};
+pub use interrupt::before_an_interrupt;
 pub use machine::Machine;
 pub use net::Net;
 pub use store::{Lock, Store};

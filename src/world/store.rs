@@ -142,6 +142,22 @@ impl Store {
         Ok(names)
     }
 
+    /// A file for the log of a run (0600), `log/<name>`; of older logs the newest stay, so that there are `most` of them.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new_log(&self, name: &str, most: usize) -> io::Result<(PathBuf, File)> {
+        let dir = self.root.join("log");
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        let names = self.list("log")?;
+        for old in names.iter().take((names.len() + 1).saturating_sub(most)) {
+            self.remove(Path::new("log").join(old))?;
+        }
+        let path = dir.join(name);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        Ok((path, file))
+    }
+
     /// [`Store::lock`], waiting at most `limit` for another mxseal that is about to end.
     ///
     /// # Errors
@@ -187,5 +203,22 @@ fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_number_of_logs_is_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path().join("state")).expect("a store");
+        for name in ["1", "2", "3", "4"] {
+            let (path, mut file) = store.new_log(name, 2).expect("a log");
+            file.write_all(name.as_bytes()).expect("a line");
+            assert_eq!(fs::metadata(path).expect("a file").permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(store.list("log").expect("the logs"), ["3", "4"]);
     }
 }

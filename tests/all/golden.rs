@@ -138,6 +138,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
             clock_off: Known::seen(0, "test"),
         },
         server: Known::seen(server, "test"),
+        candidates: vec![],
         listeners: vec![],
         domains: vec![DomainFacts {
             domain: name("example.org"),

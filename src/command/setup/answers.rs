@@ -110,7 +110,7 @@ impl Answers {
         }
         if self.email.is_none() && !self.no_email {
             if can_ask {
-                let typed = report::ask("Address that the CA may write to (empty for none)").map_err(no_answer)?;
+                let typed = report::ask("Address that the CA may write to (empty for none)", None).map_err(no_answer)?;
                 self.email = Some(typed).filter(|t| !t.is_empty());
             } else {
                 missing.push("may the CA write to you? Give --email ADDRESS or --no-email".to_owned());

@@ -28,7 +28,7 @@ pub(super) fn ask(args: &Setup, facts: &Facts, plan: &Plan) -> Result<(Said, boo
     }
     loop {
         let question = "Apply? y yes / n no / d whole diff / p get the certificate and print what to change";
-        match report::ask(question).map_err(no_answer)?.to_ascii_lowercase().as_str() {
+        match report::ask(question, None).map_err(no_answer)?.to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok((Said::Yes, true)),
             "n" | "no" => return Ok((Said::No, true)),
             "p" => return Ok((Said::PrintOnly, true)),
