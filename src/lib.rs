@@ -41,6 +41,8 @@ pub mod command;
 #[cfg(feature = "wires")]
 pub mod dns;
 #[cfg(feature = "wires")]
+pub mod rehearsal;
+#[cfg(feature = "wires")]
 pub mod report;
 #[cfg(feature = "wires")]
 pub mod settings;

@@ -29,6 +29,7 @@ mod power;
 mod proof;
 mod records;
 mod refusals;
+mod rehearsal;
 mod strange_hosts;
 mod survey;
 mod trial;
