@@ -1,6 +1,6 @@
 //! The command line as types. Every question of the wizard has a flag here.
 
-use crate::{intent::KeyTypes, name::DnsName};
+use crate::{intent::KeyTypes, name::DnsName, settings::resolver};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
     net::SocketAddr,
@@ -210,12 +210,6 @@ impl From<KeyTypeFlag> for KeyTypes {
             KeyTypeFlag::Rsa => Self::Rsa,
         }
     }
-}
-
-fn resolver(text: &str) -> Result<SocketAddr, String> {
-    text.parse::<SocketAddr>()
-        .or_else(|_| text.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, 53)))
-        .map_err(|_| "write an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53".to_owned())
 }
 
 #[cfg(test)]

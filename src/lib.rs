@@ -42,6 +42,7 @@ pub mod command;
 pub mod dns;
 #[cfg(feature = "wires")]
 pub mod rehearsal;
+pub mod nearest;
 #[cfg(feature = "wires")]
 pub mod report;
 #[cfg(feature = "wires")]

@@ -1,22 +1,33 @@
 //! `mxseal.toml`: the written form of what the admin wants. The same names as the flags; a flag wins.
 
-use crate::{intent::KeyTypes, name::DnsName};
-use serde::Deserialize;
+mod kept;
+mod wrong;
+
+pub use kept::kept;
+pub use wrong::{Place, Unusable};
+
+use crate::{
+    intent::KeyTypes,
+    name::DnsName,
+    nearest::{meant, nearest},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     io,
-    net::IpAddr,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
+use toml_edit::{Document, Value};
 
 /// The settings file as it is written. Unknown keys are errors: a mistyped wish must not be ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Settings {
     /// Mail domains.
     pub domain: Vec<DnsName>,
     /// MX names of this host.
     pub mx: Vec<DnsName>,
-    /// Address that the CA may write to.
+    /// Address that the CA may write to; the empty one says that it gets none.
     pub email: Option<String>,
     /// The CA's terms of service are agreed to.
     pub agree_tos: bool,
@@ -41,29 +52,28 @@ pub struct Settings {
     /// Its configuration directory.
     pub mta_config: Option<PathBuf>,
     /// Resolver.
-    pub resolver: Option<IpAddr>,
+    #[serde(deserialize_with = "read_resolver", serialize_with = "write_resolver")]
+    pub resolver: Option<SocketAddr>,
 }
 
-/// A settings file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    /// It cannot be read.
-    #[error("{}: {source}; give another file with --config", .path.display())]
-    Unread {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// It is not what it should be.
-    #[error("{}: {said}\nSee mxseal(8), FILES, for the keys that it may hold.", .path.display())]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// Line, column and reason, as the parser says them.
-        said: String,
-    },
-}
+/// Every key, in the order in which it is written, with the comment that is written above it.
+pub const KEYS: &[(&str, &str)] = &[
+    ("domain", "Mail domains. Without it, those that the server receives for."),
+    ("mx", "MX names of this host. Without it, those in DNS that point here."),
+    ("email", "Address that the CA may write to; \"\" gives it none."),
+    ("agree-tos", "The CA's terms of service are agreed to."),
+    ("acme-directory", "ACME directory of the CA. Without it, as before, else Let's Encrypt."),
+    ("acme-ca-file", "Root of the CA's own API, where it is private."),
+    ("trust-anchor", "Certificates that verdicts may end in, besides the system's and Mozilla's roots."),
+    ("eab-kid", "Key id of an external account (RFC 8555, section 7.3.4)."),
+    ("eab-hmac-key-file", "File with the external account's key in base64url."),
+    ("acme-profile", "Certificate profile to ask of the CA."),
+    ("webroot", "Directory that a web server serves on port 80 of every name."),
+    ("key-type", "Key types to serve: \"both\", \"ecdsa\" or \"rsa\"."),
+    ("mta", "Mail server to work on, where several are installed."),
+    ("mta-config", "Configuration directory of the instance to work on."),
+    ("resolver", "DNS resolver to ask, with a port where it is not 53. Without it, those of /etc/resolv.conf."),
+];
 
 impl Settings {
     /// Reads the file; a missing one holds no wishes.
@@ -71,12 +81,43 @@ impl Settings {
     /// # Errors
     /// When it cannot be read or holds something else than settings.
     pub fn read(path: &Path) -> Result<Self, Unusable> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text)
-                .map(|settings| settings.beside(path.parent().unwrap_or(path)))
-                .map_err(|said| Unusable::Wrong { path: path.to_owned(), said }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(Unusable::Unread { path: path.to_owned(), source }),
+        match Self::named(path, "--config") {
+            Err(Unusable::Unread { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            read => read,
+        }
+    }
+
+    /// Reads a file that `flag` names and that must be there.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds something else than settings.
+    pub fn named(path: &Path, flag: &'static str) -> Result<Self, Unusable> {
+        let text = std::fs::read_to_string(path).map_err(|source| Unusable::Unread { path: path.to_owned(), flag, source })?;
+        parse(path, &text)
+    }
+
+    /// These wishes; where there is none, those of `lower`.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        fn list<T>(ours: Vec<T>, lower: Vec<T>) -> Vec<T> {
+            if ours.is_empty() { lower } else { ours }
+        }
+        Self {
+            domain: list(self.domain, lower.domain),
+            mx: list(self.mx, lower.mx),
+            email: self.email.or(lower.email),
+            agree_tos: self.agree_tos || lower.agree_tos,
+            acme_directory: self.acme_directory.or(lower.acme_directory),
+            acme_ca_file: list(self.acme_ca_file, lower.acme_ca_file),
+            trust_anchor: list(self.trust_anchor, lower.trust_anchor),
+            eab_kid: self.eab_kid.or(lower.eab_kid),
+            eab_hmac_key_file: self.eab_hmac_key_file.or(lower.eab_hmac_key_file),
+            acme_profile: self.acme_profile.or(lower.acme_profile),
+            webroot: self.webroot.or(lower.webroot),
+            key_type: self.key_type.or(lower.key_type),
+            mta: self.mta.or(lower.mta),
+            mta_config: self.mta_config.or(lower.mta_config),
+            resolver: self.resolver.or(lower.resolver),
         }
     }
 
@@ -89,8 +130,50 @@ impl Settings {
         self
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        toml_edit::de::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())
+    /// The value of a key as it is written; `None` where nothing is wished.
+    fn value(&self, key: &str) -> Option<Value> {
+        let document = toml_edit::ser::to_document(self).ok()?;
+        let mut value = document.get(key)?.as_value()?.clone();
+        value.decor_mut().clear();
+        let nothing = value.as_array().is_some_and(toml_edit::Array::is_empty) || value.as_bool() == Some(false);
+        (!nothing).then_some(value)
+    }
+}
+
+/// The settings in a text, which lies at `path`.
+fn parse(path: &Path, text: &str) -> Result<Settings, Unusable> {
+    let wrong = |place| Unusable::Wrong { path: path.to_owned(), place };
+    let document = Document::parse(text).map_err(|e| wrong(Place::of(text, e.span(), e.message())))?;
+    for (key, _) in document.iter() {
+        if !KEYS.iter().any(|(known, _)| *known == key) {
+            let span = document.as_table().get_key_value(key).and_then(|(key, _)| key.span());
+            let alike = nearest(key, KEYS.iter().map(|(known, _)| *known));
+            return Err(wrong(Place::of(text, span, format!("there is no key {key:?}{}", meant(&alike)))));
+        }
+    }
+    let settings: Settings = toml_edit::de::from_str(text).map_err(|e| wrong(Place::of(text, e.span(), e.message())))?;
+    Ok(settings.beside(path.parent().unwrap_or(path)))
+}
+
+/// The address of a resolver, with or without a port.
+///
+/// # Errors
+/// When it is none; the text says how to write one.
+pub fn resolver(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<SocketAddr>()
+        .or_else(|_| text.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, 53)))
+        .map_err(|_| "write an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53".to_owned())
+}
+
+fn read_resolver<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    resolver(&String::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn write_resolver<S: Serializer>(addr: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+    match addr {
+        None => to.serialize_none(),
+        Some(addr) if addr.port() == 53 => to.collect_str(&addr.ip()),
+        Some(addr) => to.collect_str(addr),
     }
 }
 
@@ -98,29 +181,62 @@ impl Settings {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Settings, String> {
+        parse(Path::new("/etc/mxseal/mxseal.toml"), text).map_err(|e| e.to_string())
+    }
+
     #[test]
     fn settings_have_the_names_of_the_flags() {
-        let read = Settings::parse("mx = ['mx.example.org']\nkey-type = 'rsa'\nagree-tos = true\n").expect("settings");
+        let read = read("mx = ['mx.example.org']\nkey-type = 'rsa'\nagree-tos = true\nresolver = '[::1]:5353'\n").expect("settings");
         assert_eq!(read.mx, ["mx.example.org".parse().expect("a name")]);
         assert_eq!((read.key_type, read.agree_tos), (Some(KeyTypes::Rsa), true));
+        assert_eq!(read.resolver, Some("[::1]:5353".parse().expect("an address")));
+    }
+
+    #[test]
+    fn every_key_is_known_by_one_list() {
+        let e = toml_edit::de::from_str::<Settings>("nonsense = 1").expect_err("an unknown key").to_string();
+        let (_, expected) = e.split_once("expected one of ").expect("the keys");
+        let keys: Vec<String> = KEYS.iter().map(|(key, _)| format!("`{key}`")).collect();
+        assert_eq!(expected.trim(), keys.join(", "));
+        assert!(KEYS.iter().all(|(_, about)| about.ends_with('.') && about.len() < 100));
     }
 
     #[test]
     fn files_lie_beside_the_settings() {
         let text = "webroot = '/srv/www'\ntrust-anchor = ['root.pem']\neab-hmac-key-file = 'eab/key'\n";
-        let read = Settings::parse(text).expect("settings").beside(Path::new("/etc/mxseal"));
+        let read = read(text).expect("settings");
         assert_eq!(read.webroot.as_deref(), Some(Path::new("/srv/www")));
         assert_eq!(read.trust_anchor, [Path::new("/etc/mxseal/root.pem")]);
         assert_eq!(read.eab_hmac_key_file.as_deref(), Some(Path::new("/etc/mxseal/eab/key")));
     }
 
     #[test]
-    fn a_wrong_key_or_value_names_its_line() {
-        for (text, line) in
-            [("emial = 'a@example.org'\n", "line 1"), ("mx = []\nkey-type = 'dsa'\n", "line 2"), ("mx = ['a b']\n", "line 1")]
-        {
-            let said = Settings::parse(text).expect_err(text);
-            assert!(said.contains(line), "{text}: {said}");
+    fn what_is_wrong_is_shown_in_its_place() {
+        for (text, place, says, carets) in [
+            ("emial = 'a@example.org'\n", "1:1", "there is no key \"emial\"; do you mean email?", "^^^^^"),
+            ("mx = []\n\n[acme]\ndirectory = ''\n", "3:2", "there is no key \"acme\"", "^^^^"),
+            ("mx = []\nkey-type = 'dsa'\n", "2:12", "unknown variant `dsa`, expected one of `both`, `ecdsa`, `rsa`", "^^^^^"),
+            ("mx = ['ok.example', 'a b']\n", "1:6", "\"a b\" is not a DNS name", "^^^^^"),
+            ("agree-tos = 'yes'\n", "1:13", "expected a boolean", "^^^^^"),
+            ("resolver = 'dns.example'\n", "1:12", "write an address such as 192.0.2.53", "^"),
+            ("mx = [\n", "2:1", "", "^"),
+            ("mx = []\nmx = []\n", "2:1", "duplicate key", "^^"),
+        ] {
+            let said = read(text).expect_err(text);
+            assert!(said.starts_with(&format!("/etc/mxseal/mxseal.toml:{place}: ")) && said.contains(says), "{text}: {said}");
+            assert!(said.contains(&format!(" {carets}")), "{said}");
+            assert!(said.ends_with("mxseal.toml(5)."), "{said}");
         }
+    }
+
+    #[test]
+    fn the_higher_wish_wins() {
+        let high = Settings { mta: Some("postfix".into()), mx: vec!["a.example".parse().expect("a name")], ..Settings::default() };
+        let low = read("mta = 'exim-debian'\nmx = ['b.example']\nemail = ''\nagree-tos = true\n").expect("settings");
+        let both = high.clone().over(low.clone());
+        assert_eq!((both.mta, both.mx), (high.mta, high.mx));
+        assert_eq!((both.email.as_deref(), both.agree_tos), (Some(""), true));
+        assert_eq!(Settings::default().over(low.clone()), low);
     }
 }

@@ -11,10 +11,7 @@ use crate::{
     survey,
     world::{self, Lock, Machine, Net, Store},
 };
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// What every verb that looks at this host has in hand.
 pub(super) struct Site {
@@ -144,6 +141,6 @@ fn over(flags: &Where, settings: &Settings) -> Where {
     }
     place.mta = place.mta.or_else(|| settings.mta.clone());
     place.mta_config = place.mta_config.or_else(|| settings.mta_config.clone()).as_deref().map(absolute);
-    place.resolver = place.resolver.or_else(|| settings.resolver.map(|ip| SocketAddr::new(ip, 53)));
+    place.resolver = place.resolver.or(settings.resolver);
     place
 }
