@@ -1,6 +1,10 @@
 //! The command line as types. Every question of the wizard has a flag here.
 
-use crate::{intent::KeyTypes, name::DnsName, settings::resolver};
+use crate::{
+    intent::KeyTypes,
+    name::DnsName,
+    settings::{Settings, resolver},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
     net::SocketAddr,
@@ -145,6 +149,9 @@ pub struct Setup {
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
     pub key_type: Option<KeyTypeFlag>,
+    /// Take the answers from this settings file, over those of --config; a flag wins
+    #[arg(long, value_name = "FILE", help_heading = "Approval")]
+    pub from: Option<PathBuf>,
     /// Ask nothing: a missing answer is an error that names its flag
     #[arg(long, help_heading = "Approval")]
     pub non_interactive: bool,
@@ -157,6 +164,33 @@ pub struct Setup {
     /// Get the certificate, show what to change, touch no file of the mail server
     #[arg(long, help_heading = "Approval")]
     pub print_only: bool,
+}
+
+impl Setup {
+    /// What the flags say, in the words of the settings file.
+    #[must_use]
+    pub fn wishes(&self) -> Settings {
+        let place = &self.place;
+        let all = |files: &[PathBuf]| files.iter().map(|f| absolute(f)).collect();
+        let one = |file: &Option<PathBuf>| file.as_deref().map(absolute);
+        Settings {
+            domain: place.domains.clone(),
+            mx: place.mx.clone(),
+            email: if self.no_email { Some(String::new()) } else { self.email.clone() },
+            agree_tos: self.agree_tos,
+            acme_directory: self.acme_directory.clone(),
+            acme_ca_file: all(&self.acme_ca_files),
+            trust_anchor: all(&place.trust_anchors),
+            eab_kid: self.eab_kid.clone(),
+            eab_hmac_key_file: one(&self.eab_hmac_key_file),
+            acme_profile: self.acme_profile.clone(),
+            webroot: one(&self.webroot),
+            key_type: self.key_type.map(Into::into),
+            mta: place.mta.clone(),
+            mta_config: one(&place.mta_config),
+            resolver: place.resolver,
+        }
+    }
 }
 
 /// `mxseal undo`

@@ -119,6 +119,11 @@ pub const TOPICS: &[Topic] = &[
         text: "This service has a certificate of its own. Once the whole server has `smtpd_tls_chain_files`, Postfix would silently present the new certificate there too; an override of the service prevents that, and the proof looks whether it did.",
     },
     Topic {
+        id: "settings-not-kept",
+        title: "The answers are not kept",
+        text: "After a proved setup, what it was told is written into mxseal.toml, so that the next run needs no flag. That file could not be written, or is damaged. Nothing follows for mail.",
+    },
+    Topic {
         id: "sni-keeps-certificate",
         title: "A table by name keeps an old certificate",
         text: "`tls_server_sni_maps` holds an entry for an MX name, or the wire shows another certificate to senders that send it. Postfix would go on presenting that entry, whatever `smtpd_tls_chain_files` says, so nothing is ordered. Remove the entry (our certificate holds every name), rebuild the table with `postmap -F`, reload, and run setup again.",

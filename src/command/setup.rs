@@ -2,6 +2,7 @@
 
 mod answers;
 mod approval;
+mod keep;
 
 use super::{
     Trouble,
@@ -15,6 +16,7 @@ use crate::{
     facts::Facts,
     plan::{Errand, Plan, Stage},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
+    settings::Settings,
     world::Store,
 };
 use answers::Answers;
@@ -27,8 +29,10 @@ pub(super) async fn run(args: &Setup, global: &Global) -> Result<u8, Trouble> {
 }
 
 async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
-    let settings = place::settings(global)?;
-    let mut answers = Answers::gather(args, &settings)?;
+    let from = args.from.as_ref().map(|file| Settings::named(file, "--from")).transpose().map_err(Trouble::usage)?;
+    let said = args.wishes().over(from.unwrap_or_default());
+    let settings = said.clone().over(place::settings(global)?);
+    let mut answers = Answers::gather(args, said, &settings)?;
     let mut site = Site::of(&args.place, &answers.acme_ca_files, &settings, global)?;
     let intent = answers.intent(&site, global);
     let progress = Progress::new(global.json);
@@ -80,7 +84,12 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     };
     match course.run(facts, plan, asked, outcome).await? {
         Some((facts, plan)) => nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global),
-        None => Ok(()),
+        None => {
+            if outcome.change.is_some() {
+                outcome.findings.extend(keep::answers(&global.config, &answers.said, &progress));
+            }
+            Ok(())
+        }
     }
 }
 

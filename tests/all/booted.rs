@@ -57,6 +57,14 @@ fn a_second_setup_touches_nothing() {
     assert_eq!(reloads(&host), reloads_before);
     assert_eq!(internet.ca_log(), orders, "the CA was not asked");
     assert!(live.contains(VERIFIED), "{live}");
+
+    // What was answered is kept, so that no flag is needed any more.
+    let kept = host.read("/etc/mxseal/mxseal.toml");
+    let bare = outcome(&host.run(&["mxseal", "setup", "--json", "--non-interactive", "--yes"]), 0);
+    assert_eq!(bare["outcome"], "nothing-to-do", "{bare:#}");
+    for line in ["agree-tos = true", "email = \"\"", "acme-ca-file = [\"/root/api-ca.pem\"]", "trust-anchor = [\"/root/root.pem\"]"] {
+        assert!(kept.lines().any(|l| l == line), "{line:?} in {kept}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::approval;
 use crate::{
     acme::{self, Challenge, Wishes},
-    cli::{Global, Setup, absolute},
+    cli::{Global, Setup},
     command::{
         Trouble, no_answer,
         place::{self, Site},
@@ -21,6 +21,8 @@ const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org
 
 /// The answers so far.
 pub(super) struct Answers {
+    /// What was said to this run, by flags, another settings file or a person.
+    pub(super) said: Settings,
     /// Roots of the CA's API.
     pub(super) acme_ca_files: Vec<PathBuf>,
     email: Option<String>,
@@ -34,28 +36,23 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Flags over settings.
-    pub(super) fn gather(args: &Setup, settings: &Settings) -> Result<Self, Trouble> {
+    /// From what flags and files say together; `said` is what was said to this run and is kept afterwards.
+    pub(super) fn gather(args: &Setup, said: Settings, settings: &Settings) -> Result<Self, Trouble> {
         // The CA of the settings is the one that is not to be tried on.
         let directory = match (&args.acme_directory, args.staging) {
-            (Some(named), _) => Some(named.clone()),
             (None, true) => Some(LETS_ENCRYPT_STAGING.to_owned()),
-            (None, false) => settings.acme_directory.clone(),
+            (Some(_), _) | (None, false) => settings.acme_directory.clone(),
         };
         directory.iter().try_for_each(|url| acme::check_directory(url)).map_err(Trouble::usage)?;
-        let webroot = args.webroot.clone().or_else(|| settings.webroot.clone()).as_deref().map(absolute);
-        if let Some(dir) = webroot.as_ref().filter(|dir| !dir.is_dir()) {
+        if let Some(dir) = settings.webroot.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--webroot {}: there is no such directory", dir.display())));
         }
-        let kid = args.eab_kid.clone().or_else(|| settings.eab_kid.clone());
-        let key_file = args.eab_hmac_key_file.clone().or_else(|| settings.eab_hmac_key_file.clone());
-        let eab = match (kid, key_file) {
-            (Some(kid), Some(file)) => Some((kid, hmac_key(&file)?)),
+        let eab = match (&settings.eab_kid, &settings.eab_hmac_key_file) {
+            (Some(kid), Some(file)) => Some((kid.clone(), hmac_key(file)?)),
             (None, None) => None,
             _ => return Err(Trouble::usage("an external account needs both --eab-kid and --eab-hmac-key-file")),
         };
-        let acme_ca_files = if args.acme_ca_files.is_empty() { settings.acme_ca_file.clone() } else { args.acme_ca_files.clone() };
-        let email = if args.no_email { None } else { args.email.clone().or_else(|| settings.email.clone()) };
+        let email = settings.email.clone().filter(|e| !e.is_empty());
         // RFC 5321 §4.1.2: whatever else it is, it has a domain.
         if let Some(wrong) =
             email.as_ref().filter(|e| e.rsplit_once('@').is_none_or(|(local, at)| local.is_empty() || at.parse::<DnsName>().is_err()))
@@ -63,15 +60,16 @@ impl Answers {
             return Err(Trouble::usage(format!("--email {wrong:?}: this is no mail address")));
         }
         Ok(Self {
-            acme_ca_files,
+            said,
+            acme_ca_files: settings.acme_ca_file.clone(),
+            no_email: settings.email.is_some() && email.is_none(),
             email,
-            no_email: args.no_email,
-            agree_tos: args.agree_tos || settings.agree_tos,
+            agree_tos: settings.agree_tos,
             directory,
-            acme_profile: args.acme_profile.clone().or_else(|| settings.acme_profile.clone()),
+            acme_profile: settings.acme_profile.clone(),
             eab,
-            webroot,
-            key_types: args.key_type.map(Into::into).or(settings.key_type),
+            webroot: settings.webroot.clone(),
+            key_types: settings.key_type,
         })
     }
 
@@ -103,6 +101,7 @@ impl Answers {
                     if !self.agree_tos {
                         return Err(Trouble::human("without its terms agreed to, the CA gives no certificate; nothing was changed"));
                     }
+                    self.said.agree_tos = true;
                 }
                 Some(url) => missing.push(format!("do you agree to the CA's terms at {url}? Give --agree-tos")),
                 None => {}
@@ -111,6 +110,7 @@ impl Answers {
         if self.email.is_none() && !self.no_email {
             if can_ask {
                 let typed = report::ask("Address that the CA may write to (empty for none)", None).map_err(no_answer)?;
+                self.said.email = Some(typed.clone());
                 self.email = Some(typed).filter(|t| !t.is_empty());
             } else {
                 missing.push("may the CA write to you? Give --email ADDRESS or --no-email".to_owned());

@@ -149,7 +149,7 @@ impl Household {
     /// Everything that a change may touch: the server's configuration and the certificate's folder.
     pub fn tree(&self) -> Tree {
         let mut found = Tree::new();
-        let mut todo = vec![self.postfix.etc(), self.root.join("conf")];
+        let mut todo = vec![self.postfix.etc(), self.root.join("conf/live")];
         while let Some(path) = todo.pop() {
             let Ok(about) = fs::symlink_metadata(&path) else { continue };
             if about.is_dir() {
