@@ -220,7 +220,7 @@ mod tests {
             ("mx = ['ok.example', 'a b']\n", "1:6", "\"a b\" is not a DNS name", "^^^^^"),
             ("agree-tos = 'yes'\n", "1:13", "expected a boolean", "^^^^^"),
             ("resolver = 'dns.example'\n", "1:12", "write an address such as 192.0.2.53", "^"),
-            ("mx = [\n", "2:1", "", "^"),
+            ("mx = [\n", "1:7", "unclosed array", "^"),
             ("mx = []\nmx = []\n", "2:1", "duplicate key", "^^"),
         ] {
             let said = read(text).expect_err(text);

@@ -63,7 +63,7 @@ fn the_command_line_and_the_settings() {
         (&["setup", "--acme-ca-file", "empty"], 2, &["--acme-ca-file", "/empty", "no certificate"]),
         (&["survey", "--config", "mistyped.toml"], 2, &["mistyped.toml:2:1:", "do you mean email?", "^^^^^", "mxseal.toml(5)"]),
         (&["status", "--config", "wrong.toml"], 2, &["wrong.toml:2:12:", "dsa", "^^^^^"]),
-        (&["undo", "--config", "broken.toml"], 2, &["broken.toml:2:1:", "^"]),
+        (&["undo", "--config", "broken.toml"], 2, &["broken.toml:1:7:", "^"]),
         (&["setup", "--config", "."], 2, &["directory", "--config"]),
         (&["setup", "--from", "nowhere.toml"], 2, &["nowhere.toml", "No such file", "--from"]),
         (&["setup", "--from", "mistyped.toml"], 2, &["mistyped.toml:2:1:", "emial"]),
