@@ -41,8 +41,9 @@ pub mod command;
 #[cfg(feature = "wires")]
 pub mod dns;
 #[cfg(feature = "wires")]
-pub mod rehearsal;
 pub mod nearest;
+#[cfg(feature = "wires")]
+pub mod rehearsal;
 #[cfg(feature = "wires")]
 pub mod report;
 #[cfg(feature = "wires")]
