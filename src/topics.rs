@@ -14,6 +14,11 @@ pub struct Topic {
 /// Every topic, by id.
 pub const TOPICS: &[Topic] = &[
     Topic {
+        id: "boot-unit",
+        title: "Nobody settles an interrupted change at boot",
+        text: "A change takes seconds, and a power cut within them leaves files that no wire has proved. Whoever kills mxseal is outlived by its guard; after a power cut it is the unit mxseal-recover.service that puts the files back, before the mail server starts. It comes with the first change, does nothing unless a change is open, and goes when nothing of mxseal stands any more. Without systemd let the boot run `mxseal recover` before the mail server.",
+    },
+    Topic {
         id: "capability-gone",
         title: "A capability of the server is gone",
         text: "Before the change the server offered this extension in its reply to EHLO, and now it does not. Senders that rely on it return some mail. The change is put back.",

@@ -3,6 +3,7 @@
 
 use super::{
     Recovered, Stuck,
+    boot::leave_boot,
     recover::{Server, settle},
 };
 use crate::world::{Hands, Store};
@@ -62,7 +63,7 @@ impl Drop for Guard {
     }
 }
 
-/// The guard's life, the whole of its process (the path of the Store must be absolute): ready, asleep until our standard input ends, then what [`recover`](super::recover) does, for a server that ran a moment ago.
+/// The guard's life, the whole of its process (the path of the Store must be absolute): ready, asleep until our standard input ends, then what [`recover`](super::recover) does, for a server that ran a moment ago. Where no change of ours stands then, the boot unit goes too.
 ///
 /// # Errors
 /// As [`recover`](super::recover); or when it could not get ready, which its parent sees.
@@ -70,7 +71,10 @@ pub fn stand_guard(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recove
     get_ready().map_err(Stuck::Journal)?;
     // Whatever ends the pipe, the end of our parent or an error, means the same.
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    settle(hands, store, Server::Ran)
+    let settled = settle(hands, store, Server::Ran);
+    // The last to leave. A unit that stays has nothing to do.
+    let _ = leave_boot(hands, store);
+    settled
 }
 
 #[expect(clippy::disallowed_methods, reason = "/dev/null")]

@@ -73,11 +73,17 @@ pub(super) async fn run(
     let guard = Guard::start(Path::new(OURSELVES), &arguments)
         .map_err(|e| Trouble::human(format!("no guard could be started, so nothing was changed: {e}")))?;
     let mut machine = Machine;
+    let program = std::env::current_exe().unwrap_or_default();
+    let unwatched = apply::watch_boot(&mut machine, &site.store, &program);
     let live = apply::apply(&mut machine, &site.store, lock, change).map_err(Trouble::human)?;
     progress.see(Event::Done("done".into()));
     let end = settle(&site.net, live, &promise, progress).await;
     drop(guard);
-    Ok(Enacted { expect: promise.expect, end: end? })
+    let mut end = end?;
+    if let End::Proved { notes, .. } = &mut end {
+        notes.extend(unwatched);
+    }
+    Ok(Enacted { expect: promise.expect, end })
 }
 
 async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Progress) -> Result<End, Trouble> {

@@ -12,12 +12,17 @@ use super::{
     recover,
 };
 use crate::{
+    apply,
     cli::{Global, Setup},
     facts::Facts,
     plan::{Errand, Plan, Stage},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
+<<<<<<< Updated upstream
     settings::Settings,
     world::Store,
+=======
+    world::{Machine, Store},
+>>>>>>> Stashed changes
 };
 use answers::Answers;
 use approval::Said;
@@ -50,7 +55,10 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         if args.dry_run { site.store = Store::at(apart) } else { site.open_store(&apart)? }
     }
 
-    let (facts, plan) = site.look_and_plan(&intent).await?;
+    let (facts, mut plan) = site.look_and_plan(&intent).await?;
+    if plan.next.is_some() && !args.print_only && !args.staging {
+        plan.notes.extend(apply::boot_note(&Machine, &site.store));
+    }
     show(global, &facts, &plan, outcome);
     if let Some(ended) = nothing_to_approve(args, &facts, &plan) {
         return ended.tell(outcome, global);

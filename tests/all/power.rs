@@ -4,7 +4,7 @@ use crate::lab::{
     host::{Host, differences, text},
     internet::Internet,
     process::{run, wait_for},
-    setup::{ANSWERS, SNAKE_OIL, VERIFIED, assert_verifiable, contents, outcome, setup, start, until_changed},
+    setup::{ANSWERS, SNAKE_OIL, VERIFIED, assert_verifiable, contents, kill, outcome, setup, start, until_changed},
 };
 use std::{
     process::{Command, Stdio},
@@ -12,15 +12,9 @@ use std::{
 };
 
 const UNIT: &str = include_str!("../../packaging/systemd/mxseal-recover.service");
-const UNIT_FILE: &str = "/etc/systemd/system/mxseal-recover.service";
-
-/// A host with the boot unit installed.
-fn with_unit(internet: &Internet) -> Host {
-    let host = internet.mail_host();
-    host.write(UNIT_FILE, UNIT);
-    host.ok(&["systemctl", "enable", "--quiet", "mxseal-recover.service"]);
-    host
-}
+/// What setup installs.
+const UNIT_FILES: [&str; 2] =
+    ["/etc/systemd/system/mxseal-recover.service", "/etc/systemd/system/multi-user.target.wants/mxseal-recover.service"];
 
 fn property(host: &Host, unit: &str, name: &str) -> String {
     host.ok(&["systemctl", "show", "--value", "-p", name, unit]).trim().to_owned()
@@ -42,7 +36,7 @@ fn the_boot_unit_is_sound() {
 #[test]
 fn after_a_power_cut_the_mail_server_starts_on_the_old_configuration() {
     let internet = Internet::start();
-    let mut host = with_unit(&internet);
+    let mut host = internet.mail_host();
     let before = contents(&host.tree("/etc/postfix"));
     let main = host.read("/etc/postfix/main.cf");
     let mut running = start(&host);
@@ -73,11 +67,45 @@ fn after_a_power_cut_the_mail_server_starts_on_the_old_configuration() {
     assert!(internet.s_client(&[]).contains(VERIFIED));
 }
 
+/// The unit comes with the first change, stays while one stands, and goes when none does: also when it was put back.
+#[test]
+fn the_boot_unit_comes_and_goes_with_the_change() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let there = || UNIT_FILES.map(|file| host.path(file).symlink_metadata().is_ok());
+    let before = host.tree("/etc/systemd");
+    let done = outcome(&setup(&host, &["--dry-run"]), 0);
+    assert!(done["findings"].to_string().contains("boot-unit"), "{done:#}");
+    assert_eq!(there(), [false, false]);
+
+    let done = outcome(&setup(&host, &[]), 0);
+    assert_eq!((there(), host.read(UNIT_FILES[0]).as_str()), ([true, true], UNIT));
+    assert!(!host.ok(&["sh", "-c", "systemctl daemon-reload; systemctl is-enabled mxseal-recover"]).is_empty(), "{done:#}");
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(there(), [false, false]);
+
+    // A run that dies leaves it to its guard, which is the last to leave.
+    let main = host.read("/etc/postfix/main.cf");
+    let mut running = start(&host);
+    until_changed(&host, &mut running, &main);
+    assert_eq!(there(), [true, true]);
+    kill(running);
+    wait_for("the guard", Duration::from_secs(30), || there() == [false, false]);
+    assert_eq!(host.read("/etc/postfix/main.cf"), main);
+    assert_eq!(differences(&contents(&before), &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
+
+    // A folder that cannot be written is no reason to stay without TLS.
+    host.ok(&["sh", "-c", "mount --bind -o ro /etc/systemd /etc/systemd"]);
+    let done = outcome(&setup(&host, &[]), 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert!(done["findings"].to_string().contains("could not be installed"), "{done:#}");
+}
+
 /// By hand on a running server, under the unit's own restrictions: the server is told.
 #[test]
 fn the_unit_may_do_all_that_its_work_needs() {
     let internet = Internet::start();
-    let host = with_unit(&internet);
+    let host = internet.mail_host();
     let before = contents(&host.tree("/etc/postfix"));
     let main = host.read("/etc/postfix/main.cf");
     let mut running = host
