@@ -17,12 +17,8 @@ use crate::{
     facts::Facts,
     plan::{Errand, Plan, Stage},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
-<<<<<<< Updated upstream
     settings::Settings,
-    world::Store,
-=======
     world::{Machine, Store},
->>>>>>> Stashed changes
 };
 use answers::Answers;
 use approval::Said;
