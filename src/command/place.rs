@@ -19,6 +19,8 @@ pub(super) struct Site {
     pub(super) net: Net,
     pub(super) store: Store,
     live_dir: PathBuf,
+    /// The only profile to look for; `None` means those that are compiled in.
+    pub(super) profile: Option<Profile>,
 }
 
 impl Site {
@@ -32,7 +34,7 @@ impl Site {
             return Err(Trouble::usage(format!("--mta-config {}: there is no such directory", dir.display())));
         }
         let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files).map_err(Trouble::usage)?;
-        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global) })
+        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: None })
     }
 
     /// Our store at this place, made where it is missing.
@@ -50,6 +52,7 @@ impl Site {
             domains: self.place.domains.clone(),
             mx: self.place.mx.clone(),
             live_dir: self.live_dir.clone(),
+            profile: self.profile.clone(),
             served: true,
         };
         survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await.map_err(|e| Trouble::human(e.to_string()))
@@ -58,7 +61,7 @@ impl Site {
     /// What is, and what is to be done.
     pub(super) async fn look_and_plan(&self, intent: &Intent) -> Result<(Facts, Plan), Trouble> {
         let facts = self.look().await?;
-        let profile = profile_of(&facts)?;
+        let profile = self.profile.clone().map_or_else(|| profile_of(&facts), Ok)?;
         let plan = plan::plan(&facts, intent, &profile).map_err(refused)?;
         Ok((facts, plan))
     }

@@ -60,6 +60,8 @@ pub struct Recognise {
     pub config_dir: Option<Ask>,
     /// The configuration directory where nothing else is said.
     pub config_dir_default: PathBuf,
+    /// Says the values of settings as the server expands them; their names are put behind it.
+    pub values: Option<Argv>,
     /// Ends with 0 while the server runs.
     pub running: Argv,
     /// Says the defaults; the names that the dialect asks for are put behind it.
@@ -148,7 +150,10 @@ pub enum Holds {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Key {
-    /// Its group; root owns it.
+    /// The id of its owner; root's where nothing is said.
+    #[serde(default)]
+    pub uid: u32,
+    /// Its group, by name or id.
     pub group: String,
     /// Its permission bits in octal, such as `0600`.
     #[serde(deserialize_with = "octal")]

@@ -201,9 +201,9 @@ fn order(intent: &Intent, lineage: Option<&Lineage>, first: DnsName, names: Vec<
 
 /// Key and chain where mail servers read them; `None` where they lie there already.
 fn place_bundle(facts: &Facts, profile: &Profile, gid: u32, live: PathBuf, bundle: Digest) -> Option<Edit> {
-    let meta = Meta { uid: 0, gid, mode: profile.key.mode, xattrs: BTreeMap::new() };
+    let meta = Meta { uid: profile.key.uid, gid, mode: profile.key.mode, xattrs: BTreeMap::new() };
     let was = facts.live.get(&live).cloned();
-    let lies = was.as_ref().is_some_and(|i| i.digest == bundle && (i.meta.uid, i.meta.gid, i.meta.mode) == (0, gid, meta.mode));
+    let lies = was.as_ref().is_some_and(|i| i.digest == bundle && (i.meta.uid, i.meta.gid, i.meta.mode) == (meta.uid, gid, meta.mode));
     let becomes = Some(Target { content: Content::Stored { digest: bundle, secret: true }, meta });
     (!lies).then_some(Edit { path: live, was, becomes, edit_lock: None, settings: Vec::new() })
 }

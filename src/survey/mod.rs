@@ -48,6 +48,8 @@ pub struct Wants {
     pub mx: Vec<DnsName>,
     /// Where our own files for mail servers lie; certificates in it are not foreign.
     pub live_dir: PathBuf,
+    /// The only profile to look for; `None` means those that are compiled in.
+    pub profile: Option<Profile>,
     /// Talk to the listeners, so that [`Facts::views`] shows what is served.
     pub served: bool,
 }
@@ -60,7 +62,10 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let host = host::host(look);
     let sockets = sockets::listening(look);
     let owners = sockets::owners(look, &sockets);
-    let profiles = Profile::built_in().map_err(|e| e.to_string());
+    let profiles = match &wants.profile {
+        Some(one) => Ok(vec![one.clone()]),
+        None => Profile::built_in().map_err(|e| e.to_string()),
+    };
     let found = profiles.as_ref().map_err(Clone::clone).and_then(|all| server::find(look, all, wants, &owners));
 
     let services = found.as_ref().map(|f| f.server.services.as_slice()).unwrap_or_default();
@@ -164,6 +169,7 @@ fn live(look: &dyn Look, lineages: &[Lineage]) -> BTreeMap<PathBuf, Image> {
 
 /// Ids of the groups that profiles name, where this host has them.
 fn groups(profiles: &[Profile]) -> BTreeMap<String, u32> {
-    let id = |name: &str| nix::unistd::Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw());
+    let named = |name: &str| nix::unistd::Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw());
+    let id = |name: &str| named(name).or_else(|| name.parse().ok());
     profiles.iter().filter_map(|p| Some((p.key.group.clone(), id(&p.key.group)?))).collect()
 }

@@ -37,8 +37,9 @@ pub(super) fn master_pid(look: &dyn Look, queue: &Path) -> std::io::Result<Optio
     Ok(look.read(&lock_file(queue))?.and_then(|(bytes, _)| String::from_utf8_lossy(&bytes).trim().parse().ok()))
 }
 
-/// Whether the master process of this queue runs: the PID in its lock file is a live `master` that works in the queue.
-pub(super) fn master_runs(look: &dyn Look, queue: &Path) -> Known<bool> {
+/// Whether the master process of this queue runs: the PID in its lock file is a live process of one of these names that works in
+/// the queue.
+pub(super) fn master_runs(look: &dyn Look, queue: &Path, names: &[String]) -> Known<bool> {
     let at = lock_file(queue).display().to_string();
     let pid = match master_pid(look, queue) {
         Ok(None) => return Known::seen(false, format!("{at} holds no process id")),
@@ -52,7 +53,7 @@ pub(super) fn master_runs(look: &dyn Look, queue: &Path) -> Known<bool> {
         // Without root the working directory of another user's process cannot be seen.
         _ => true,
     };
-    Known::seen(command.as_deref() == Some("master") && in_queue, format!("{at} and /proc/{pid}"))
+    Known::seen(command.is_some_and(|name| names.contains(&name)) && in_queue, format!("{at} and /proc/{pid}"))
 }
 
 #[cfg(test)]

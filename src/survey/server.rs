@@ -6,7 +6,6 @@ use super::{
     tools::{PATIENCE, answer, run},
 };
 use crate::{
-    change::Command,
     facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
     mta::{config::ConfigText, dialect::Dialect, profile::Profile},
     name::DnsName,
@@ -150,12 +149,11 @@ fn read<'a>(
     let mut domains = server.receives_for.value().cloned().unwrap_or_default();
     match profile.dialect {
         Dialect::PostfixCf => {
-            let mut command = vec!["postconf".to_owned(), "-c".into(), dir.display().to_string(), "-x".into()];
-            command.extend(["queue_directory", "myhostname"].iter().chain(&names::DOMAIN_SETTINGS).map(ToString::to_string));
-            let command = Command(command);
+            let mut command = profile.recognise.values.as_ref().ok_or("the profile says no command for values")?.fill(dir);
+            command.0.extend(["queue_directory", "myhostname"].iter().chain(&names::DOMAIN_SETTINGS).map(ToString::to_string));
             let values = settings(&run(look, &command)?.stdout);
             let queue = values.get("queue_directory").map_or("/var/spool/postfix", String::as_str);
-            server.running = postfix::master_runs(look, Path::new(queue));
+            server.running = postfix::master_runs(look, Path::new(queue), &profile.recognise.processes);
             pid = server.running.value().copied().filter(|up| *up).and_then(|_| postfix::master_pid(look, Path::new(queue)).ok()?);
             if server.hostname.value().is_none()
                 && let Some(name) = values.get("myhostname").and_then(|n| n.parse().ok())
@@ -225,7 +223,7 @@ fn instance(line: &str) -> Option<Instance> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Output;
+    use crate::{change::Command, world::Output};
     use std::time::Duration;
 
     #[test]
