@@ -3,6 +3,7 @@
 use crate::{
     intent::KeyTypes,
     name::DnsName,
+    rehearsal::Fault,
     settings::{Settings, resolver},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -64,12 +65,18 @@ pub enum Verb {
     Survey(Survey),
     /// Get a certificate, make the mail server present it, prove it on the wire; or put everything back
     Setup(Box<Setup>),
+    /// Watch a whole setup on a private copy of this host's mail server, with a made-up CA and DNS: nothing leaves, nothing is
+    /// changed
+    Rehearse(Rehearse),
     /// Put back what a setup changed, setting by setting; what you changed since stays
     Undo(Undo),
     /// What is installed, since when, until when, and what is served
     Status(Status),
     /// Finish or put back a change that was interrupted; safe at any time
     Recover,
+    /// The inner side of a rehearsal (started by it)
+    #[command(hide = true)]
+    Stage,
     /// Waits for the death of a setup, then recovers (started by setup itself)
     #[command(hide = true)]
     Guard,
@@ -191,6 +198,23 @@ impl Setup {
             resolver: place.resolver,
         }
     }
+}
+
+/// `mxseal rehearse`
+#[derive(Clone, Debug, Args)]
+pub struct Rehearse {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// Key types to serve [default: both]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub key_type: Option<KeyTypeFlag>,
+    /// Let something go wrong, and watch the recovery
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub fault: Option<Fault>,
+    /// Keep the copy and its server until Ctrl-C, for a look around
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// `mxseal undo`

@@ -3,7 +3,7 @@
 
 use super::{
     Trouble, deployed,
-    enact::{self, Promise},
+    enact::{self, Ground, Promise},
     place::Site,
 };
 use crate::{
@@ -40,6 +40,7 @@ pub(super) struct Course<'a> {
     /// What the CA is told.
     pub(super) wishes: &'a dyn Fn(&Facts) -> Wishes,
     pub(super) end: Until,
+    pub(super) ground: Ground,
     pub(super) global: &'a Global,
     pub(super) progress: &'a Progress,
 }
@@ -115,7 +116,7 @@ impl Course<'_> {
                 outcome.certificate = Some(json::CertificateDoc::of(lineage));
             }
         }
-        enacted.tell(outcome, self.global);
+        enacted.tell(outcome, self.global, self.ground);
         Ok(())
     }
 }

@@ -30,6 +30,15 @@ pub(super) struct Promise<'a> {
     pub(super) services: &'a [Service],
 }
 
+/// What a change is made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// This host.
+    Host,
+    /// A copy that is gone in a moment: nobody outside can see it, and nobody needs to take it back.
+    Copy,
+}
+
 /// How a change ended.
 pub(super) struct Enacted {
     expect: Vec<Expect>,
@@ -152,7 +161,7 @@ impl Enacted {
     }
 
     /// Tells how it ended.
-    pub(super) fn tell(self, outcome: &mut Outcome, global: &Global) {
+    pub(super) fn tell(self, outcome: &mut Outcome, global: &Global, ground: Ground) {
         let style = Style::of_stdout();
         let mut page = String::new();
         match self.end {
@@ -160,12 +169,16 @@ impl Enacted {
                 (outcome.outcome, outcome.exit) = (if self.expect.is_empty() { "unproved" } else { "proved" }, 0);
                 outcome.proof = json::proof(&self.expect, &views);
                 outcome.change = Some(receipt.id.clone());
-                if !self.expect.is_empty() {
-                    page.push_str("Proved on this host's own addresses\n");
+                match ground {
+                    Ground::Copy => page.push_str("Proved on the copy\n"),
+                    Ground::Host if self.expect.is_empty() => {}
+                    Ground::Host => page.push_str("Proved on this host's own addresses\n"),
                 }
                 page.push_str(&report::proof_table(&self.expect, &views));
+                let of_copy = |f: &Finding| f.id != "outside-unknown";
+                let notes: Vec<Finding> = notes.into_iter().filter(|f| ground == Ground::Host || of_copy(f)).collect();
                 page.push_str(&report::findings(style, &notes));
-                if receipt.change.undoes.is_none() {
+                if ground == Ground::Host && receipt.change.undoes.is_none() {
                     page.push_str(&format!("To put it back: mxseal undo {}\n", receipt.id));
                 }
                 outcome.findings.extend(notes);

@@ -5,6 +5,7 @@ mod deployed;
 mod enact;
 mod place;
 mod recover;
+mod rehearse;
 mod setup;
 mod status;
 mod survey;
@@ -51,6 +52,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     let ended = match &cli.verb {
         Verb::Survey(args) => or_told("survey", global, runtime.block_on(survey::run(args, global))),
         Verb::Setup(args) => runtime.block_on(setup::run(args, global)),
+        Verb::Rehearse(args) => or_told("rehearse", global, runtime.block_on(rehearse::run(args, global))),
+        Verb::Stage => runtime.block_on(rehearse::on_stage()),
         Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),

@@ -37,6 +37,11 @@ impl Site {
         Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: None })
     }
 
+    /// Another place than this host's own.
+    pub(super) const fn at(place: Where, net: Net, store: Store, live_dir: PathBuf) -> Self {
+        Self { place, net, store, live_dir, profile: None }
+    }
+
     /// Our store at this place, made where it is missing.
     pub(super) fn open_store(&mut self, root: &Path) -> Result<(), Trouble> {
         let opened = Store::open(root).map_err(|e| Trouble::human(format!("{}: {e}; give another place with --state-dir", root.display())));
@@ -46,6 +51,11 @@ impl Site {
 
     /// What is, with what every listener presents. What could not be seen says why; only a damaged store stops here.
     pub(super) async fn look(&self) -> Result<Facts, Trouble> {
+        self.survey(true).await
+    }
+
+    /// The same; where `served` is not asked for, no listener hears of it.
+    pub(super) async fn survey(&self, served: bool) -> Result<Facts, Trouble> {
         let wants = survey::Wants {
             mta: self.place.mta.clone(),
             config_dir: self.place.mta_config.clone(),
@@ -53,7 +63,7 @@ impl Site {
             mx: self.place.mx.clone(),
             live_dir: self.live_dir.clone(),
             profile: self.profile.clone(),
-            served: true,
+            served,
         };
         survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await.map_err(|e| Trouble::human(e.to_string()))
     }

@@ -8,6 +8,7 @@ use super::{
     Trouble,
     course::{Course, Ended, Until},
     deployed,
+    enact::Ground,
     place::{self, Site},
     recover,
 };
@@ -83,6 +84,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         } else {
             Until::Proved
         },
+        ground: Ground::Host,
         global,
         progress: &progress,
     };

@@ -3,7 +3,7 @@
 
 use super::{
     Trouble, deployed,
-    enact::{self, Promise},
+    enact::{self, Ground, Promise},
     place::{self, Site},
     recover,
 };
@@ -64,7 +64,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let promise = Promise { expect, baseline: receipt.baseline.clone(), claims: &claims, services: &[] };
     let enacted = enact::run(&site, change, promise, lock, global, &progress).await?;
     deployed::record(&site.store)?;
-    enacted.tell(outcome, global);
+    enacted.tell(outcome, global, Ground::Host);
     if let Some(finding) = not_activated {
         if !global.json {
             Terminal::print(&report::findings(Style::of_stdout(), std::slice::from_ref(&finding)));

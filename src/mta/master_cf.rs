@@ -180,6 +180,22 @@ fn put(
     Ok((spliced(bytes, end..end, &piece), Some(change(None, &piece))))
 }
 
+/// The same file with another program behind some services, without arguments.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn with_command(path: &Path, bytes: &[u8], which: &dyn Fn(&Entry) -> bool, command: &str) -> Result<Vec<u8>, Unreadable> {
+    let mut edited = bytes.to_vec();
+    // From the last to the first: what comes before keeps its place.
+    for entry in read(path, bytes)?.iter().rev().filter(|e| which(e)) {
+        let Some(word) = tokens(bytes, &entry.at).and_then(|all| all.get(7).cloned()) else { continue };
+        let end = entry.at.span().end;
+        let rest = word.start..end - line_end(&bytes[word.start..end]).len();
+        edited = spliced(&edited, rest, command.as_bytes());
+    }
+    Ok(edited)
+}
+
 /// The whitespace before `at`, where nothing else stands before it in its line.
 fn own_line(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let start = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);

@@ -1,9 +1,11 @@
 //! What a rehearsal lets go wrong, so that every recovery can be watched before it is needed.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 /// One thing that goes wrong in a rehearsal; its description is what `--help` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The certificate authority refuses to certify the name
     CaRefuses,
@@ -25,4 +27,18 @@ pub enum Fault {
     ServerDies,
     /// The run is killed between the change and its proof
     Killed,
+}
+
+impl Fault {
+    /// Its name, as `--fault` takes it.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// What goes wrong, in one sentence without its full stop.
+    #[must_use]
+    pub fn says(self) -> String {
+        self.to_possible_value().and_then(|v| Some(v.get_help()?.to_string())).unwrap_or_default()
+    }
 }

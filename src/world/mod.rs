@@ -9,6 +9,7 @@ mod hands;
 mod interrupt;
 mod machine;
 mod net;
+pub mod room;
 mod run;
 mod store;
 mod token;

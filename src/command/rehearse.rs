@@ -1,0 +1,189 @@
+//! `mxseal rehearse`: the whole of setup on a copy of this host's mail server, in a room of its own from which nothing reaches
+//! anybody; then a look whether anything of the host is not as before.
+
+mod judge;
+mod stage;
+
+use super::{
+    Trouble,
+    place::{self, Site},
+};
+use crate::{
+    cli::{Global, Rehearse},
+    facts::{Facts, Known, Server},
+    intent::KeyTypes,
+    rehearsal::{Cast, Fault, Fingerprint, Moves, Places},
+    report::{self, Event, Observer as _, Progress, Terminal},
+    world::{
+        Machine,
+        room::{self, Room},
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) use stage::run as on_stage;
+
+/// What the process in the room is told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Brief {
+    /// The namespaces outside.
+    host: Vec<PathBuf>,
+    config: PathBuf,
+    config_dir: PathBuf,
+    files: Vec<PathBuf>,
+    addresses: Vec<IpAddr>,
+    cast: Cast,
+    mx: Vec<crate::name::DnsName>,
+    key_types: Option<KeyTypes>,
+    fault: Option<Fault>,
+    keep: bool,
+    json: bool,
+}
+
+pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble> {
+    let began = Instant::now();
+    let progress = Progress::new(global.json);
+    let settings = place::settings(global)?;
+    let site = Site::of(&args.place, &[], &settings, global)?;
+    progress.see(Event::Started("look at this host, and change nothing".into()));
+    let facts = site.survey(false).await?;
+    progress.see(Event::Done("done".into()));
+    let server = copyable(&facts).await.map_err(Trouble::human)?;
+    let places = Places::of(&Machine, &server.config_dir).map_err(Trouble::human)?;
+
+    let trees = trees(&places, global, server);
+    let look = || Fingerprint::of(&trees).map_err(|e| Trouble::human(format!("this host cannot be looked at before and after: {e}")));
+    let before = look()?;
+    let brief = Brief {
+        host: room::namespaces().map_err(Trouble::human)?,
+        config: global.config.clone(),
+        config_dir: server.config_dir.clone(),
+        files: server.files.iter().map(|f| f.real.clone()).collect(),
+        addresses: facts.host.addresses.clone(),
+        cast: Cast::of(&facts, &site.place.domains, &site.place.mx),
+        mx: args.place.mx.clone(),
+        key_types: args.key_type.map(Into::into).or(settings.key_type),
+        fault: args.fault,
+        keep: args.keep,
+        json: global.json,
+    };
+    if !global.json {
+        Terminal::print(&opening(&places, args.fault));
+    }
+    let ended = in_a_room(&brief).await?;
+    let changed = before.differences(&look()?);
+    finish(global, &places, ended, &changed, before.len(), began)
+}
+
+/// How the room ended: exit status and what it printed; nothing where it was broken off.
+type Ended = Option<(u8, String)>;
+
+async fn in_a_room(brief: &Brief) -> Result<Ended, Trouble> {
+    let wrong = |e: std::io::Error| Trouble::human(format!("no room for a rehearsal could be made: {e}; nothing was changed"));
+    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal).into_iter();
+    let (Some(Ok(mut int)), Some(Ok(mut term)), Some(Ok(mut hup))) = (signals.next(), signals.next(), signals.next()) else {
+        return Err(Trouble::human("signals cannot be heard; nothing was changed"));
+    };
+    let text = serde_json::to_string(brief).map_err(|e| wrong(e.into()))?;
+    let room = Room::open(&["stage"], &text, brief.json).await.map_err(wrong)?;
+    tokio::select! {
+        ended = room.end() => {
+            let (status, said) = ended.map_err(wrong)?;
+            Ok(Some((status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1), said)))
+        }
+        // The room goes with its value.
+        _ = int.recv() => Ok(None),
+        _ = term.recv() => Ok(None),
+        _ = hup.recv() => Ok(None),
+    }
+}
+
+/// The server of which a copy can be made; else why not.
+async fn copyable(facts: &Facts) -> Result<&Server, String> {
+    let server = match &facts.server {
+        Known::Seen { value, .. } => value,
+        Known::Unknown { why } => return Err(why.clone()),
+    };
+    if !facts.host.root {
+        return Err("only root may read the whole configuration and start a copy of the server: run it with sudo".into());
+    }
+    if server.profile != "postfix" {
+        return Err(format!("of {} no copy can be run yet", place::profile(&server.profile).map_or(server.profile.clone(), |p| p.title)));
+    }
+    Room::possible().await.map_err(|e| format!("this system gives no namespaces to run a copy of the server in: {e}"))?;
+    Ok(server)
+}
+
+/// What must be as before.
+fn trees(places: &Places, global: &Global, server: &Server) -> Vec<(PathBuf, Moves)> {
+    let folder = |path: &Path| path.parent().map(Path::to_owned);
+    let mut trees = vec![(PathBuf::from("/etc"), Moves::Nothing)];
+    let more = server.files.iter().filter_map(|f| folder(&f.real)).chain([places.config.clone()]).chain(folder(&global.config));
+    for dir in more {
+        if !trees.iter().any(|(tree, _)| dir.starts_with(tree)) && dir.components().count() > 2 {
+            trees.push((dir, Moves::Nothing));
+        }
+    }
+    trees.extend([(places.queue.clone(), Moves::Mail), (places.data.clone(), Moves::Content), (global.state_dir.clone(), Moves::Nothing)]);
+    trees
+}
+
+fn opening(places: &Places, fault: Option<Fault>) -> String {
+    let mut page = format!(
+        "Rehearsal of mxseal setup, on a copy of this host's Postfix\n  \
+         files     a private copy of /etc; the rest of this host is read-only to it\n  \
+         queue     an empty one in place of {}\n  \
+         network   none: nothing leaves; a made-up DNS and CA answer inside\n  \
+         mail      discarded by every transport\n",
+        places.queue.display()
+    );
+    if let Some(fault) = fault {
+        page.push_str(&format!("  fault     {}: {}\n", fault.name(), fault.says()));
+    }
+    page + "\n"
+}
+
+fn finish(global: &Global, places: &Places, ended: Ended, changed: &[PathBuf], looked_at: usize, began: Instant) -> Result<u8, Trouble> {
+    let took = began.elapsed().as_secs_f32();
+    let shown = changed.iter().take(5).map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
+    let says = if changed.is_empty() {
+        format!(
+            "Nothing on this host was changed: {looked_at} files and directories of /etc and of\n{} are as before. It took {took:.1} s.",
+            places.queue.display()
+        )
+    } else {
+        format!(
+            "The rehearsal cannot write to this host, and yet {} of {looked_at} files and directories\nare not as before; \
+             somebody else changed them meanwhile: {shown}",
+            changed.len()
+        )
+    };
+    let exit = match &ended {
+        None => 1,
+        Some((exit, _)) => (*exit).max(u8::from(!changed.is_empty())),
+    };
+    if global.json {
+        let mut document: Value = ended.and_then(|(_, said)| serde_json::from_str(&said).ok()).unwrap_or_else(
+            || json!({ "version": report::json::VERSION, "verb": "rehearse", "outcome": "failed", "error": "it was broken off" }),
+        );
+        document["exit"] = json!(exit);
+        document["host"] = json!({ "unchanged": changed.is_empty(), "looked_at": looked_at, "changed": changed });
+        Terminal::print(&report::json::text(&document));
+    } else {
+        if ended.is_none() {
+            Terminal::print("\nBroken off: the copy and its server are gone.\n");
+        }
+        Terminal::print(&format!("\n{says}\n"));
+        if exit == 0 {
+            Terminal::print("To do it for real: sudo mxseal setup\n");
+        }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,184 @@
+//! Did it go as promised? What a fault left behind, against what setup promises for it.
+
+use super::Brief;
+use crate::{
+    apply,
+    cli::Global,
+    command::{Trouble, place::Site},
+    facts::Facts,
+    rehearsal::{Fault, Fingerprint, Moves},
+    report::{Terminal, json::Outcome},
+    view::{EndpointView, Offer},
+    world::room,
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// A killed run is cleared up within this time.
+const CLEARED: Duration = Duration::from_secs(60);
+
+/// How the course ended.
+pub(super) enum Fate {
+    /// It came to its end, and told it: `proved`, `put-back`, ….
+    Told(&'static str),
+    /// It stopped with a sentence.
+    Stopped(Trouble),
+    /// It was killed on the way.
+    Killed,
+}
+
+impl Fate {
+    pub(super) const fn of(outcome: &Outcome) -> Self {
+        Self::Told(outcome.outcome)
+    }
+
+    /// For the user, where no fault was asked for.
+    pub(super) fn told(self) -> Result<(), Trouble> {
+        match self {
+            Self::Stopped(trouble) => Err(trouble),
+            Self::Told(_) | Self::Killed => Ok(()),
+        }
+    }
+}
+
+/// What setup promises for a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    /// It does no harm: the change is proved all the same.
+    Proved,
+    /// Setup stops before any file is touched, and the server serves what it served.
+    Untouched,
+    /// Everything is put back, and the server serves what it served.
+    PutBack,
+    /// Every file is put back, and the user is told that the server does not run.
+    FilesBack,
+}
+
+const fn promise(fault: Fault) -> Promise {
+    match fault {
+        Fault::CaSlow | Fault::DnsUnsigned => Promise::Proved,
+        Fault::CaRefuses | Fault::CaCannotReach | Fault::CaVanishes | Fault::WrongKey | Fault::DnsBogus => Promise::Untouched,
+        Fault::ReloadIgnored | Fault::Killed => Promise::PutBack,
+        Fault::ServerDies => Promise::FilesBack,
+    }
+}
+
+/// What was there before.
+pub(super) struct Witness {
+    trees: Vec<(PathBuf, Moves)>,
+    files: Fingerprint,
+    served: BTreeMap<SocketAddr, Vec<String>>,
+}
+
+impl Witness {
+    pub(super) fn before(files: &[PathBuf], facts: &Facts) -> io::Result<Self> {
+        let mut trees = vec![(PathBuf::from("/etc"), Moves::Nothing)];
+        trees.extend(files.iter().filter(|f| !f.starts_with("/etc")).filter_map(|f| Some((f.parent()?.to_owned(), Moves::Nothing))));
+        Ok(Self { files: Fingerprint::of(&trees)?, trees, served: served(&facts.views) })
+    }
+
+    fn now(&self) -> io::Result<Fingerprint> {
+        Fingerprint::of(&self.trees)
+    }
+}
+
+/// The certificates of each address, without repetition.
+fn served(views: &[EndpointView]) -> BTreeMap<SocketAddr, Vec<String>> {
+    let mut all: BTreeMap<SocketAddr, Vec<String>> = BTreeMap::new();
+    for view in views.iter().filter(|v| v.probe.offer != Offer::Legacy) {
+        let shown = all.entry(view.probe.addr).or_default();
+        shown.extend(view.leaf().map(|l| l.digest.0.clone()));
+        shown.sort();
+        shown.dedup();
+    }
+    all
+}
+
+/// Runs the real setup as a process of its own, kills it when it has changed a file, before the proof, and waits until its
+/// guard has cleared up. `ca` is the directory and the root of its API.
+pub(super) async fn killed(site: &Site, global: &Global, ca: [&str; 2], brief: &Brief, witness: &Witness) -> Result<Fate, Trouble> {
+    let mut words: Vec<String> =
+        ["setup", "--yes", "--non-interactive", "--agree-tos", "--no-email", "--mta", "postfix"].map(ToOwned::to_owned).into();
+    let one = |path: &PathBuf| vec![path.display().to_string()];
+    for (flag, values) in [
+        ("--state-dir", one(&global.state_dir)),
+        ("--config", one(&global.config)),
+        ("--mta-config", one(&brief.config_dir)),
+        ("--acme-directory", vec![ca[0].to_owned()]),
+        ("--acme-ca-file", vec![ca[1].to_owned()]),
+        ("--trust-anchor", site.place.trust_anchors.iter().flat_map(one).collect()),
+        ("--resolver", site.place.resolver.iter().map(ToString::to_string).collect()),
+        ("--domain", site.place.domains.iter().map(ToString::to_string).collect()),
+        ("--mx", site.place.mx.iter().map(ToString::to_string).collect()),
+    ] {
+        words.extend(values.into_iter().flat_map(|v| [flag.to_owned(), v]));
+    }
+    let wrong = |e: io::Error| Trouble::human(format!("the run that was to be killed: {e}"));
+    let mut run = room::actor(&words).map_err(wrong)?;
+    let changed = || witness.now().is_ok_and(|now| witness.files.other_contents(&now).iter().any(|p| brief.files.contains(p)));
+    let until = Instant::now() + CLEARED;
+    while !changed() {
+        if run.try_wait().map_err(wrong)?.is_some() || Instant::now() > until {
+            return Ok(Fate::Stopped(Trouble::human("the run ended before it could be killed")));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    run.kill().await.map_err(wrong)?;
+    while apply::open_change(&site.store).is_ok_and(|open| open.is_some()) && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(Fate::Killed)
+}
+
+/// Compares what is with what was, and tells whether the promise was kept.
+pub(super) async fn verdict(
+    fault: Fault,
+    fate: Fate,
+    witness: &Witness,
+    site: &Site,
+    outcome: &mut Outcome,
+    global: &Global,
+) -> Result<(), Trouble> {
+    let now = witness.now().map_err(|e| Trouble::human(format!("the copy cannot be looked at: {e}")))?;
+    let (touched, other) = (witness.files.differences(&now), witness.files.other_contents(&now));
+    let serves = served(&site.look().await?.views) == witness.served;
+    let (word, said) = match fate {
+        Fate::Told(word) => (word, None),
+        Fate::Stopped(trouble) => ("stopped", Some(trouble.says)),
+        Fate::Killed => ("killed", None),
+    };
+    let (kept, says) = match promise(fault) {
+        Promise::Proved => (word == "proved", "the change was proved all the same"),
+        Promise::Untouched => (
+            matches!(word, "stopped" | "held") && touched.is_empty() && serves,
+            "setup stopped before it touched a file, and the server serves what it served",
+        ),
+        Promise::PutBack => (
+            matches!(word, "killed" | "put-back") && other.is_empty() && serves,
+            "every file holds what it held, and the server serves what it served",
+        ),
+        Promise::FilesBack => {
+            (word == "failed" && other.is_empty(), "every file holds what it held; only the server has to be started again by hand")
+        }
+    };
+    let mut page = said.as_ref().map_or_else(String::new, |said| format!("\nSetup stopped:\n{said}\n"));
+    if kept {
+        page.push_str(&format!("\nAs promised: {says}.\n"));
+        (outcome.outcome, outcome.exit, outcome.says) = ("recovered", 0, says.to_owned());
+    } else {
+        let wire = if serves { "as before" } else { "something else" };
+        let says = format!("promised was: {says}; but setup {word}, {} files differ, the server serves {wire}", other.len());
+        page.push_str(&format!("\nNot as {says}.\n"));
+        (outcome.outcome, outcome.exit, outcome.says) = ("failed", 1, says);
+    }
+    outcome.error = outcome.error.take().or(said);
+    if !global.json {
+        Terminal::print(&page);
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The rehearsal itself: the first process in its room. It makes the copies, starts the server on them and the made-up world
+//! beside it, and runs what setup runs.
+
+use super::{
+    Brief,
+    judge::{self, Fate, Witness},
+};
+use crate::{
+    acme::{Challenge, Wishes},
+    change::{Command, Raw},
+    cli::{Global, Where},
+    command::{
+        Trouble,
+        course::{Course, Ended, Until},
+        enact::Ground,
+        place::{self, Site},
+    },
+    facts::{Facts, Known},
+    intent::Intent,
+    plan,
+    rehearsal::{Ca, Dns, Fault, Places, Signing, arm, disarm, settle, start},
+    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
+    world::{
+        Look as _, Machine, Net, Store,
+        room::{self, Inside, Log},
+    },
+};
+use std::{
+    fmt::Display,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// The network inside answers at once.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The verb that only a rehearsal calls.
+pub(in crate::command) async fn run() -> Result<u8, Trouble> {
+    let text = room::brief().map_err(not_begun)?;
+    let brief: Brief = serde_json::from_str(&text).map_err(not_begun)?;
+    let mut inside = Inside::enter(&brief.host).map_err(not_begun)?;
+    let global = Global { config: brief.config.clone(), state_dir: inside.own("state"), json: brief.json };
+    let mut outcome = Outcome { version: json::VERSION, verb: "rehearse", ..Outcome::default() };
+    let told = play(&brief, &mut inside, &global, &mut outcome).await;
+    crate::command::close(&global, told, outcome)
+}
+
+fn not_begun(why: impl Display) -> Trouble {
+    Trouble::human(format!("the rehearsal could not begin: {why}"))
+}
+
+async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
+    let progress = Progress::new(brief.json);
+    let log = inside.log().map_err(not_begun)?;
+    progress.see(Event::Started("copy the mail server".into()));
+    let live_dir = place::live_dir(global);
+    let places = Places::of(&Machine, &brief.config_dir).map_err(not_begun)?;
+    settle(&Machine, inside, &places, &brief.files, &live_dir).map_err(not_begun)?;
+    let originals = originals(&brief.files)?;
+    disarm(inside, &brief.files).map_err(not_begun)?;
+    progress.see(Event::Done("done".into()));
+
+    progress.see(Event::Started("make up a DNS and a CA, and start the copy".into()));
+    let addresses = network(&brief.addresses)?;
+    let signing = match brief.fault {
+        Some(Fault::DnsBogus) => Signing::Bogus,
+        Some(Fault::DnsUnsigned) => Signing::Unsigned,
+        _ => Signing::Signed,
+    };
+    let dns = Dns::start(brief.cast.table(&addresses, signing)).map_err(not_begun)?;
+    let ca = Ca::start(dns.addr, 80, brief.fault).map_err(not_begun)?;
+    let root = inside.file("root.pem", ca.root.as_bytes()).map_err(not_begun)?;
+    let api = inside.file("api.pem", ca.api_root.as_bytes()).map_err(not_begun)?;
+    start(&Machine, &places).map_err(|e| not_begun(with_log(&e, &log)))?;
+    progress.see(Event::Done("it runs".into()));
+
+    let at = Where {
+        domains: brief.cast.domains.clone(),
+        mx: brief.mx.clone(),
+        mta: Some("postfix".into()),
+        mta_config: Some(brief.config_dir.clone()),
+        resolver: Some(dns.addr),
+        trust_anchors: vec![root.clone()],
+    };
+    let net = Net::of_this_host(Some(dns.addr), &[&root], &[&api]).map_err(not_begun)?;
+    let site = Site::at(at, net, Store::open(&global.state_dir).map_err(not_begun)?, live_dir.clone());
+    let intent = Intent {
+        domains: brief.cast.domains.clone(),
+        mx: brief.mx.clone(),
+        key_types: brief.key_types,
+        directory: Some(ca.directory.clone()),
+        acme_profile: None,
+        live_dir,
+    };
+    progress.see(Event::Started("survey the copy".into()));
+    let (facts, plan) = site.look_and_plan(&intent).await?;
+    progress.see(Event::Done(format!("{} conversations", facts.views.len())));
+    show(brief, &facts, &originals, &intent, outcome)?;
+    let witness = Witness::before(&brief.files, &facts).map_err(not_begun)?;
+
+    let fate = if plan.next.is_none() {
+        let (word, exit) = if plan.held.is_empty() { ("nothing-to-do", 0) } else { ("held", 1) };
+        Ended::new(word, exit, "setup would change nothing on this host").tell(outcome, global)?;
+        Fate::of(outcome)
+    } else if brief.fault == Some(Fault::Killed) {
+        judge::killed(&site, global, [&ca.directory, &api.display().to_string()], brief, &witness).await?
+    } else {
+        if let Some(fault) = brief.fault {
+            arm(inside, fault).map_err(not_begun)?;
+        }
+        let wishes = Wishes { agree_tos: true, challenge: Challenge::Listen, ..Wishes::default() };
+        let (wishes, end, ground) = (&|_: &Facts| wishes.clone(), Until::Proved, Ground::Copy);
+        let course = Course { site: &site, intent: &intent, wishes, end, ground, global, progress: &progress };
+        match course.run(facts, plan, true, outcome).await {
+            Ok(Some(_)) => Fate::Stopped(Trouble::human("there was nothing left to do, although there was")),
+            Ok(None) => Fate::of(outcome),
+            Err(trouble) => Fate::Stopped(trouble),
+        }
+    };
+    let told = match brief.fault {
+        Some(fault) => judge::verdict(fault, fate, &witness, &site, outcome, global).await,
+        None => fate.told(),
+    };
+    if brief.keep {
+        let kept = inside.file("log.txt", log.lines().join("\n").as_bytes()).map_err(not_begun)?;
+        Terminal::complain(&format!(
+            "\nThe copy stays until you press Ctrl-C. To look around in it, as root:\n  \
+             nsenter -a -t $(pgrep -nf 'mxseal stage')\nWhat it logged is there in {}",
+            kept.display()
+        ));
+        std::future::pending::<()>().await;
+    }
+    told
+}
+
+/// The plan for this host's own files: the copy's differ from them in what keeps it harmless.
+fn show(brief: &Brief, facts: &Facts, originals: &[Vec<u8>], intent: &Intent, outcome: &mut Outcome) -> Result<(), Trouble> {
+    let mut facts = facts.clone();
+    let profile = place::profile_of(&facts)?;
+    if let Known::Seen { value: server, .. } = &mut facts.server {
+        for (file, bytes) in server.files.iter_mut().zip(originals) {
+            file.text.0 = Raw(bytes.clone());
+        }
+        let read = profile.dialect.understand(&server.version, &server.files, &server.defaults);
+        server.services = read.map_err(Trouble::human)?.services;
+    }
+    let plan = plan::plan(&facts, intent, &profile).map_err(place::refused)?;
+    outcome.plan = Some(json::PlanDoc::of(facts.config_files(), &plan));
+    outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
+    if !brief.json {
+        let notes: String = brief.cast.notes.iter().map(|n| format!("{n}.\n\n")).collect();
+        Terminal::print(&format!("\n{notes}{}", report::plan_page(Style::of_stdout(), facts.config_files(), &plan, 1)));
+    }
+    Ok(())
+}
+
+fn originals(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, Trouble> {
+    let read = |path: &PathBuf| match Machine.read(path) {
+        Ok(Some((bytes, _))) => Ok(bytes),
+        Ok(None) => Err(not_begun(format!("{} went while it was copied", path.display()))),
+        Err(e) => Err(not_begun(format!("{}: {e}", path.display()))),
+    };
+    files.iter().map(read).collect()
+}
+
+/// A network that leads nowhere, with the host's own addresses; gives those that it takes.
+fn network(addresses: &[IpAddr]) -> Result<Vec<IpAddr>, Trouble> {
+    let ip = |words: &[&str]| Machine.run(&Command(["ip"].iter().chain(words).map(ToString::to_string).collect()), LIMIT);
+    let up = ip(&["link", "set", "lo", "up"]).map_err(not_begun)?;
+    if up.code != 0 {
+        return Err(not_begun(format!("its network does not come up: {}", up.stderr.trim())));
+    }
+    let takes = |a: &&IpAddr| {
+        let (bits, check): (u8, &[&str]) = if a.is_ipv4() { (32, &[]) } else { (128, &["nodad"]) };
+        ip(&[&["addr", "add", &format!("{a}/{bits}"), "dev", "lo"], check].concat()).is_ok_and(|out| out.code == 0)
+    };
+    let taken: Vec<IpAddr> = addresses.iter().filter(takes).copied().collect();
+    Ok(if taken.is_empty() { vec![Ipv4Addr::LOCALHOST.into()] } else { taken })
+}
+
+fn with_log(why: &dyn Display, log: &Log) -> String {
+    let lines = log.lines();
+    let last: String = lines.iter().skip(lines.len().saturating_sub(6)).map(|l| format!("\n  {l}")).collect();
+    format!("{why}{last}")
+}
