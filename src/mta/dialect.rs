@@ -2,10 +2,15 @@
 
 pub use super::{lines::Unreadable, understood::Understood};
 
-use super::{Restored, exim, main_cf, master_cf, postfix, settings::ASKS};
+use super::{
+    Restored, exim, main_cf, master_cf, postfix,
+    profile::Profile,
+    settings::ASKS,
+    wanted::{Aim, Wanted},
+};
 use crate::{
     change::SettingChange,
-    facts::{ConfigFile, Version},
+    facts::{ConfigFile, Server, Service, Version},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -56,6 +61,26 @@ impl Dialect {
         match self {
             Self::PostfixCf => postfix::understand(files, defaults),
             Self::EximMacros => exim::understand(files),
+        }
+    }
+
+    /// Which settings, in which file, make the server present what it shall, and what the admin should know of it.
+    ///
+    /// # Errors
+    /// When a file cannot be read as the server reads it.
+    pub fn wanted(self, server: &Server, profile: &Profile, aim: &Aim<'_>) -> Result<Wanted, Unreadable> {
+        match self {
+            Self::PostfixCf => postfix::wanted(server, profile, aim),
+            Self::EximMacros => Ok(exim::wanted(server, profile, aim)),
+        }
+    }
+
+    /// Whether a service presents what `live` holds, and nothing else.
+    #[must_use]
+    pub fn is_ours(self, service: &Service, live: &Path) -> bool {
+        match self {
+            Self::PostfixCf => postfix::is_ours(service, live),
+            Self::EximMacros => exim::is_ours(service, live),
         }
     }
 

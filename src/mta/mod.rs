@@ -12,5 +12,6 @@ pub mod postfix;
 pub mod profile;
 mod settings;
 mod understood;
+pub mod wanted;
 
 pub use lines::Restored;

@@ -1,14 +1,11 @@
 //! From the certificate's file to the edits of the configuration files.
 
-use super::{exim, names::Names, postfix};
+use super::names::Names;
 use crate::{
     change::{Content, Edit, Meta, Raw, Target},
     facts::{ConfigFile, Server, Service},
     finding::Finding,
-    mta::{
-        dialect::{Dialect, Unreadable},
-        profile::Profile,
-    },
+    mta::{dialect::Unreadable, profile::Profile, wanted::Aim},
 };
 use std::{collections::BTreeMap, path::Path};
 
@@ -22,11 +19,7 @@ pub(super) struct Configured {
 impl Configured {
     /// Whether a service will present what `live` holds, and nothing else.
     pub(super) fn is_ours(&self, profile: &Profile, name: &str, live: &Path) -> bool {
-        let ours = |s: &Service| match profile.dialect {
-            Dialect::PostfixCf => postfix::is_ours(s, live),
-            Dialect::EximMacros => exim::is_ours(s, live),
-        };
-        self.after.iter().rfind(|s| s.name == name).is_some_and(ours)
+        self.after.iter().rfind(|s| s.name == name).is_some_and(|s| profile.dialect.is_ours(s, live))
     }
 }
 
@@ -38,10 +31,8 @@ pub(super) fn configure(
     types: &[crate::certificate::KeyType],
     live: &Path,
 ) -> Result<Configured, Unreadable> {
-    let wanted = match profile.dialect {
-        Dialect::PostfixCf => postfix::wanted(server, profile, names, types, live)?,
-        Dialect::EximMacros => exim::wanted(server, profile, live),
-    };
+    let aim = Aim { live, types, names_are_left_out: !names.left_out.is_empty() };
+    let wanted = profile.dialect.wanted(server, profile, &aim)?;
     let mut files = server.files.clone();
     let mut edits = Vec::new();
     for (path, wishes) in &wanted.wishes {

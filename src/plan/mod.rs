@@ -2,15 +2,12 @@
 
 mod already;
 mod configure;
-mod exim;
 mod keys;
 mod names;
-mod postfix;
 mod prove;
 mod sni;
 mod tlsa;
 mod undo;
-mod wanted;
 
 pub use undo::undo;
 

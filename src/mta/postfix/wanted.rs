@@ -1,14 +1,14 @@
-//! Postfix: which settings make every MX service present our file, and keep every other service as it is.
+//! Which settings make every MX service present our file, and keep every other service as it is.
 
-use super::{names::Names, wanted::Wanted};
+use super::{Config, Level, level, presents};
 use crate::{
     certificate::KeyType,
     facts::{Effective, Origin, Role, Server, Service, Version},
     finding::{Finding, Remedy, Subject, Verdict},
     mta::{
         dialect::{Dialect, Unreadable, Wish},
-        postfix::{Config, Level, level, presents},
         profile::{Profile, Setting},
+        wanted::{Aim, Wanted},
     },
 };
 use std::{
@@ -29,7 +29,7 @@ const CHAIN: &str = "smtpd_tls_chain_files";
 const LEVEL: &str = "smtpd_tls_security_level";
 
 /// Whether a service presents `live` and nothing else.
-pub(super) fn is_ours(service: &Service, live: &Path) -> bool {
+pub(in crate::mta) fn is_ours(service: &Service, live: &Path) -> bool {
     service.program == "postscreen" || (presents(service) == [live] && level(service) != Level::None)
 }
 
@@ -50,17 +50,17 @@ struct Planner<'a> {
     wanted: Wanted,
 }
 
-pub(super) fn wanted(server: &Server, profile: &Profile, names: &Names, types: &[KeyType], live: &Path) -> Result<Wanted, Unreadable> {
+pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) -> Result<Wanted, Unreadable> {
     let config = Config::read(&server.files, &server.defaults)?;
-    let live_text = live.to_string_lossy().into_owned();
+    let live_text = aim.live.to_string_lossy().into_owned();
     let main = Dialect::PostfixCf.asks().iter().map(|n| Ok((*n, config.effective(n, None)?))).collect::<Result<_, _>>()?;
     let mut planner = Planner { server, profile, live: &live_text, config, main, wanted: Wanted::default() };
-    let fates: Vec<(&Service, Fate)> = server.services.iter().map(|s| (s, planner.fate(s, names))).collect();
+    let fates: Vec<(&Service, Fate)> = server.services.iter().map(|s| (s, planner.fate(s, aim))).collect();
     if server.version >= Version(vec![3, 4]) {
         planner.chain(&fates);
         planner.behind_postscreen(&fates);
     } else {
-        planner.cert_and_key(&fates, types);
+        planner.cert_and_key(&fates, aim.types);
     }
     planner.levels(&fates);
     planner.listed(&fates);
@@ -83,7 +83,7 @@ impl Planner<'_> {
         self.profile.setting(name, &self.server.version).map_or_else(String::new, |s| s.why.clone())
     }
 
-    fn fate(&self, service: &Service, names: &Names) -> Fate {
+    fn fate(&self, service: &Service, aim: &Aim<'_>) -> Fate {
         let own_mx = |s: &Service| s.role == Role::Mx && s.program == "smtpd" && has_own(s);
         let another = self.server.services.iter().any(|s| s.role == Role::Mx && s.program == "smtpd" && !own_mx(s) && !is_inner(s));
         let keeps = match service.role {
@@ -92,15 +92,15 @@ impl Planner<'_> {
                 (has_own(service) && another && service.program == "smtpd" && !presents_only(service, self.live)) || is_inner(service)
             }
             Role::Submission | Role::Submissions => {
-                has_own(service) && !presents_only(service, self.live) || self.holds_left_out(service, names)
+                has_own(service) && !presents_only(service, self.live) || self.holds_left_out(service, aim)
             }
         };
         if keeps { Fate::Keeps } else { Fate::Ours }
     }
 
     /// A name that mail programs use and that cannot be validated stays on the old file.
-    fn holds_left_out(&self, service: &Service, names: &Names) -> bool {
-        !names.left_out.is_empty() && !presents(service).is_empty() && !presents_only(service, self.live)
+    fn holds_left_out(&self, service: &Service, aim: &Aim<'_>) -> bool {
+        aim.names_are_left_out && !presents(service).is_empty() && !presents_only(service, self.live)
     }
 
     fn chain(&mut self, fates: &[(&Service, Fate)]) {

@@ -1,6 +1,10 @@
 //! Exim as Debian configures it: answers to its questions, and macros that its template asks for. A macro that is set twice is
 //! fatal, so one that is there is edited in place.
 
+mod wanted;
+
+pub(super) use wanted::{is_ours, wanted};
+
 use super::{
     lines::Unreadable,
     lines::{Logical, Restored, words},

@@ -1,5 +1,9 @@
 //! Postfix: what its two files mean for each service that answers from the network.
 
+mod wanted;
+
+pub(super) use wanted::{is_ours, wanted};
+
 use super::{
     expand::{Cycle, expand},
     lines::Unreadable,

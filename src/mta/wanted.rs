@@ -1,0 +1,27 @@
+//! What a dialect wants for a certificate, before it is edited into files.
+
+use crate::{certificate::KeyType, finding::Finding, mta::dialect::Wish};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What the server shall present.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim<'a> {
+    /// The file of key and chain.
+    pub live: &'a Path,
+    /// The key types in it.
+    pub types: &'a [KeyType],
+    /// The certificate in use holds names that the new one cannot hold.
+    pub names_are_left_out: bool,
+}
+
+/// What a dialect wants: wishes by file name, and what the admin should know.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// By file.
+    pub wishes: BTreeMap<PathBuf, Vec<Wish>>,
+    /// What the admin should know.
+    pub notes: Vec<Finding>,
+}
