@@ -74,6 +74,8 @@ pub enum Verb {
     Status(Status),
     /// Finish or put back a change that was interrupted; safe at any time
     Recover,
+    /// What a finding, an error or a setting means for mail, how to see it by hand, where it is written
+    Explain(Explain),
     /// The inner side of a rehearsal (started by it)
     #[command(hide = true)]
     Stage,
@@ -239,6 +241,13 @@ pub struct Status {
     /// Roots for the verdicts.
     #[command(flatten)]
     pub place: Where,
+}
+
+/// `mxseal explain`
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// The id in brackets behind a finding or an error, or the name of a setting [default: lists them all]
+    pub id: Option<String>,
 }
 
 /// How control of a name is proved.

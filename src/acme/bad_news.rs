@@ -1,7 +1,7 @@
 //! Why there is no certificate, as the admin's sentence with the next step. What a CA says is quoted, bounded and without
 //! control characters: it is text from the network.
 
-use crate::{facts::Known, moment::Moment};
+use crate::{facts::Known, moment::Moment, topics::Explained};
 use serde_json::Value;
 use std::{fmt, io, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -146,6 +146,38 @@ impl Trouble {
             Self::Refused(all) => all.iter().map(|r| r.kind.as_str()).collect(),
             Self::RateLimited { .. } => vec!["rateLimited"],
             _ => Vec::new(),
+        }
+    }
+}
+
+impl Explained for Trouble {
+    fn topic(&self) -> &'static str {
+        match self {
+            Self::Directory { .. } => "ca-directory",
+            Self::Unreachable { .. } => "ca-unreachable",
+            Self::Untrusted { .. } => "ca-untrusted",
+            Self::Clock { .. } => "clock-off",
+            Self::Terms { .. } => "ca-terms",
+            Self::Binding { .. } => "ca-account",
+            Self::Profile { .. } => "ca-profile",
+            Self::RateLimited { .. } => "ca-rate-limit",
+            Self::Refused(all) => all.first().map_or("ca-refused", |refusal| match refusal.kind.as_str() {
+                "connection" => "challenge-unreachable",
+                "dns" => "challenge-dns",
+                "unauthorized" | "incorrectResponse" if refusal.name.is_some() => "challenge-answer",
+                "caa" => "challenge-caa",
+                "rejectedIdentifier" | "unsupportedIdentifier" => "ca-name-refused",
+                "externalAccountRequired" => "ca-account",
+                "invalidProfile" => "ca-profile",
+                _ => "ca-refused",
+            }),
+            Self::Broken { .. } => "ca-broken",
+            Self::Late { .. } => "ca-late",
+            Self::Listen { .. } => "challenge-port",
+            Self::Webroot { .. } => "challenge-webroot",
+            Self::Key { .. } => "key-unusable",
+            Self::Arrived(_) => "certificate-wrong",
+            Self::Store(_) => "state-unusable",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a change can end, in the words that the admin reads.
 
-use crate::world::Failure;
+use crate::{topics::Explained, world::Failure};
 use std::{fmt, io, path::PathBuf};
 
 /// A change that did not happen: why, and whether everything is as before.
@@ -79,6 +79,28 @@ pub enum Stuck {
     /// The files are as before; the server could not be told.
     #[error("the files are as before, but the server may still run on the new ones: {0}")]
     Server(#[source] Failure),
+}
+
+impl Explained for Stuck {
+    fn topic(&self) -> &'static str {
+        match self {
+            Self::Journal(_) => "journal-unreadable",
+            Self::Busy(_) => "run-busy",
+            Self::Files(_) => "change-stuck",
+            Self::Conflict { .. } => "change-conflict",
+            Self::Server(_) => "server-untold",
+        }
+    }
+}
+
+impl Explained for Undone {
+    fn topic(&self) -> &'static str {
+        match (&self.put_back, &self.cause) {
+            (Err(stuck), _) => stuck.topic(),
+            (Ok(()), Failure::Drift(_)) => "drift",
+            (Ok(()), _) => "change-undone",
+        }
+    }
 }
 
 impl fmt::Display for Undone {

@@ -71,7 +71,7 @@ impl Course<'_> {
                 Some(Stage::Errand(Errand::Obtain(order))) => {
                     let wishes = (self.wishes)(&facts);
                     let obtained = acme::obtain(&site.net, &site.store, &order, &wishes, self.progress).await;
-                    outcome.certificate = Some(json::CertificateDoc::of(&obtained.map_err(Trouble::human)?));
+                    outcome.certificate = Some(json::CertificateDoc::of(&obtained.map_err(Trouble::of)?));
                     continue;
                 }
                 Some(Stage::Change(change)) => match self.end {
@@ -97,7 +97,7 @@ impl Course<'_> {
             ended.tell(outcome, global)?;
             return Ok(None);
         }
-        Err(Trouble::human("the plan did not come to an end; run mxseal survey and see what changes all the time"))
+        Err(Trouble::human("the plan did not come to an end; run mxseal survey and see what changes all the time").about("plan-endless"))
     }
 
     async fn enact(&self, facts: &Facts, change: Change, lock: Lock, outcome: &mut Outcome) -> Result<(), Trouble> {
@@ -194,6 +194,7 @@ impl Envelope {
         Err(Trouble::human(format!(
             "this host changed meanwhile, and the plan now also touches {}; nothing more was done, run mxseal setup again",
             outside.join(", ")
-        )))
+        ))
+        .about("plan-outgrown"))
     }
 }

@@ -10,11 +10,11 @@ use crate::{
 
 /// Records it for every lineage; what is recorded already is not written again.
 pub(super) fn record(store: &Store) -> Result<(), Trouble> {
-    let receipts = apply::receipts(store).map_err(Trouble::human)?;
-    for lineage in acme::load_lineages(store).map_err(Trouble::human)? {
+    let receipts = apply::receipts(store).map_err(Trouble::state)?;
+    for lineage in acme::load_lineages(store).map_err(Trouble::state)? {
         let is = deployment(&lineage, &receipts);
         if is != lineage.deployment {
-            acme::mark(store, &lineage.name, is).map_err(Trouble::human)?;
+            acme::mark(store, &lineage.name, is).map_err(Trouble::state)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::{
     facts::{Facts, Service},
     finding::Finding,
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
+    topics::Explained as _,
     view::EndpointView,
     world::{self, Hands as _, Lock, Machine, Net},
 };
@@ -55,7 +56,8 @@ pub(super) fn try_out(site: &Site, change: &Change) -> Result<(), Trouble> {
     let Some(trial) = &change.trial else { return Ok(()) };
     match apply::try_on_a_copy(&Machine, &site.store, change, trial) {
         Ok(_) => Ok(()),
-        Err(e) => Err(Trouble::human(format!("the server's own check refuses this on a copy, and nothing live was touched:\n{e}"))),
+        Err(e) => Err(Trouble::human(format!("the server's own check refuses this on a copy, and nothing live was touched:\n{e}"))
+            .about("configuration-refused")),
     }
 }
 
@@ -84,7 +86,7 @@ pub(super) async fn run(
     let mut machine = Machine;
     let program = std::env::current_exe().unwrap_or_default();
     let unwatched = apply::watch_boot(&mut machine, &site.store, &program);
-    let live = apply::apply(&mut machine, &site.store, lock, change).map_err(Trouble::human)?;
+    let live = apply::apply(&mut machine, &site.store, lock, change).map_err(Trouble::of)?;
     progress.see(Event::Done("done".into()));
     let end = settle(&site.net, live, &promise, progress).await;
     drop(guard);
@@ -99,7 +101,7 @@ async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Pro
     if promise.expect.is_empty()
         && let Some(proof) = Proof::of_no_promise(live.change(), world::now())
     {
-        let receipt = live.commit(&proof, Vec::new()).map_err(Trouble::human)?;
+        let receipt = live.commit(&proof, Vec::new()).map_err(Trouble::of)?;
         return Ok(End::Proved { receipt: Box::new(receipt), views: Vec::new(), notes: Vec::new() });
     }
     progress.see(Event::Started("prove it on every listening address".into()));
@@ -107,7 +109,7 @@ async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Pro
     match judged {
         Ok(proved) => {
             progress.see(Event::Done(format!("{} conversations", views.len())));
-            let receipt = live.commit(&proved.proof, promise.baseline.clone()).map_err(Trouble::human)?;
+            let receipt = live.commit(&proved.proof, promise.baseline.clone()).map_err(Trouble::of)?;
             let notes = [proved.notes, check::outside(&promise.expect, promise.services)].concat();
             Ok(End::Proved { receipt: Box::new(receipt), views, notes })
         }
@@ -136,7 +138,7 @@ pub(super) fn certificate_only(site: &Site, facts: &Facts, change: &Change) -> R
         let named = |value: &String| value.contains(&*edit.path.to_string_lossy());
         if facts.server.value().is_some_and(|s| s.services.iter().any(|s| s.settings.values().any(|e| named(&e.value)))) {
             let why = "is read by the mail server already: replacing it would be the change itself; run mxseal setup without --print-only";
-            return Err(Trouble::human(format!("{path} {why}")));
+            return Err(Trouble::human(format!("{path} {why}")).about("print-only-in-use"));
         }
         let wrong = |e: std::io::Error| Trouble::human(format!("{path}: {e}"));
         let bytes = zeroize::Zeroizing::new(site.store.get(digest).map_err(wrong)?);
@@ -185,6 +187,7 @@ impl Enacted {
             }
             End::PutBack { why, stuck: Some(stuck), .. } => {
                 (outcome.outcome, outcome.exit, outcome.error) = ("failed", 1, Some(stuck.to_string()));
+                outcome.topic = Some(stuck.topic());
                 page.push_str("Not proved, and putting it back did not come to its end\n");
                 page.push_str(&report::findings(style, &why));
                 page.push_str(&format!("{stuck}\n"));

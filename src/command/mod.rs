@@ -3,6 +3,7 @@
 mod course;
 mod deployed;
 mod enact;
+mod explain;
 mod place;
 mod recover;
 mod rehearse;
@@ -14,25 +15,43 @@ mod undo;
 use crate::{
     cli::{Cli, Global, Verb},
     report::{Terminal, json, json::Outcome},
+    topics::Explained,
 };
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 /// Why a verb ends early: the sentence for the user and the exit status.
 #[derive(Debug)]
 pub struct Trouble {
     exit: u8,
     says: String,
+    /// The topic that explains it.
+    about: Option<&'static str>,
 }
 
 impl Trouble {
     /// A human is needed: exit 1.
     fn human(says: impl ToString) -> Self {
-        Self { exit: 1, says: says.to_string() }
+        Self { exit: 1, says: says.to_string(), about: None }
     }
 
     /// Wrong use of the command line: exit 2.
     fn usage(says: impl ToString) -> Self {
-        Self { exit: 2, says: says.to_string() }
+        Self { exit: 2, says: says.to_string(), about: None }
+    }
+
+    /// An error of another room, which the catalogue explains.
+    fn of(error: impl Explained + ToString) -> Self {
+        Self::human(error.to_string()).about(error.topic())
+    }
+
+    /// Our own directory cannot be used.
+    fn state(error: io::Error) -> Self {
+        Self::human(error).about("state-unusable")
+    }
+
+    /// The topic that explains it.
+    fn about(self, id: &'static str) -> Self {
+        Self { about: Some(id), ..self }
     }
 }
 
@@ -57,12 +76,14 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
+        Verb::Explain(args) => or_told("explain", global, explain::run(args, global)),
         Verb::Guard => recover::guard(global),
     };
     match ended {
         Ok(exit) => ExitCode::from(exit),
         Err(trouble) => {
-            Terminal::complain(&format!("mxseal: {}", trouble.says));
+            let more = trouble.about.map_or_else(String::new, |id| format!("\nMore: mxseal explain {id}"));
+            Terminal::complain(&format!("mxseal: {}{more}", trouble.says));
             ExitCode::from(trouble.exit)
         }
     }
@@ -99,6 +120,7 @@ fn close(global: &Global, told: Result<(), Trouble>, mut outcome: Outcome) -> Re
         outcome.outcome = "failed";
         outcome.exit = trouble.exit;
         outcome.error = Some(trouble.says.clone());
+        outcome.topic = trouble.about;
     }
     if global.json {
         Terminal::print(&json::text(&outcome));

@@ -7,8 +7,9 @@ use crate::{
     intent::Intent,
     mta::profile::Profile,
     plan::{self, Plan, Refusal},
-    settings::Settings,
+    settings::{Settings, Unusable},
     survey,
+    topics::Explained as _,
     world::{self, Lock, Machine, Net, Store},
 };
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ impl Site {
         if let Some(dir) = place.mta_config.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--mta-config {}: there is no such directory", dir.display())));
         }
-        let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files).map_err(Trouble::usage)?;
+        let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
+            .map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;
         Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: None })
     }
 
@@ -44,7 +46,8 @@ impl Site {
 
     /// Our store at this place, made where it is missing.
     pub(super) fn open_store(&mut self, root: &Path) -> Result<(), Trouble> {
-        let opened = Store::open(root).map_err(|e| Trouble::human(format!("{}: {e}; give another place with --state-dir", root.display())));
+        let opened = Store::open(root)
+            .map_err(|e| Trouble::human(format!("{}: {e}; give another place with --state-dir", root.display())).about("state-unusable"));
         self.store = opened?;
         Ok(())
     }
@@ -65,7 +68,7 @@ impl Site {
             profile: self.profile.clone(),
             served,
         };
-        survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await.map_err(|e| Trouble::human(e.to_string()))
+        survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await.map_err(Trouble::state)
     }
 
     /// What is, and what is to be done.
@@ -91,7 +94,8 @@ pub(super) fn lock(dir: &Path) -> Result<Lock, Trouble> {
         Ok(None) => Err(Trouble::human(format!(
             "another mxseal works on {}; nothing was changed, run this again when it has ended",
             real.display()
-        ))),
+        ))
+        .about("run-busy")),
         Err(e) => Err(Trouble::human(format!("{} cannot be locked: {e}; nothing was changed", real.display()))),
     }
 }
@@ -103,7 +107,8 @@ pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
         crate::facts::Known::Unknown { why } => {
             return Err(Trouble::human(format!(
                 "no mail server to work on: {why}; nothing was changed. `mxseal survey` shows what is here, --mta and --mta-config name another"
-            )));
+            ))
+            .about("server-unknown"));
         }
     };
     profile(id)
@@ -113,14 +118,14 @@ pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
 pub(super) fn profile(id: &str) -> Result<Profile, Trouble> {
     let all = Profile::built_in().map_err(Trouble::human)?;
     let known = all.iter().map(|p| p.id.clone()).collect::<Vec<_>>().join(", ");
-    all.into_iter()
-        .find(|p| p.id == id)
-        .ok_or_else(|| Trouble::usage(format!("mxseal knows no mail server called {id:?}; --mta takes one of: {known}")))
+    all.into_iter().find(|p| p.id == id).ok_or_else(|| {
+        Trouble::usage(format!("mxseal knows no mail server called {id:?}; --mta takes one of: {known}")).about("server-unknown")
+    })
 }
 
 /// A refusal in the user's terms.
 pub(super) fn refused(refusal: Refusal) -> Trouble {
-    Trouble::human(refusal)
+    Trouble::of(refusal)
 }
 
 /// Everything that writes needs root: the mail server's files are root's.
@@ -128,12 +133,17 @@ pub(super) fn needs_root() -> Result<(), Trouble> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    Err(Trouble::usage("this needs root, because a mail server's configuration and keys are root's: run it with sudo"))
+    Err(Trouble::usage("this needs root, because a mail server's configuration and keys are root's: run it with sudo").about("root-needed"))
 }
 
 /// The settings file, or the reason why it cannot be used.
 pub(super) fn settings(global: &Global) -> Result<Settings, Trouble> {
-    Settings::read(&global.config).map_err(Trouble::usage)
+    Settings::read(&global.config).map_err(unusable)
+}
+
+/// A settings file that cannot be used.
+pub(super) fn unusable(file: Unusable) -> Trouble {
+    Trouble::usage(&file).about(file.topic())
 }
 
 /// Where mail servers read their certificates: `live` beside the settings file.

@@ -11,9 +11,9 @@ use crate::{
 /// The verb.
 pub(super) fn run(global: &Global) -> Result<u8, Trouble> {
     place::needs_root()?;
-    let (outcome, says) = match apply::recover(&mut Machine, &Store::at(&global.state_dir)).map_err(Trouble::human)? {
+    let (outcome, says) = match apply::recover(&mut Machine, &Store::at(&global.state_dir)).map_err(Trouble::of)? {
         None => ("nothing-to-do", "nothing was interrupted".to_owned()),
-        Some(recovered @ Recovered::Restored { server: Err(_), .. }) => return Err(Trouble::human(recovered)),
+        Some(recovered @ Recovered::Restored { server: Err(_), .. }) => return Err(Trouble::human(recovered).about("server-untold")),
         Some(recovered) => ("recovered", recovered.to_string()),
     };
     if !global.json {
@@ -24,7 +24,7 @@ pub(super) fn run(global: &Global) -> Result<u8, Trouble> {
 
 /// Before anything else: an interrupted change is settled. Gives the sentence about it, if there was one.
 pub(super) fn first(store: &Store) -> Result<Option<String>, Trouble> {
-    apply::recover(&mut Machine, store).map(|r| r.as_ref().map(ToString::to_string)).map_err(Trouble::human)
+    apply::recover(&mut Machine, store).map(|r| r.as_ref().map(ToString::to_string)).map_err(Trouble::of)
 }
 
 /// The guard: sleeps until the run that started it ends, then settles what it left open.
@@ -36,6 +36,6 @@ pub(super) fn guard(global: &Global) -> Result<u8, Trouble> {
             Ok(0)
         }
         Ok(Some(recovered)) => Err(Trouble::human(recovered)),
-        Err(stuck) => Err(Trouble::human(stuck)),
+        Err(stuck) => Err(Trouble::of(stuck)),
     }
 }

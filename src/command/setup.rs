@@ -31,7 +31,7 @@ pub(super) async fn run(args: &Setup, global: &Global) -> Result<u8, Trouble> {
 }
 
 async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
-    let from = args.from.as_ref().map(|file| Settings::named(file, "--from")).transpose().map_err(Trouble::usage)?;
+    let from = args.from.as_ref().map(|file| Settings::named(file, "--from")).transpose().map_err(place::unusable)?;
     let said = args.wishes().over(from.unwrap_or_default());
     let settings = said.clone().over(place::settings(global)?);
     let mut answers = Answers::gather(args, said, &settings)?;
@@ -106,7 +106,8 @@ fn must_run(facts: &Facts) -> Result<(), Trouble> {
             "{} does not run, so nothing could be proved: start it first, then run mxseal setup again. \
              Nothing was changed; --dry-run shows the plan and --print-only gets the certificate all the same",
             place::profile(&server.profile)?.title
-        ))),
+        ))
+        .about("server-down")),
         _ => Ok(()),
     }
 }

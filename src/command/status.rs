@@ -12,9 +12,9 @@ use crate::{
 pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let site = Site::of(&args.place, &[], &settings, global)?;
-    let mut lineages = acme::load_lineages(&site.store).map_err(Trouble::human)?;
-    let receipts = apply::receipts(&site.store).map_err(Trouble::human)?;
-    let open = apply::open_change(&site.store).map_err(Trouble::human)?;
+    let mut lineages = acme::load_lineages(&site.store).map_err(Trouble::state)?;
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    let open = apply::open_change(&site.store).map_err(Trouble::state)?;
     lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
     let standing = apply::standing(&receipts);
     let served = match standing {

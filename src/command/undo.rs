@@ -38,10 +38,10 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
             progress.line(&said);
         }
     }
-    let receipt = chosen(args, apply::receipts(&site.store).map_err(Trouble::human)?)?;
+    let receipt = chosen(args, apply::receipts(&site.store).map_err(Trouble::state)?)?;
     let profile = place::profile(&receipt.change.profile)?;
     let current = current(&receipt)?;
-    let mut plan = plan::undo(&receipt, &current, world::now(), &profile).map_err(Trouble::human)?;
+    let mut plan = plan::undo(&receipt, &current, world::now(), &profile).map_err(Trouble::of)?;
     let files: Vec<ConfigFile> = current.into_values().collect();
     show(global, &files, &plan, outcome);
     let Some(Stage::Change(change)) = plan.next.take() else {
@@ -82,9 +82,11 @@ fn chosen(args: &Undo, receipts: Vec<Receipt>) -> Result<Receipt, Trouble> {
     match &args.id {
         Some(id) => open.find(|r| r.id == *id).ok_or_else(|| {
             let all = if ids.is_empty() { "there is none".to_owned() } else { format!("there are {}", ids.join(", ")) };
-            Trouble::usage(format!("no change {id} that could be undone; {all}"))
+            Trouble::usage(format!("no change {id} that could be undone; {all}")).about("undo-nothing")
         }),
-        None => open.next_back().ok_or_else(|| Trouble::human("there is nothing to undo: no change of ours stands on this host")),
+        None => open
+            .next_back()
+            .ok_or_else(|| Trouble::human("there is nothing to undo: no change of ours stands on this host").about("undo-nothing")),
     }
 }
 
@@ -111,7 +113,9 @@ fn show(global: &Global, files: &[ConfigFile], plan: &Plan, outcome: &mut Outcom
 
 fn agreed(args: &Undo) -> Result<bool, Trouble> {
     if args.non_interactive || !Terminal::can_ask() {
-        return Err(Trouble::usage("the plan was not approved: give --yes to apply it, or --dry-run to see it only"));
+        return Err(
+            Trouble::usage("the plan was not approved: give --yes to apply it, or --dry-run to see it only").about("approval-missing")
+        );
     }
     report::agreed("Put this back?").map_err(super::no_answer)
 }

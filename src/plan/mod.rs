@@ -23,6 +23,7 @@ use crate::{
         profile::{Argv, Profile},
     },
     name::DnsName,
+    topics::Explained,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -130,6 +131,19 @@ pub enum Refusal {
     /// Nothing to undo.
     #[error("{0} is undone already, or everything that it set was changed since; nothing is left to do")]
     Undone(String),
+}
+
+impl Explained for Refusal {
+    fn topic(&self) -> &'static str {
+        match self {
+            Self::NoServer(_) => "server-unknown",
+            Self::Unreadable(_) => "configuration-unreadable",
+            Self::NoMx(_) => "mx-unknown",
+            Self::NotHere(_) => "mx-elsewhere",
+            Self::NoGroup(_) => "key-group",
+            Self::Undone(_) => "undo-nothing",
+        }
+    }
 }
 
 /// The next stage from what is to what is wanted; the empty plan where it is so already.

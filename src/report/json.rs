@@ -6,6 +6,7 @@ use crate::{
     facts::{ConfigFile, Lineage},
     finding::Finding,
     plan::{Errand, Plan, Stage},
+    topics::{self, Topic},
     view::EndpointView,
 };
 use serde::Serialize;
@@ -45,6 +46,9 @@ pub struct Outcome {
     /// What went wrong, as the sentence that a person would read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The id that `mxseal explain` knows the error by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<&'static str>,
 }
 
 /// A plan.
@@ -132,6 +136,47 @@ pub struct ChangeDoc {
     pub why: String,
     /// It was undone since.
     pub undone: bool,
+}
+
+/// A topic of the catalogue.
+#[derive(Debug, Serialize)]
+pub struct TopicDoc {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// Its id.
+    pub id: &'static str,
+    /// One line.
+    pub title: &'static str,
+    /// What it means for mail.
+    pub text: &'static str,
+    /// Command lines that show it.
+    pub see: Vec<&'static str>,
+    /// Where it is written.
+    pub references: Vec<&'static str>,
+}
+
+/// The whole catalogue.
+#[derive(Debug, Serialize)]
+pub struct CatalogueDoc {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// Every topic.
+    pub topics: Vec<TopicDoc>,
+}
+
+impl TopicDoc {
+    /// The topic in the form of version 1.
+    #[must_use]
+    pub fn of(topic: &Topic) -> Self {
+        let Topic { id, title, text, see, reference } = *topic;
+        Self { version: VERSION, id, title, text, see: see.lines().collect(), references: reference.split("; ").collect() }
+    }
+}
+
+/// The catalogue in the form of version 1.
+#[must_use]
+pub fn catalogue() -> CatalogueDoc {
+    CatalogueDoc { version: VERSION, topics: topics::all().map(TopicDoc::of).collect() }
 }
 
 impl PlanDoc {

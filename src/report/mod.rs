@@ -1,6 +1,7 @@
 //! The only room that prints: terminal text and JSON v1. Texts are made as values first, so that tests read them.
 
 mod diff;
+mod explain;
 mod facts;
 pub mod json;
 pub mod observer;
@@ -10,6 +11,7 @@ mod text;
 mod wrap;
 
 pub use diff::config_diff;
+pub use explain::{catalogue_page, topic_page};
 pub use facts::facts_page;
 pub use observer::{Event, Nobody, Observer};
 pub use question::{agreed, ask, ask_yes_or_no};

@@ -217,18 +217,26 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
     }
     match &plan.next {
         Some(Stage::Errand(Errand::Obtain(order))) => {
-            step(&mut out, &format!("Get a certificate for {} ({})", list(&order.names), list(order.keys.iter().map(|k| k.key_type))));
+            step(
+                &mut out,
+                &format!(
+                    "Get a certificate for {} ({}) [certificate-wanted]",
+                    list(&order.names),
+                    list(order.keys.iter().map(|k| k.key_type))
+                ),
+            );
             let _ = writeln!(out, "      from {}", order.directory);
         }
         Some(Stage::Change(change)) => {
-            step(&mut out, &change.why);
+            let topic = if change.undoes.is_some() { "undo-planned" } else { "change-planned" };
+            step(&mut out, &format!("{} [{topic}]", change.why));
             change_page(style, &mut out, files, change, context);
         }
-        Some(Stage::Wait { what, not_before }) => step(&mut out, &format!("Wait for {what}, not before {not_before}")),
+        Some(Stage::Wait { what, not_before }) => step(&mut out, &format!("Wait for {what}, not before {not_before} [wait-planned]")),
         None => {}
     }
     for later in &plan.later {
-        step(&mut out, &later.says);
+        step(&mut out, &format!("{} [change-planned]", later.says));
         hang(&mut out, "      ", &later.why, style.width);
         for path in &later.touches {
             let _ = writeln!(out, "      touches {}", path.display());
@@ -243,6 +251,9 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
     if !plan.notes.is_empty() {
         out.push_str("To know\n");
         out.push_str(&findings(style, &plan.notes));
+    }
+    if !out.starts_with("Nothing") || !plan.notes.is_empty() {
+        out.push_str("What an [id] or a setting means: mxseal explain ID\n");
     }
     out
 }

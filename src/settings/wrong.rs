@@ -1,5 +1,6 @@
 //! A settings file that cannot be used, shown where it is wrong.
 
+use crate::topics::Explained;
 use std::{fmt, io, ops::Range, path::PathBuf};
 
 /// A settings file that cannot be used.
@@ -23,6 +24,12 @@ pub enum Unusable {
         /// Where, and what.
         place: Place,
     },
+}
+
+impl Explained for Unusable {
+    fn topic(&self) -> &'static str {
+        "settings-unusable"
+    }
 }
 
 /// A place in a text, and what is wrong there. Shown as line and column, both from 1, with the line and a caret below.

@@ -338,6 +338,7 @@ fn change_edits(out: &mut String, edits: &[Edit], facts: &Facts) {
                 }
                 for setting in &edit.settings {
                     assert!(setting.why.ends_with('.'), "{}: {:?}", setting.name, setting.why);
+                    assert!(mxseal::topics::topic(&setting.name).is_some(), "{} has no topic", setting.name);
                 }
             }
         }

@@ -13,6 +13,7 @@ use crate::{
     name::DnsName,
     report::{self, Terminal},
     settings::Settings,
+    topics::Explained as _,
 };
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -43,7 +44,7 @@ impl Answers {
             (None, true) => Some(LETS_ENCRYPT_STAGING.to_owned()),
             (Some(_), _) | (None, false) => settings.acme_directory.clone(),
         };
-        directory.iter().try_for_each(|url| acme::check_directory(url)).map_err(Trouble::usage)?;
+        directory.iter().try_for_each(|url| acme::check_directory(url)).map_err(|e| Trouble::usage(&e).about(e.topic()))?;
         if let Some(dir) = settings.webroot.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--webroot {}: there is no such directory", dir.display())));
         }
@@ -87,19 +88,20 @@ impl Answers {
 
     /// Asks for what the CA needs and nobody said; without a terminal a missing answer is an error that names its flag.
     pub(super) async fn complete(&mut self, site: &Site, args: &Setup, directory: &str) -> Result<(), Trouble> {
-        if acme::has_account(&site.store, directory).map_err(Trouble::human)? {
+        if acme::has_account(&site.store, directory).map_err(Trouble::state)? {
             return Ok(());
         }
         let can_ask = !args.non_interactive && Terminal::can_ask();
         let mut missing = Vec::new();
         if !self.agree_tos {
-            let terms = acme::terms(&site.net, directory).await.map_err(Trouble::human)?;
+            let terms = acme::terms(&site.net, directory).await.map_err(Trouble::of)?;
             match terms.terms_of_service {
                 Some(url) if can_ask => {
                     self.agree_tos =
                         report::agreed(&format!("The terms of the CA are at {url}\nDo you agree to them?")).map_err(no_answer)?;
                     if !self.agree_tos {
-                        return Err(Trouble::human("without its terms agreed to, the CA gives no certificate; nothing was changed"));
+                        return Err(Trouble::human("without its terms agreed to, the CA gives no certificate; nothing was changed")
+                            .about("ca-terms"));
                     }
                     self.said.agree_tos = true;
                 }
@@ -122,7 +124,8 @@ impl Answers {
         if !args.yes {
             missing.push(approval::MISSING.to_owned());
         }
-        Err(Trouble::usage(format!("answers are missing, and nobody can be asked here; nothing was changed:\n{}", missing.join("\n"))))
+        Err(Trouble::usage(format!("answers are missing, and nobody can be asked here; nothing was changed:\n{}", missing.join("\n")))
+            .about("answers-missing"))
     }
 
     /// What the errand is told.

@@ -24,7 +24,7 @@ pub(super) fn ask(args: &Setup, facts: &Facts, plan: &Plan) -> Result<(Said, boo
         return Ok((Said::Yes, false));
     }
     if args.non_interactive || !Terminal::can_ask() {
-        return Err(Trouble::usage(MISSING));
+        return Err(Trouble::usage(MISSING).about("approval-missing"));
     }
     loop {
         let question = "Apply? y yes / n no / d whole diff / p get the certificate and print what to change";
