@@ -97,7 +97,7 @@ impl Explained for Undone {
     fn topic(&self) -> &'static str {
         match (&self.put_back, &self.cause) {
             (Err(stuck), _) => stuck.topic(),
-            (Ok(()), Failure::Drift(_)) => "drift",
+            (Ok(()), Failure::Drift(_)) => "file-changed-since",
             (Ok(()), _) => "change-undone",
         }
     }

@@ -67,7 +67,7 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "postconf(5); master(5)",
     },
     Topic {
-        id: "drift",
+        id: "file-changed-since",
         title: "A file changed since the plan was made",
         text: "Somebody else edited it between plan and change. Nothing was done: the plan was for another file. Run the command again.",
         see: "mxseal setup --dry-run",
