@@ -76,6 +76,9 @@ pub struct Certificate {
     pub key_type: KeyType,
     /// Serial number in hexadecimal.
     pub serial: String,
+    /// Its authority key identifier in hexadecimal (RFC 5280 §4.2.1.1); empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub authority: String,
     /// Its DNS names (subjectAltName), as written; the common name where there is no such extension.
     pub names: Vec<String>,
     /// The issuer's common name or, without one, the whole issuer.
@@ -109,6 +112,7 @@ impl Certificate {
         };
         let mut names: Vec<String> = Vec::new();
         let mut client_auth = true;
+        let mut authority = String::new();
         for extension in x.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(san) => {
@@ -118,6 +122,9 @@ impl Certificate {
                     }));
                 }
                 ParsedExtension::ExtendedKeyUsage(eku) => client_auth = eku.client_auth || eku.any,
+                ParsedExtension::AuthorityKeyIdentifier(aki) => {
+                    authority = aki.key_identifier.as_ref().map(|id| data_encoding::HEXLOWER.encode(id.0)).unwrap_or_default();
+                }
                 _ => {}
             }
         }
@@ -133,6 +140,7 @@ impl Certificate {
             spki_sha512: sha512(x.public_key().raw),
             key_type,
             serial: data_encoding::HEXLOWER.encode(x.raw_serial()),
+            authority,
             names,
             issuer: common_name(x.issuer()).unwrap_or_else(|| x.issuer().to_string()),
             self_signed: x.issuer() == x.subject() && !x.subject().as_raw().is_empty() && x.tbs_certificate.subject.iter().next().is_some(),
@@ -148,6 +156,14 @@ impl Certificate {
     /// When a certificate block cannot be read.
     pub fn read_pem(pem: &[u8]) -> Result<Vec<Self>, NotACertificate> {
         pem_certificates(pem)?.iter().map(|der| Self::read(der)).collect()
+    }
+
+    /// What its CA calls it when asked when to renew (RFC 9773 §4.1); `None` where it does not say who certified it.
+    #[must_use]
+    pub fn renewal_id(&self) -> Option<String> {
+        let part = |hex: &str| Some(data_encoding::BASE64URL_NOPAD.encode(&data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?));
+        (!self.authority.is_empty()).then_some(())?;
+        Some(format!("{}.{}", part(&self.authority)?, part(&self.serial)?))
     }
 
     /// Whether one of its names covers `name`.

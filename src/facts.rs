@@ -378,6 +378,22 @@ pub struct LineageKey {
     pub spki: Digest,
     /// The certificate issued for it.
     pub leaf: Option<Certificate>,
+    /// When the CA suggests to renew that certificate, where it was asked and said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// When the CA suggests to renew a certificate (RFC 9773 §4.2), as it said last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Renew not before this.
+    pub start: Moment,
+    /// Renew before this.
+    pub end: Moment,
+    /// Why it is so, as a page for people to read; a CA gives it where the window is not the usual one.
+    pub explanation: Option<String>,
+    /// When the CA is asked again, as it wishes.
+    pub again: Moment,
 }
 
 /// Deployment is a state, not an event.

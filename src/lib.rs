@@ -23,6 +23,7 @@ pub mod finding;
 pub mod image;
 pub mod intent;
 pub mod known;
+pub mod maintain;
 pub mod moment;
 pub mod mta;
 pub mod name;

@@ -188,7 +188,7 @@ fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) 
     });
     for key in keys {
         if !lineage.keys.iter().any(|k| k.spki == key.spki) {
-            lineage.keys.push(LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: None });
+            lineage.keys.push(LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: None, window: None });
         }
     }
     if was.as_ref() != Some(&lineage) {
@@ -217,7 +217,11 @@ fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey]
     lineage.live.clone_from(&order.live);
     lineage.keys = issued
         .iter()
-        .map(|(key, chain)| LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: Some(chain.leaf.clone()) })
+        .map(|(key, chain)| {
+            // A window is about one certificate.
+            let window = was.keys.iter().find(|k| k.leaf.as_ref() == Some(&chain.leaf)).and_then(|k| k.window.clone());
+            LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: Some(chain.leaf.clone()), window }
+        })
         .collect();
     if *lineage != was {
         lineage::save(store, lineage)?;

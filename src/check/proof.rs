@@ -140,6 +140,7 @@ mod tests {
             spki_sha512: String::new(),
             key_type,
             serial: serial.into(),
+            authority: String::new(),
             names: vec!["mx.example.test".into()],
             issuer: "lab".into(),
             self_signed: false,

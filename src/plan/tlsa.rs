@@ -189,6 +189,7 @@ mod tests {
             spki_sha512: sha512(b"key"),
             key_type: KeyType::Ecdsa,
             serial: "01".into(),
+            authority: String::new(),
             names: Vec::new(),
             issuer: "CA".into(),
             self_signed: false,

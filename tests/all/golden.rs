@@ -41,6 +41,7 @@ fn leaf(spki: &str, key_type: KeyType, names: &[&str], from: u64, until: u64) ->
         spki_sha512: spki.repeat(128 / spki.len()),
         key_type,
         serial: format!("5e{spki}"),
+        authority: String::new(),
         names: names.iter().map(ToString::to_string).collect(),
         issuer: "Test CA".into(),
         self_signed: false,
@@ -62,7 +63,7 @@ fn lineage(types: &[KeyType], deployment: Deployment) -> Lineage {
     let key = |t: &KeyType| {
         let spki = if *t == KeyType::Ecdsa { "ec" } else { "a5" };
         let leaf = leaf(spki, *t, &["mx1.example.org"], NOW.0 - 10 * DAY, NOW.0 + 80 * DAY);
-        LineageKey { key_type: *t, spki: leaf.spki.clone(), leaf: Some(leaf) }
+        LineageKey { key_type: *t, spki: leaf.spki.clone(), leaf: Some(leaf), window: None }
     };
     Lineage {
         name: name("mx1.example.org"),
