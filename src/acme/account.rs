@@ -33,6 +33,7 @@ pub struct Directory {
     pub clock_off: Known<i64>,
     pub(super) new_nonce: String,
     pub(super) new_account: String,
+    pub(super) renewal_info: Option<String>,
 }
 
 impl Directory {
@@ -71,6 +72,7 @@ impl Directory {
             clock_off: transport.clock(host),
             new_nonce: resource("newNonce")?,
             new_account: resource("newAccount")?,
+            renewal_info: value["renewalInfo"].as_str().map(ToOwned::to_owned),
         })
     }
 }

@@ -13,12 +13,14 @@ mod keys;
 mod lineage;
 mod order;
 mod transport;
+mod window;
 
 pub use account::{Directory, eab_key, has_account};
 pub use bad_news::{Refusal, Trouble};
 pub use challenge::Challenge;
 pub use clock::clock_off;
 pub use lineage::{load_lineage, load_lineages, mark};
+pub use window::ask_windows;
 
 use crate::{
     facts::{Deployment, Lineage, LineageKey},

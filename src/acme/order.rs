@@ -17,7 +17,7 @@ use crate::{
     report::observer::Event,
     world::{self, Store},
 };
-use instant_acme::{AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus};
+use instant_acme::{AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order, OrderStatus};
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
 use tokio::time::Instant;
@@ -58,6 +58,7 @@ pub(super) struct Paper<'a> {
     store: &'a Store,
     file: String,
     record: Record,
+    replaces: Option<String>,
 }
 
 impl<'a> Paper<'a> {
@@ -76,18 +77,26 @@ impl<'a> Paper<'a> {
             url: None,
             chain: None,
         };
+        let replaces = wanted.keys.iter().find(|k| k.key_type == key.key_type).and_then(|k| k.replaces.clone());
         let file = format!("orders/{}.json", Digest::of(&serde_json::to_vec(&record).map_err(std::io::Error::from)?));
         let record = store.load(&file)?.unwrap_or(record);
-        Ok(Self { store, file, record })
+        Ok(Self { store, file, record, replaces })
     }
 
-    /// The certificate that is in hand, while it is good and not due.
+    /// The certificate that is in hand, while it is good and not the one to be replaced.
     pub(super) fn in_hand(&self, now: Moment) -> Option<Chain> {
         let chain = arrived(self.record.chain.as_deref()?, &self.record.spki, &self.record.names, now).ok()?;
-        let life = chain.leaf.not_after.since(chain.leaf.not_before);
-        // Two thirds of the lifetime, half when it is short.
-        let rest = if life <= Duration::from_secs(10 * 86_400) { life / 2 } else { life / 3 };
-        (now < chain.leaf.not_after.before(rest)).then_some(chain)
+        (self.replaces.as_ref() != Some(&chain.leaf.serial)).then_some(chain)
+    }
+
+    /// How the CA calls the certificate that is to be replaced (RFC 9773 §4.1), where it is the one in hand.
+    fn replaced(&self) -> Option<CertificateIdentifier<'static>> {
+        let leaf = Certificate::read_pem(self.record.chain.as_deref()?.as_bytes()).ok()?.into_iter().next()?;
+        if self.replaces.as_ref() != Some(&leaf.serial) {
+            return None;
+        }
+        let (authority, serial) = leaf.renewal_id()?.split_once('.').map(|(a, s)| (a.to_owned(), s.to_owned()))?;
+        Some(CertificateIdentifier { authority_key_identifier: authority.into(), serial: serial.into() })
     }
 
     fn save(&self) -> Result<(), Trouble> {
@@ -126,12 +135,13 @@ pub(super) struct Driver<'a> {
 impl Driver<'_> {
     /// Drives the order of `paper` to its certificate.
     pub(super) async fn drive(&mut self, paper: &mut Paper<'_>, key: &HeldKey) -> Result<Chain, Trouble> {
+        let replaced = paper.replaced();
         if paper.record.chain.take().is_some() {
             // Due for renewal: what came belongs to an order that is finished.
             paper.record.url = None;
         }
         paper.save()?;
-        let mut order = self.open(paper).await?;
+        let mut order = self.open(paper, replaced).await?;
         if order.state().status == OrderStatus::Pending {
             self.prove_control(&mut order).await?;
         }
@@ -162,7 +172,7 @@ impl Driver<'_> {
     }
 
     /// The order that was begun, as long as it can still end well, or a new one whose URL is saved at once.
-    async fn open(&self, paper: &mut Paper<'_>) -> Result<Order, Trouble> {
+    async fn open(&self, paper: &mut Paper<'_>, mut replaced: Option<CertificateIdentifier<'_>>) -> Result<Order, Trouble> {
         if let Some(url) = paper.record.url.clone() {
             match self.account.acme.order(url.clone()).await {
                 Ok(mut order) => {
@@ -179,12 +189,23 @@ impl Driver<'_> {
             }
         }
         let names: Vec<Identifier> = paper.record.names.iter().cloned().map(Identifier::Dns).collect();
-        let mut new = NewOrder::new(&names);
-        if let Some(profile) = &paper.record.acme_profile {
-            new = new.profile(profile);
-        }
-        let order = self.account.acme.new_order(&new).await;
-        let order = order.map_err(|e| self.told(&paper.record.directory, &paper.record.names, e))?;
+        let order = loop {
+            let mut new = NewOrder::new(&names);
+            if let Some(profile) = &paper.record.acme_profile {
+                new = new.profile(profile);
+            }
+            let named = replaced.take();
+            let asked = named.is_some();
+            if let Some(replaced) = named {
+                new = new.replaces(replaced);
+            }
+            match self.account.acme.new_order(&new).await {
+                Ok(order) => break order,
+                // That it is a renewal is a courtesy: a CA that does not want to know, or counts it as replaced, is asked without.
+                Err(instant_acme::Error::Unsupported(_) | instant_acme::Error::Api(_)) if asked => {}
+                Err(e) => return Err(self.told(&paper.record.directory, &paper.record.names, e)),
+            }
+        };
         paper.record.url = Some(order.url().to_owned());
         paper.save()?;
         Ok(order)
@@ -363,29 +384,46 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_hand_counts_until_it_is_due() {
+    fn what_is_in_hand_counts_unless_it_is_to_be_replaced() {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(dir.path()).expect("a store");
+        let issuer = rcgen::CertifiedIssuer::self_signed(CertificateParams::default(), KeyPair::generate().expect("a key")).expect("a CA");
         let key = KeyPair::generate().expect("a key");
         let begin = 1_767_225_600;
-        for (days, due) in [(90, 60), (64, 42), (45, 30), (10, 5), (6, 3)] {
-            let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
-            params.not_before = time::OffsetDateTime::from_unix_timestamp(begin).expect("a date");
-            params.not_after = params.not_before + time::Duration::days(days);
-            let record = Record {
-                lineage: "a.example".into(),
-                directory: "https://ca.example/dir".into(),
-                account: "thumb".into(),
-                names: vec!["a.example".into()],
-                acme_profile: None,
-                spki: Digest::of(&key.subject_public_key_info()),
-                url: None,
-                chain: Some(params.self_signed(&key).expect("a certificate").pem()),
-            };
-            let paper = Paper { store: &store, file: "orders/x.json".into(), record };
-            let hour = |h: i64| Moment(u64::try_from(begin + h * 3600).expect("a moment"));
-            assert!(paper.in_hand(hour(due * 24 - 1)).is_some(), "{days} days, before it is due");
-            assert!(paper.in_hand(hour(due * 24 + 24)).is_none(), "{days} days, due");
+        let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
+        params.not_before = time::OffsetDateTime::from_unix_timestamp(begin).expect("a date");
+        params.not_after = params.not_before + time::Duration::days(90);
+        params.use_authority_key_identifier_extension = true;
+        let pem = params.signed_by(&key, &issuer).expect("a certificate").pem();
+        let leaf = Certificate::read_pem(pem.as_bytes()).expect("a certificate").remove(0);
+        let record = Record {
+            lineage: "a.example".into(),
+            directory: "https://ca.example/dir".into(),
+            account: "thumb".into(),
+            names: vec!["a.example".into()],
+            acme_profile: None,
+            spki: leaf.spki.clone(),
+            url: None,
+            chain: Some(pem),
+        };
+        let paper = |replaces: Option<&str>| Paper {
+            store: &store,
+            file: "orders/x.json".into(),
+            record: record.clone(),
+            replaces: replaces.map(ToOwned::to_owned),
+        };
+        let day = |n: u64| Moment(u64::try_from(begin).expect("a moment") + n * 86_400);
+        for (case, replaces, now, counts) in [
+            ("nothing is to be replaced", None, 1, true),
+            ("late in its life, when that is not known to be due", None, 89, true),
+            ("expired", None, 91, false),
+            ("to be replaced", Some(&*leaf.serial), 1, false),
+            ("another was to be replaced: this is the new one", Some("0102"), 1, true),
+        ] {
+            assert_eq!(paper(replaces).in_hand(day(now)).is_some(), counts, "{case}");
         }
+        let named = paper(Some(&leaf.serial)).replaced().expect("who is replaced");
+        assert_eq!(Some(format!("{}.{}", named.authority_key_identifier, named.serial)), leaf.renewal_id());
+        assert!(paper(Some("0102")).replaced().is_none() && paper(None).replaced().is_none());
     }
 }

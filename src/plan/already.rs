@@ -1,11 +1,12 @@
 //! A host that is good already: somebody else keeps a certificate that senders can verify. It is not touched.
 
-use super::{is_due, is_of, prove::Place, tlsa};
+use super::{is_of, prove::Place, tlsa};
 use crate::{
     certificate::{Certificate, KeyType},
     facts::{Facts, Lineage, Role, Server},
     finding::{Finding, Subject, Verdict},
     intent::Intent,
+    maintain::{Due, due},
     mta::postfix::presents,
     name::DnsName,
     view::{EndpointView, Judged, Offer},
@@ -64,7 +65,10 @@ pub(super) fn good(
 fn is_good(facts: &Facts, view: &EndpointView, leaf: &Certificate, mx: &[DnsName]) -> bool {
     let Some(tls) = view.tls.value() else { return false };
     let told = mx.iter().all(|name| tlsa::told(facts, name).is_none_or(|told| told.accepts(facts, &tls.chain)));
-    tls.trusted.value() == Some(&Judged::Good) && mx.iter().all(|name| leaf.covers(name)) && !is_due(leaf, facts.now) && told
+    tls.trusted.value() == Some(&Judged::Good)
+        && mx.iter().all(|name| leaf.covers(name))
+        && matches!(due(leaf, None, facts.now), Due::Later(_))
+        && told
 }
 
 /// Whether the server's files name what is ours, or the wire shows it: then it is judged as ours.

@@ -75,7 +75,7 @@ pub(super) fn choose(
     let unknown = mx.iter().filter_map(|name| tlsa::unknown(facts, name)).collect();
     let told: Vec<Told<'_>> = mx.iter().filter_map(|name| tlsa::told(facts, name)).collect();
     if told.is_empty() {
-        let choices = types.into_iter().map(|key_type| KeyChoice { key_type, reuse: None }).collect();
+        let choices = types.into_iter().map(|key_type| KeyChoice { key_type, reuse: None, replaces: None }).collect();
         return Keys { choices, held, unknown, notes };
     }
     let allowed = |key: Fingerprint<'_>| told.iter().all(|t| t.allows(facts, &key));
@@ -84,8 +84,8 @@ pub(super) fn choose(
         let own = lineage.into_iter().flat_map(|l| &l.keys).any(|k| k.key_type == key_type && allowed(k.into()));
         let in_use = facts.foreign.iter().filter(|f| f.leaf.key_type == key_type && allowed((&f.leaf).into())).max_by_key(|f| f.in_use);
         match (own, in_use) {
-            (true, _) => choices.push(KeyChoice { key_type, reuse: None }),
-            (false, Some(f)) => choices.push(KeyChoice { key_type, reuse: Some((f.key.clone(), f.leaf.spki.clone())) }),
+            (true, _) => choices.push(KeyChoice { key_type, reuse: None, replaces: None }),
+            (false, Some(f)) => choices.push(KeyChoice { key_type, reuse: Some((f.key.clone(), f.leaf.spki.clone())), replaces: None }),
             (false, None) if served.contains(&key_type) => lost.push(key_type),
             (false, None) => unpublished.push(key_type.to_string()),
         }

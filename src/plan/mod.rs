@@ -12,11 +12,12 @@ mod undo;
 pub use undo::undo;
 
 use crate::{
-    certificate::{Certificate, Digest, KeyType},
+    certificate::{Digest, KeyType},
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
-    facts::{Facts, Known, Lineage, Server},
+    facts::{Facts, Known, Lineage, LineageKey, Server},
     finding::Finding,
     intent::{Intent, LETS_ENCRYPT},
+    maintain::{self, Due},
     moment::Moment,
     mta::{
         dialect::Unreadable,
@@ -29,7 +30,6 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// The next stage and an outlook of the later ones. The empty plan is a good host.
@@ -95,6 +95,10 @@ pub struct KeyChoice {
     /// A key that is in use already and must stay (a TLSA record matches it): the file that holds it and its fingerprint.
     /// `None` uses the lineage's own key, made when there is none.
     pub reuse: Option<(PathBuf, Digest)>,
+    /// The serial of the certificate that is due: what is in hand counts only where it is another. The CA is told which one
+    /// the new one replaces (RFC 9773 §5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// A later stage in words.
@@ -190,7 +194,7 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         }
     } else {
         plan.later = outlook(&configured.edits, &live);
-        plan.next = Some(Stage::Errand(Errand::Obtain(order(intent, lineage, first, names.all, keys.choices, live))));
+        plan.next = Some(Stage::Errand(Errand::Obtain(order(facts.now, intent, lineage, first, names.all, keys.choices, live))));
     }
     match plan.next {
         None => plan.notes.extend(keys.unknown),
@@ -201,12 +205,26 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
 }
 
 /// The order of a certificate, from the CA that was named, else from the one that issued what there is.
-fn order(intent: &Intent, lineage: Option<&Lineage>, first: DnsName, names: Vec<DnsName>, keys: Vec<KeyChoice>, live: PathBuf) -> Obtain {
+fn order(
+    now: Moment,
+    intent: &Intent,
+    lineage: Option<&Lineage>,
+    first: DnsName,
+    names: Vec<DnsName>,
+    keys: Vec<KeyChoice>,
+    live: PathBuf,
+) -> Obtain {
     let before = lineage.map(|l| l.directory.clone());
     let directory = intent.directory.clone().or(before).unwrap_or_else(|| LETS_ENCRYPT.to_owned());
     // A profile is a word of the CA that has it.
     let kept = lineage.filter(|l| l.directory == directory).and_then(|l| l.acme_profile.clone());
     let acme_profile = intent.acme_profile.clone().or(kept);
+    let due = lineage.filter(|l| is_due(l, intent, now));
+    let serial = |key: &KeyChoice| {
+        let held = due.into_iter().flat_map(|l| &l.keys).filter(|k| k.key_type == key.key_type);
+        held.filter_map(|k| k.leaf.as_ref()).map(|leaf| leaf.serial.clone()).next()
+    };
+    let keys = keys.into_iter().map(|key| KeyChoice { replaces: serial(&key), ..key }).collect();
     Obtain { lineage: first, names, keys, directory, acme_profile, live }
 }
 
@@ -231,11 +249,11 @@ fn is_good(lineage: &Lineage, now: Moment, intent: &Intent, names: &[DnsName], k
     let same_keys = lineage.keys.len() == keys.len()
         && keys.iter().all(|choice| {
             lineage.keys.iter().any(|k| {
-                let leaf = k.leaf.as_ref().filter(|c| names.iter().all(|n| c.covers(n)) && !is_due(c, now));
+                let leaf = k.leaf.as_ref().filter(|c| names.iter().all(|n| c.covers(n)));
                 k.key_type == choice.key_type && leaf.is_some() && choice.reuse.as_ref().is_none_or(|(_, spki)| *spki == k.spki)
             })
         });
-    same_keys && is_of(lineage, intent)
+    same_keys && !is_due(lineage, intent, now) && is_of(lineage, intent)
 }
 
 /// From the CA, and with the profile, that the admin named; where none was named, every one is right.
@@ -244,11 +262,10 @@ fn is_of(lineage: &Lineage, intent: &Intent) -> bool {
         && intent.acme_profile.as_ref().is_none_or(|p| lineage.acme_profile.as_ref() == Some(p))
 }
 
-/// Less than a third of the lifetime is left; of lifetimes up to ten days less than half.
-fn is_due(leaf: &Certificate, now: Moment) -> bool {
-    let life = leaf.not_after.since(leaf.not_before);
-    let keep = if life <= Duration::from_secs(10 * 86_400) { life / 2 } else { life / 3 };
-    now < leaf.not_before || leaf.not_after.since(now) < keep
+/// By the CA's window or its lifetime, or because somebody wants it.
+fn is_due(lineage: &Lineage, intent: &Intent, now: Moment) -> bool {
+    let wanted = |k: &LineageKey| k.leaf.as_ref().is_some_and(|leaf| intent.replace.contains(&leaf.serial));
+    matches!(maintain::lineage_due(lineage, now), Due::Now { .. }) || lineage.keys.iter().any(wanted)
 }
 
 fn outlook(edits: &[Edit], live: &Path) -> Vec<Outlook> {

@@ -8,9 +8,11 @@ use mxseal::{
     acme::{self, Challenge, Trouble, Wishes},
     certificate::{Certificate, Digest, KeyType},
     facts::{Deployment, Lineage},
+    maintain::{self, Due},
+    moment::Moment,
     plan::{KeyChoice, Obtain},
     report::observer::{Event, Nobody, Observer},
-    world::{Net, Store},
+    world::{self, Net, Store},
 };
 use std::{
     future::Future,
@@ -68,7 +70,7 @@ fn order(directory: &str, types: &[KeyType], names: &[&str]) -> Obtain {
     Obtain {
         lineage: names[0].parse().unwrap(),
         names: names.iter().map(|n| n.parse().unwrap()).collect(),
-        keys: types.iter().map(|&key_type| KeyChoice { key_type, reuse: None }).collect(),
+        keys: types.iter().map(|&key_type| KeyChoice { key_type, reuse: None, replaces: None }).collect(),
         directory: directory.to_owned(),
         acme_profile: None,
         live: "/etc/postfix/mxseal.pem".into(),
@@ -135,6 +137,69 @@ fn both_key_types_arrive_and_are_not_ordered_twice() {
     assert_eq!(more.keys.iter().map(|k| &k.spki).collect::<Vec<_>>(), lineage.keys.iter().map(|k| &k.spki).collect::<Vec<_>>());
     assert_eq!((more.deployment, bench.pebble.issued()), (Deployment::Issued, 4));
     assert_eq!(bench.store.list("orders").unwrap().len(), 2, "old orders are gone");
+}
+
+/// What the CA suggests is asked for and kept; a certificate that is due is ordered anew with the same key, and once.
+#[test]
+fn the_ca_says_when_to_renew() {
+    let bench = Bench::new(&Options { binary: new_pebble(), ..Options::default() });
+    let wanted = bench.order(BOTH, &[MX]);
+    let first = bench.obtain(&wanted, &wishes()).unwrap();
+    let asked = |lineage: &Lineage| on_a_runtime(acme::ask_windows(&bench.net, &bench.store, lineage)).unwrap();
+    let told = asked(&first);
+    assert!(told.keys.iter().all(|k| k.window.is_some()), "{told:#?}");
+    assert!(matches!(maintain::lineage_due(&told, world::now()), Due::Later(_)), "{told:#?}");
+    assert_eq!(acme::load_lineages(&bench.store).unwrap(), std::slice::from_ref(&told), "it is kept");
+    let questions = || bench.pebble.log().matches("/renewalInfo/").count() + bench.pebble.log().matches("renewal-info/").count();
+    let before = questions();
+    assert_eq!(asked(&told), told);
+    assert_eq!(questions(), before, "not before the CA wishes it");
+
+    // One of both is to be revoked tomorrow, say.
+    let bundle = String::from_utf8(bench.store.get(told.bundle.as_ref().unwrap()).unwrap()).unwrap();
+    let begin = bundle.find("-----BEGIN CERTIFICATE").unwrap();
+    let end = bundle[begin..].find("-----END CERTIFICATE-----\n").unwrap() + begin + 26;
+    let window = serde_json::json!({"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"});
+    let page = "https://ca.example/why";
+    bench.pebble.suggest(&bundle[begin..end], &serde_json::json!({"suggestedWindow": window, "explanationURL": page}));
+    let mut rested = told.clone();
+    rested.keys.iter_mut().for_each(|k| k.window.as_mut().unwrap().again = Moment(0));
+    let told = asked(&rested);
+    assert_eq!(told.keys[0].window.as_ref().unwrap().explanation.as_deref(), Some(page));
+    assert_eq!(maintain::lineage_due(&told, world::now()), Due::Now { told: true });
+
+    let mut renewal = wanted.clone();
+    for (choice, key) in renewal.keys.iter_mut().zip(&told.keys) {
+        choice.replaces = Some(key.leaf.as_ref().unwrap().serial.clone());
+    }
+    let backup = bench.dir.path().join("backup");
+    world::copy_tree(&bench.dir.path().join("state"), &backup).unwrap();
+    let renewed = bench.obtain(&renewal, &wishes()).unwrap();
+    for (old, new) in told.keys.iter().zip(&renewed.keys) {
+        assert_eq!(old.spki, new.spki, "a published TLSA record stays true");
+        assert_ne!(old.leaf, new.leaf);
+        assert_eq!(new.window, None);
+    }
+    assert_eq!(bench.obtain(&renewal, &wishes()).unwrap(), renewed);
+    assert_eq!(bench.pebble.issued(), 4);
+
+    // Whoever comes with a backup is told that these are replaced already, and gets new ones all the same.
+    let requests = || bench.pebble.log().matches("POST /order-plz").count();
+    let (before, store) = (requests(), Store::open(&backup).unwrap());
+    let wanted = on_a_runtime(acme::obtain(&bench.net, &store, &renewal, &wishes(), &Nobody)).unwrap();
+    assert_ne!(wanted.bundle, told.bundle);
+    assert_eq!(requests() - before, 4, "each was refused once: {}", bench.pebble.log());
+}
+
+/// Debian's Pebble knows no windows: the lifetime tells.
+#[test]
+fn a_ca_without_windows_is_no_trouble() {
+    let bench = Bench::new(&Options::default());
+    let lineage = bench.obtain(&bench.order(ECDSA, &[MX]), &wishes()).unwrap();
+    assert_eq!(on_a_runtime(acme::ask_windows(&bench.net, &bench.store, &lineage)).unwrap(), lineage);
+    let mut renewal = bench.order(ECDSA, &[MX]);
+    renewal.keys[0].replaces = lineage.keys[0].leaf.as_ref().map(|l| l.serial.clone());
+    assert_ne!(bench.obtain(&renewal, &wishes()).unwrap().keys[0].leaf, lineage.keys[0].leaf);
 }
 
 #[test]

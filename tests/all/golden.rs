@@ -94,6 +94,7 @@ fn intent() -> Intent {
         key_types: None,
         directory: Some("https://ca.test/dir".into()),
         acme_profile: None,
+        replace: Vec::new(),
         live_dir: "/etc/mxseal/live".into(),
     }
 }

@@ -170,7 +170,7 @@ impl World {
         let order = Obtain {
             lineage: name(names[0]),
             names: names.iter().map(|n| name(n)).collect(),
-            keys: types.iter().map(|&key_type| KeyChoice { key_type, reuse: None }).collect(),
+            keys: types.iter().map(|&key_type| KeyChoice { key_type, reuse: None, replaces: None }).collect(),
             directory: self.ca.directory.clone(),
             acme_profile: None,
             live: "/etc/postfix/mxseal.pem".into(),

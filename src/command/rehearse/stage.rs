@@ -91,6 +91,7 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
         key_types: brief.key_types,
         directory: Some(ca.directory.clone()),
         acme_profile: None,
+        replace: Vec::new(),
         live_dir,
     };
     progress.see(Event::Started("survey the copy".into()));

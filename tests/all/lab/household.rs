@@ -73,7 +73,7 @@ impl Household {
         let order = Obtain {
             lineage: MX.parse().unwrap(),
             names: vec![MX.parse().unwrap()],
-            keys: [KeyType::Ecdsa, KeyType::Rsa].map(|key_type| KeyChoice { key_type, reuse: None }).to_vec(),
+            keys: [KeyType::Ecdsa, KeyType::Rsa].map(|key_type| KeyChoice { key_type, reuse: None, replaces: None }).to_vec(),
             directory: self.pebble.directory.clone(),
             acme_profile: None,
             live: self.root.join("conf/live").join(format!("{MX}.pem")),

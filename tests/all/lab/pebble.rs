@@ -132,6 +132,19 @@ impl Pebble {
 
     /// The root that its certificates end in: another one at every start.
     pub fn root_pem(&self) -> String {
+        let body = self.manage("GET /roots/0", "");
+        assert!(body.contains("BEGIN CERTIFICATE"), "no root in {body}");
+        body
+    }
+
+    /// What the newer Pebble suggests from now on for one of its certificates (PEM), as JSON.
+    pub fn suggest(&self, certificate: &str, window: &serde_json::Value) {
+        let body = serde_json::json!({"certificate": certificate, "ariResponse": window.to_string()});
+        self.manage("POST /set-renewal-info/", &body.to_string());
+    }
+
+    /// The body of an answer of its management.
+    fn manage(&self, request: &str, body: &str) -> String {
         let mut roots = rustls::RootCertStore::empty();
         for der in mxseal::certificate::pem_certificates(&std::fs::read(&self.api_ca).expect("our file")).expect("PEM") {
             roots.add(der.into()).expect("a root");
@@ -146,12 +159,12 @@ impl Pebble {
         let tls = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
         let tcp = TcpStream::connect(self.management).expect("Pebble's management port");
         let mut stream = rustls::StreamOwned::new(tls, tcp);
-        stream.write_all(b"GET /roots/0 HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
+        write!(stream, "{request} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: lab\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("a request");
         let mut answer = String::new();
         // Pebble closes without a TLS close_notify.
         let _ = stream.read_to_string(&mut answer);
-        let (_, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(body.contains("BEGIN CERTIFICATE"), "no root in {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+        assert!(head.contains(" 200 "), "{request}: {answer}");
         body.to_owned()
     }
 
