@@ -79,9 +79,49 @@ pub enum Verb {
     /// The inner side of a rehearsal (started by it)
     #[command(hide = true)]
     Stage,
+    /// The mail server of a rehearsal where none can be copied (started by the rehearsal)
+    #[command(hide = true, subcommand)]
+    StandIn(StandIn),
     /// Waits for the death of a setup, then recovers (started by setup itself)
     #[command(hide = true)]
     Guard,
+}
+
+/// `mxseal stand-in`
+#[derive(Clone, Debug, Subcommand)]
+pub enum StandIn {
+    /// Listen as the files say, until standard input ends
+    Serve {
+        /// Configuration directory
+        dir: PathBuf,
+        /// What to do wrong
+        #[arg(long, value_enum)]
+        fault: Option<Fault>,
+    },
+    /// Read the files again
+    Reload {
+        /// Configuration directory
+        dir: PathBuf,
+    },
+    /// End with 0 where it runs
+    Status {
+        /// Configuration directory
+        dir: PathBuf,
+    },
+    /// Say what is wrong with the files
+    Check {
+        /// Configuration directory
+        dir: PathBuf,
+    },
+    /// Say the values of settings
+    Values {
+        /// Configuration directory
+        dir: PathBuf,
+        /// Their names
+        names: Vec<String>,
+    },
+    /// The version of Postfix whose files it understands
+    Version,
 }
 
 /// Where to look.

@@ -6,30 +6,23 @@ use super::{
     boot::leave_boot,
     recover::{Server, settle},
 };
-use crate::world::{Hands, Store};
+use crate::world::{Companion, Hands, Store};
 use nix::unistd::{dup2_stdout, setsid};
 use std::{
     ffi::OsStr,
     fs::OpenOptions,
-    io::{self, Read as _, Write as _},
-    os::unix::process::CommandExt as _,
+    io::{self, Write as _},
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::mpsc::channel,
-    thread,
-    time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What the guard says when nothing but SIGKILL can end it any more.
 const READY: &[u8] = b"on guard\n";
-/// It says so within this time.
-const READY_LIMIT: Duration = Duration::from_secs(10);
 
 /// A guard at work. Start it before the change; when this value goes, the guard recovers what is still open and ends.
 #[derive(Debug)]
 pub struct Guard {
-    process: Child,
+    _process: Companion,
 }
 
 impl Guard {
@@ -38,28 +31,9 @@ impl Guard {
     ///
     /// # Errors
     /// When it cannot be started or does not get ready. Nothing should be changed without it.
-    #[expect(clippy::disallowed_methods, reason = "not a command with a deadline: our own program again, which outlives us")]
     pub fn start(program: &Path, arguments: &[impl AsRef<OsStr>]) -> io::Result<Self> {
-        let mut process = Command::new(program).arg0("mxseal").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (sender, receiver) = channel();
-        if let Some(mut pipe) = process.stdout.take() {
-            thread::Builder::new().spawn(move || {
-                let mut said = Vec::new();
-                let _ = pipe.read_to_end(&mut said);
-                let _ = sender.send(said.ends_with(READY));
-            })?;
-        }
-        let ready = receiver.recv_timeout(READY_LIMIT).unwrap_or(false);
-        let guard = Self { process };
-        if ready { Ok(guard) } else { Err(io::Error::other(format!("{} did not stand guard", program.display()))) }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
         // It ends as soon as it finds nothing to recover.
-        let _ = self.process.wait();
+        Companion::start(program, arguments, Path::new("/"), READY).map(|process| Self { _process: process })
     }
 }
 
@@ -80,7 +54,6 @@ pub fn stand_guard(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recove
 #[expect(clippy::disallowed_methods, reason = "/dev/null")]
 fn get_ready() -> io::Result<()> {
     setsid()?;
-    std::env::set_current_dir("/")?;
     // Handlers instead of "ignore", which commands would inherit. They stay when the runtime is gone.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _inside = runtime.enter();
@@ -89,7 +62,7 @@ fn get_ready() -> io::Result<()> {
     }
     io::stdout().write_all(READY)?;
     io::stdout().flush()?;
-    // Its end is what our parent waits for.
+    // Whoever reads what we say must not wait for our end.
     dup2_stdout(OpenOptions::new().write(true).open("/dev/null")?)?;
     Ok(())
 }

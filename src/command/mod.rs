@@ -8,6 +8,7 @@ mod place;
 mod recover;
 mod rehearse;
 mod setup;
+mod stand_in;
 mod status;
 mod survey;
 mod undo;
@@ -77,6 +78,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Explain(args) => or_told("explain", global, explain::run(args, global)),
+        Verb::StandIn(args) => runtime.block_on(stand_in::run(args)),
         Verb::Guard => recover::guard(global),
     };
     match ended {

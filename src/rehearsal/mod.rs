@@ -9,6 +9,8 @@ pub mod dns;
 mod fault;
 mod fingerprint;
 mod instance;
+pub mod receiver;
+mod stand_in;
 
 pub use ca::Ca;
 pub use cast::Cast;
@@ -16,3 +18,4 @@ pub use dns::{Dns, Signing};
 pub use fault::Fault;
 pub use fingerprint::{Fingerprint, Moves};
 pub use instance::{NoInstance, Places, arm, disarm, settle, start};
+pub use stand_in::StandIn;

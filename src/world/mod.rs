@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the room")]
 
+mod companion;
 mod copy;
 mod edit_lock;
 mod hands;
@@ -14,6 +15,7 @@ mod run;
 mod store;
 mod token;
 
+pub use companion::Companion;
 pub use copy::{copy_tree, remove_tree};
 pub use edit_lock::EditLock;
 pub use hands::{Failure, Hands, Kind, Look, Output};

@@ -8,15 +8,17 @@ use mxseal::{
     acme::{self, Trouble, Wishes},
     certificate::KeyType,
     dns::Resolver,
-    facts::{Lineage, Security, Tlsa},
+    facts::{Lineage, Role, Security, Tlsa},
     name::DnsName,
     plan::{KeyChoice, Obtain},
     rehearsal::{
-        Ca, Dns, Fault,
+        Ca, Dns, Fault, StandIn,
         dns::{Record, Signing, Table},
     },
     report::observer::Nobody,
-    world::{Net, Store},
+    survey,
+    view::{Judged, Offer},
+    world::{self, Machine, Net, Store},
 };
 use std::{fs, future::Future, net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
@@ -235,5 +237,45 @@ fn a_name_without_an_address_and_a_bogus_one_get_no_certificate() {
     for (asked, kind) in [("nowhere.signed.test", "dns"), ("mx.bogus.test", "dns")] {
         let error = World::new(None).obtain(&[KeyType::Ecdsa], &[asked], &wishes()).unwrap_err();
         assert_eq!(error.kinds(), [kind], "{error}");
+    }
+}
+
+const OURSELVES: &str = env!("CARGO_BIN_EXE_mxseal");
+
+/// What survey makes of a stand-in is what it makes of a mail server: declared, running, asked, served.
+#[test]
+fn a_stand_in_is_surveyed_as_a_mail_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let dns = Dns::start(domain(Table::default(), "signed.test", Signing::Signed)).unwrap();
+    let ca = Ca::start(dns.addr, free_port().port(), None).unwrap();
+    let stand_in = StandIn::start(Path::new(OURSELVES), dir.path(), &name("mx.signed.test"), &[name("signed.test")], None).unwrap();
+    let wants = survey::Wants {
+        mta: Some(stand_in.profile.id.clone()),
+        config_dir: Some(stand_in.config_dir.clone()),
+        live_dir: stand_in.live_dir.clone(),
+        profile: Some(stand_in.profile.clone()),
+        served: true,
+        ..survey::Wants::default()
+    };
+    let store = Store::open(dir.path().join("state")).unwrap();
+    let facts = on_a_runtime(survey::survey(&Machine, &store, &ca.net(), &wants, world::now())).unwrap();
+    let server = facts.server.value().unwrap();
+    assert_eq!(server.running.value(), Some(&true), "{:?}", server.running);
+    assert_eq!(server.receives_for.value().unwrap(), &[name("mx.signed.test"), name("signed.test")]);
+    let roles: Vec<_> = server.services.iter().map(|s| s.role).collect();
+    assert_eq!(roles, [Role::Mx, Role::Submissions]);
+    assert_eq!(facts.views.len(), 8, "{:#?}", facts.views);
+    for view in &facts.views {
+        let leaf = view.tls.value().and_then(|tls| Some((tls.chain.first()?.names.clone(), tls.trusted.value() == Some(&Judged::Good))));
+        let self_made = Some((vec!["mx.signed.test".to_owned()], false));
+        match view.probe.offer {
+            // Its key is ECDSA, and old protocols are not spoken.
+            Offer::Rsa | Offer::Legacy => assert_eq!(leaf, None, "{view:#?}"),
+            Offer::Any | Offer::Ecdsa => assert_eq!(leaf, self_made, "{view:#?}"),
+        }
+        if view.probe.offer == Offer::Any {
+            let steps: Vec<_> = view.steps.iter().map(|(verb, code)| (verb.as_str(), *code)).collect();
+            assert_eq!(steps[1..], [("MAIL", 250), ("RCPT", 250), ("RSET", 250), ("QUIT", 221)], "{view:#?}");
+        }
     }
 }
