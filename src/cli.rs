@@ -43,13 +43,16 @@ pub struct Global {
     /// One JSON document on standard output instead of text
     #[arg(long, global = true)]
     pub json: bool,
+    /// For screen readers: no colour, no dotted lines, nothing that is written over
+    #[arg(long, global = true)]
+    pub plain: bool,
 }
 
 impl Global {
     /// The same from any working directory: the guard and the server's own tools run in others.
     #[must_use]
     pub fn absolute(&self) -> Self {
-        Self { config: absolute(&self.config), state_dir: absolute(&self.state_dir), json: self.json }
+        Self { config: absolute(&self.config), state_dir: absolute(&self.state_dir), json: self.json, plain: self.plain }
     }
 }
 
@@ -201,6 +204,9 @@ pub struct Setup {
     /// Take the answers from this settings file, over those of --config; a flag wins
     #[arg(long, value_name = "FILE", help_heading = "Approval")]
     pub from: Option<PathBuf>,
+    /// Write your answers to this settings file; where it exists, take them from it and ask no question
+    #[arg(long, value_name = "FILE", help_heading = "Approval")]
+    pub answers: Option<PathBuf>,
     /// Ask nothing: a missing answer is an error that names its flag
     #[arg(long, help_heading = "Approval")]
     pub non_interactive: bool,

@@ -21,6 +21,13 @@ impl Moment {
         Self(self.0.saturating_sub(by.as_secs()))
     }
 
+    /// The day alone, such as 2027-02-20: enough where people read it.
+    #[must_use]
+    pub fn day(self) -> String {
+        let text = self.to_string();
+        text.split_once('T').map_or(text.as_str(), |(day, _)| day).to_owned()
+    }
+
     /// How long from `earlier` to here; zero when it is not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -154,7 +154,7 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
                 ended => break ended?,
             }
         };
-        let _ = say.send(Event::Done(format!("valid until {}", chain.leaf.not_after)));
+        let _ = say.send(Event::Done(format!("valid until {}", chain.leaf.not_after.day())));
         chains.push(chain);
         papers.push(paper);
     }

@@ -1,6 +1,10 @@
 //! One change from the copy to the proof: what setup and undo share.
 
-use super::{Trouble, place::Site};
+use super::{
+    Trouble,
+    interrupt::{self, Reached},
+    place::Site,
+};
 use crate::{
     apply::{self, Guard, Live, Stuck},
     change::{Change, Content, Expect, Receipt},
@@ -86,9 +90,11 @@ pub(super) async fn run(
     let mut machine = Machine;
     let program = std::env::current_exe().unwrap_or_default();
     let unwatched = apply::watch_boot(&mut machine, &site.store, &program);
+    interrupt::reached(Reached::Change);
     let live = apply::apply(&mut machine, &site.store, lock, change).map_err(Trouble::of)?;
     progress.see(Event::Done("done".into()));
     let end = settle(&site.net, live, &promise, progress).await;
+    interrupt::reached(Reached::End);
     drop(guard);
     let mut end = end?;
     if let End::Proved { notes, .. } = &mut end {

@@ -4,6 +4,8 @@ mod course;
 mod deployed;
 mod enact;
 mod explain;
+mod interrupt;
+mod log;
 mod place;
 mod recover;
 mod rehearse;
@@ -59,6 +61,9 @@ impl Trouble {
 /// Runs a verb and gives the exit status.
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
+    if cli.global.plain || std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        Terminal::be_plain();
+    }
     // A second installation is refused and changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -85,7 +90,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Ok(exit) => ExitCode::from(exit),
         Err(trouble) => {
             let more = trouble.about.map_or_else(String::new, |id| format!("\nMore: mxseal explain {id}"));
-            Terminal::complain(&format!("mxseal: {}{more}", trouble.says));
+            Terminal::say(&format!("mxseal: {}{more}", trouble.says));
             ExitCode::from(trouble.exit)
         }
     }
@@ -94,6 +99,19 @@ pub fn run(cli: &Cli) -> ExitCode {
 /// The terminal went away, or its input ended.
 fn no_answer(why: std::io::Error) -> Trouble {
     Trouble::human(format!("no answer came ({why}); nothing was changed"))
+}
+
+/// A command line without a verb: on a terminal that is `setup`, which begins with the facts and asks for the rest.
+///
+/// # Errors
+/// The misuse as it was, where it was another one or nobody can be asked.
+pub fn without_a_verb(misuse: clap::Error) -> Result<Cli, clap::Error> {
+    use clap::{Parser as _, error::ErrorKind};
+    let none = matches!(misuse.kind(), ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    if none && Terminal::can_ask() {
+        return Cli::try_parse_from(std::env::args_os().chain(["setup".into()]));
+    }
+    Err(misuse)
 }
 
 /// A command line that says nothing, or asks for help: the text, the document where one is wanted, and the exit status.
@@ -127,5 +145,11 @@ fn close(global: &Global, told: Result<(), Trouble>, mut outcome: Outcome) -> Re
     if global.json {
         Terminal::print(&json::text(&outcome));
     }
-    told.map(|()| outcome.exit)
+    let Some(log) = outcome.log.filter(|_| !global.json) else { return told.map(|()| outcome.exit) };
+    let log = format!("The log of this run: {}", log.display());
+    match told {
+        Ok(()) => Terminal::print(&format!("\n{log}\n")),
+        Err(trouble) => return Err(Trouble { says: format!("{}\n{log}", trouble.says), ..trouble }),
+    }
+    Ok(outcome.exit)
 }

@@ -151,7 +151,8 @@ pub(super) fn live_dir(global: &Global) -> PathBuf {
     global.config.parent().map_or_else(|| PathBuf::from("/etc/mxseal/live"), |dir| dir.join("live"))
 }
 
-fn over(flags: &Where, settings: &Settings) -> Where {
+/// Flags over settings.
+pub(super) fn over(flags: &Where, settings: &Settings) -> Where {
     let mut place = flags.clone();
     if place.domains.is_empty() {
         place.domains.clone_from(&settings.domain);

@@ -1,7 +1,7 @@
 //! `mxseal setup`: survey, plan, one approval, errands, change, proof; committed or put back.
 
 mod answers;
-mod approval;
+mod conversation;
 mod keep;
 
 use super::{
@@ -9,20 +9,22 @@ use super::{
     course::{Course, Ended, Until},
     deployed,
     enact::Ground,
+    interrupt, log,
     place::{self, Site},
     recover,
 };
 use crate::{
-    apply,
     cli::{Global, Setup},
     facts::Facts,
-    plan::{Errand, Plan, Stage},
-    report::{self, Progress, Style, Terminal, json, json::Outcome},
+    plan::Plan,
+    report::{Progress, json, json::Outcome},
     settings::Settings,
-    world::{Machine, Store},
+    world::Store,
 };
+use std::path::PathBuf;
+
 use answers::Answers;
-use approval::Said;
+use conversation::{Agreed, Conversation};
 
 pub(super) async fn run(args: &Setup, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "setup", ..Outcome::default() };
@@ -31,16 +33,19 @@ pub(super) async fn run(args: &Setup, global: &Global) -> Result<u8, Trouble> {
 }
 
 async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
-    let from = args.from.as_ref().map(|file| Settings::named(file, "--from")).transpose().map_err(place::unusable)?;
-    let said = args.wishes().over(from.unwrap_or_default());
-    let settings = said.clone().over(place::settings(global)?);
+    let named = |file: &Option<PathBuf>, flag| file.as_ref().map(|file| Settings::named(file, flag)).transpose().map_err(place::unusable);
+    let replayed = args.answers.clone().filter(|file| file.exists());
+    let from = named(&replayed, "--answers")?.unwrap_or_default().over(named(&args.from, "--from")?.unwrap_or_default());
+    let said = args.wishes().over(from);
+    let written = place::settings(global)?;
+    let settings = said.clone().over(written.clone());
     let mut answers = Answers::gather(args, said, &settings)?;
     let mut site = Site::of(&args.place, &answers.acme_ca_files, &settings, global)?;
-    let intent = answers.intent(&site, global);
     let progress = Progress::new(global.json);
     if !args.dry_run {
         place::needs_root()?;
         site.open_store(&global.state_dir)?;
+        outcome.log = log::keep(&site.store, "setup");
         if let Some(said) = recover::first(&site.store)? {
             progress.line(&said);
         }
@@ -52,27 +57,24 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         if args.dry_run { site.store = Store::at(apart) } else { site.open_store(&apart)? }
     }
 
-    let (facts, mut plan) = site.look_and_plan(&intent).await?;
-    if plan.next.is_some() && !args.print_only && !args.staging {
-        plan.notes.extend(apply::boot_note(&Machine, &site.store));
-    }
-    show(global, &facts, &plan, outcome);
-    if let Some(ended) = nothing_to_approve(args, &facts, &plan) {
-        return ended.tell(outcome, global);
-    }
-    if !args.print_only && !args.staging {
-        must_run(&facts)?;
-    }
-    if let Some(Stage::Errand(Errand::Obtain(order))) = &plan.next {
-        answers.complete(&site, args, &order.directory).await?;
-    }
-    let (said, asked) = approval::ask(args, &facts, &plan)?;
-    let print_only = match said {
-        Said::Yes => args.print_only,
-        Said::PrintOnly => true,
-        Said::No => return Ended::new("declined", 1, "nothing was changed").tell(outcome, global),
+    interrupt::last_words(global);
+    let talk = Conversation {
+        args,
+        global,
+        progress: &progress,
+        site: &mut site,
+        answers: &mut answers,
+        written: &written,
+        replayed: replayed.as_deref(),
+    };
+    let Agreed { facts, plan, intent, print_only, asked } = match talk.hold(outcome).await? {
+        Ok(agreed) => agreed,
+        Err(ended) => return ended.tell(outcome, global),
     };
 
+    if let (Some(file), None) = (&args.answers, &replayed) {
+        outcome.findings.extend(keep::answers(file, &answers.said, false, &progress));
+    }
     let course = Course {
         site: &site,
         intent: &intent,
@@ -92,7 +94,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         Some((facts, plan)) => nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global),
         None => {
             if outcome.change.is_some() {
-                outcome.findings.extend(keep::answers(&global.config, &answers.said, &progress));
+                outcome.findings.extend(keep::answers(&global.config, &answers.said, asked, &progress));
             }
             Ok(())
         }
@@ -121,15 +123,11 @@ fn nothing_to_approve(args: &Setup, facts: &Facts, plan: &Plan) -> Option<Ended>
         // A certificate that somebody else keeps is told of in a note.
         let ours = facts.lineages.iter().filter(|_| plan.notes.iter().all(|f| f.id != "good-already"));
         let until = ours.flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
-        return Some(Ended::new("nothing-to-do", 0, until.map_or_else(String::new, |m| format!("the certificate is good until {m}"))));
+        return Some(Ended::new(
+            "nothing-to-do",
+            0,
+            until.map_or_else(String::new, |m| format!("the certificate is good until {}", m.day())),
+        ));
     }
     args.dry_run.then(|| Ended::new("planned", 0, "nothing was changed"))
-}
-
-fn show(global: &Global, facts: &Facts, plan: &Plan, outcome: &mut Outcome) {
-    outcome.plan = Some(json::PlanDoc::of(facts.config_files(), plan));
-    outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
-    if !global.json {
-        Terminal::print(&report::plan_page(Style::of_stdout(), facts.config_files(), plan, 1));
-    }
 }

@@ -121,8 +121,7 @@ fn served(facts: &Facts) -> Option<Fact> {
     };
     let leaf = view.leaf()?;
     let by = if leaf.self_signed { "self-signed".to_owned() } else { format!("by {}", leaf.issuer) };
-    let days = leaf.not_after.since(facts.now).as_secs() / 86_400;
-    let fact = Fact::new("TLS now", format!("certificate {by}, {days} days left"));
+    let fact = Fact::new("TLS now", format!("certificate {by}, until {}", leaf.not_after.day()));
     Some(match tls.trusted.value() {
         Some(Judged::Good) => fact.pass("senders can verify it"),
         Some(Judged::Bad(_)) if leaf.self_signed => fact.judged(Verdict::Fail, "no sender can verify it"),
@@ -189,7 +188,9 @@ fn dane(facts: &Facts) -> Option<Fact> {
         all if all.contains(&Security::Bogus) => {
             Some(Fact::new("DANE", "DNSSEC is signed wrongly").judged(Verdict::Fail, "validating senders find no address"))
         }
-        all if all.contains(&Security::Unknown) => None,
+        all if all.contains(&Security::Unknown) => {
+            Some(Fact::new("DANE", "no TLSA record").judged(Verdict::Unknown, "whether DNSSEC signs the name cannot be told from here"))
+        }
         _ => fact("DNSSEC not signed"),
     }
 }

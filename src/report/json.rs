@@ -10,6 +10,7 @@ use crate::{
     view::EndpointView,
 };
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// The version of every document.
 pub const VERSION: u8 = 1;
@@ -43,6 +44,9 @@ pub struct Outcome {
     /// The certificate that was obtained or is in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateDoc>,
+    /// The log of this run, where one is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<PathBuf>,
     /// What went wrong, as the sentence that a person would read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

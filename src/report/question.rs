@@ -1,11 +1,9 @@
 //! Questions to a person, on standard error: dialoguer's words, read by the terminal's own line editing. So Ctrl-D is heard,
 //! and Ctrl-C ends us with the terminal as it was.
 
+use super::Terminal;
 use dialoguer::theme::{SimpleTheme, Theme};
-use std::{
-    fmt,
-    io::{self, Write as _},
-};
+use std::{fmt, io};
 
 /// Asks for a line; an empty one is the default. White space at both ends is left out.
 ///
@@ -42,13 +40,12 @@ pub fn agreed(question: &str) -> io::Result<bool> {
 fn answer(question: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> io::Result<String> {
     let mut text = String::new();
     question(&mut text).map_err(io::Error::other)?;
-    let mut terminal = io::stderr().lock();
-    write!(terminal, "{} ", text.trim_end())?;
-    terminal.flush()?;
+    Terminal::begin(&format!("{} ", text.trim_end()));
     let mut line = String::new();
     if io::stdin().read_line(&mut line)? == 0 {
-        writeln!(terminal)?;
+        Terminal::begin("\n");
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the input ended"));
     }
+    Terminal::note(&format!("{} {}\n", text.trim_end(), line.trim()));
     Ok(line.trim().to_owned())
 }

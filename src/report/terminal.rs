@@ -107,7 +107,8 @@ impl Terminal {
         Self::note(&format!("{text}\n"));
     }
 
-    /// Tells a person something, on standard error, in lines that the terminal can hold.
+    /// Tells a person something, on standard error, in lines that the terminal can hold; where there is none, in one line
+    /// each.
     pub fn say(text: &str) {
         let mut lines = String::new();
         for line in text.split('\n') {
@@ -146,7 +147,7 @@ impl Terminal {
     }
 
     fn width_of_stderr() -> usize {
-        Style::of(&Term::stderr()).width
+        if io::stderr().is_terminal() { Style::of(&Term::stderr()).width } else { usize::MAX }
     }
 
     /// Whether a person can be asked: standard input and standard error are terminals.

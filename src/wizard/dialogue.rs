@@ -8,10 +8,10 @@ use crate::{
 use std::{io, path::Path};
 
 /// What came of a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// The settings hold the answer.
-    Taken,
+    /// The settings hold the answer, which was this.
+    Taken(String),
     /// To the question before.
     Back,
     /// Out, with everything as it is.
@@ -76,7 +76,7 @@ fn means(question: &Question, line: &str, first: bool, settings: &mut Settings) 
         "b" if first => Line::Tell(FIRST.to_owned()),
         "b" => Line::Means(Said::Back),
         "q" => Line::Means(Said::Quit),
-        text => question.answer(text, settings).map_or_else(Line::Tell, |()| Line::Means(Said::Taken)),
+        text => question.answer(text, settings).map_or_else(Line::Tell, |()| Line::Means(Said::Taken(text.to_owned()))),
     }
 }
 
@@ -116,7 +116,7 @@ fn approval(line: &str, first: bool) -> Line<Approved> {
 /// As [`ask`].
 pub fn keep(file: &Path) -> io::Result<bool> {
     loop {
-        let question = format!("\nKeep your answers in {}, so that they are not asked again?", file.display());
+        let question = format!("\nKeep your answers in {} for the next run?", file.display());
         match report::ask_yes_or_no(&question, true)?.to_ascii_lowercase().as_str() {
             "y" | "yes" => return Ok(true),
             "n" | "no" | "q" => return Ok(false),
@@ -128,7 +128,8 @@ pub fn keep(file: &Path) -> io::Result<bool> {
 /// Every open question with its flag, for where nobody can be asked.
 #[must_use]
 pub fn missing(questions: &[Question]) -> Vec<String> {
-    questions.iter().map(|q| format!("{} {} Give {}", q.why, q.asks, q.id.flag())).collect()
+    let one = |q: &Question| format!("{} {}{} Give {}", q.why, q.asks, if q.asks.ends_with('?') { "" } else { "." }, q.id.flag());
+    questions.iter().map(one).collect()
 }
 
 #[cfg(test)]
@@ -146,7 +147,7 @@ mod tests {
             assert!(text.contains(word), "{text}");
         }
         assert_eq!(settings, Settings::default());
-        assert_eq!(means(&question, "mx.example.org", true, &mut settings), Line::Means(Said::Taken));
+        assert_eq!(means(&question, "mx.example.org", true, &mut settings), Line::Means(Said::Taken("mx.example.org".into())));
         assert_eq!(settings.mx, ["mx.example.org".parse().unwrap()]);
     }
 

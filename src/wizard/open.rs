@@ -34,7 +34,7 @@ pub fn open(facts: &Facts, planned: &Result<Plan, Refusal>, given: &Settings) ->
 fn which_server(facts: &Facts, given: &Settings) -> Option<Question> {
     let first = facts.candidates.first().filter(|_| given.mta.is_none())?;
     let why = "More than one mail server is installed, and none of them alone listens on port 25.";
-    let asks = format!("Which one is to receive mail from other servers ({})?", facts.candidates.join(", "));
+    let asks = format!("Mail server that receives from other servers ({})", facts.candidates.join(", "));
     Some(Question::new(Id::Mta, why, asks).or(Some(first)).of(&facts.candidates))
 }
 
@@ -48,7 +48,7 @@ fn which_instance(facts: &Facts, server: &Server, given: &Settings) -> Option<Qu
     }
     let several = if receiving.is_empty() { "none of them listens on port 25" } else { "more than one of them listens on port 25" };
     let why = format!("{} instances of the mail server are enabled, and {several}.", enabled.len());
-    let asks = "Which configuration directory is meant?";
+    let asks = "Configuration directory of the instance that is meant";
     Some(Question::new(Id::MtaConfig, why, asks).or(Some(server.config_dir.display())).of(enabled))
 }
 
@@ -68,7 +68,7 @@ fn which_domains(facts: &Facts, server: &Server, planned: &Result<Plan, Refusal>
     }
     let parent = server.hostname.value().and_then(|name| name.as_str().split_once('.')).map(|(_, parent)| parent.to_owned());
     let default = if found.is_empty() { parent.filter(|p| p.contains('.')) } else { Some(found.join(" ")) };
-    Some(Question::new(Id::Domain, why, "For which domains does this host receive mail?").or(default))
+    Some(Question::new(Id::Domain, why, "Domains for which this host receives mail").or(default))
 }
 
 fn which_mx(facts: &Facts, server: &Server, planned: &Result<Plan, Refusal>, given: &Settings) -> Option<Question> {
@@ -84,7 +84,7 @@ fn which_mx(facts: &Facts, server: &Server, planned: &Result<Plan, Refusal>, giv
     let unknown = facts.mx_hosts.iter().find(|m| m.here.value() != Some(&Here::No)).map(|m| &m.name);
     let listed = own.filter(|own| facts.mx_hosts.iter().any(|m| m.name == **own));
     let default = listed.or(unknown).or(own);
-    Some(Question::new(Id::Mx, why, "Which MX name has this host?").or(default))
+    Some(Question::new(Id::Mx, why, "MX name of this host").or(default))
 }
 
 fn which_key(planned: &Result<Plan, Refusal>, given: &Settings) -> Option<Question> {
@@ -94,7 +94,7 @@ fn which_key(planned: &Result<Plan, Refusal>, given: &Settings) -> Option<Questi
         return None;
     }
     let why = format!("{}.", doubtful.says);
-    Some(Question::new(Id::KeyType, why, "Which key type is to be served (ecdsa, rsa)?").or(Some("rsa")).of(["ecdsa", "rsa"]))
+    Some(Question::new(Id::KeyType, why, "Key type to serve (ecdsa, rsa)").or(Some("rsa")).of(["ecdsa", "rsa"]))
 }
 
 /// A web server on port 80 whose files do not say plainly what it serves. Only an order needs it.
@@ -110,7 +110,7 @@ fn which_webroot(facts: &Facts, planned: &Result<Plan, Refusal>, given: &Setting
     };
     let why = format!("{who} has port 80, where the CA must find an answer, and does not say plainly which directory it serves.");
     let default = WEBROOTS.into_iter().find(|dir| Path::new(dir).is_dir()).unwrap_or("again");
-    Some(Question::new(Id::Webroot, why, "Which directory does it serve (or stop it, and type again)?").or(Some(default)))
+    Some(Question::new(Id::Webroot, why, "Directory that it serves (or stop it, and type again)").or(Some(default)))
 }
 
 #[cfg(test)]

@@ -1,87 +1,25 @@
-//! `mxseal setup` as a person meets it on a terminal.
+//! `mxseal` as a person meets it on a terminal: whole screens, the questions and the ways out of them.
 
 use crate::lab::{
     host::{Host, differences},
     internet::{DIRECTORY, Internet},
-    process::wait_for,
     setup::{SNAKE_OIL, assert_verifiable, contents},
-};
-use std::{
-    io::{Read as _, Write as _},
-    process::{Child, ChildStdin, Stdio},
-    sync::{Arc, Mutex},
-    thread::JoinHandle,
-    time::Duration,
+    terminal::{Terminal, golden},
 };
 
-const APPLY: &str = "Apply? y yes / n no / d whole diff / p";
+const APPLY: &str = "? more [n]:";
 const TERMS: &str = "Do you agree to them? [y/N]";
-const ADDRESS: &str = "Address that the CA may write to (empty for none):";
+const ADDRESS: &str = "E-mail address for the CA [none]:";
+const KEEP: &str = "for the next run? [Y/n]";
 
-/// A program on a terminal of its own, in the host.
-struct Session {
-    child: Child,
-    keys: ChildStdin,
-    screen: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
-    read: usize,
+/// The flags that the lab's CA needs, and no answer.
+fn flags() -> String {
+    format!("--acme-directory {DIRECTORY} --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem")
 }
 
-impl Session {
-    fn start(host: &Host) -> Self {
-        let command = format!(
-            "trap : INT; mxseal setup --acme-directory {DIRECTORY} --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem; \
-             echo ended with \\$?; stty -a | tr ' ' '\\n' | grep -x -e 'icanon;\\?' -e 'echo;\\?' | tr '\\n' ' '"
-        );
-        let mut command = host.command(&["script", "-qec", &format!("bash -c \"{command}\""), "/dev/null"]);
-        command.env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let (keys, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let screen = Arc::new(Mutex::new(Vec::new()));
-        let shown = screen.clone();
-        let reader = std::thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            while let Ok(n @ 1..) = out.read(&mut chunk) {
-                shown.lock().unwrap().extend(&chunk[..n]);
-            }
-        });
-        Self { child, keys, screen, reader, read: 0 }
-    }
-
-    fn seen(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
-    }
-
-    /// Waits for a question that was not there before, and types.
-    fn answer(&mut self, question: &str, keys: &str) -> String {
-        let deadline = Duration::from_secs(60);
-        let what = format!("{question:?}");
-        wait_for(&what, deadline, || {
-            let seen = self.seen();
-            assert!(!seen[self.read..].contains("ended with"), "no {question:?} in {seen}");
-            seen[self.read..].contains(question)
-        });
-        let shown = self.seen()[self.read..].to_owned();
-        self.read += shown.len();
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        shown
-    }
-
-    /// What was shown to the end, and the exit status. The terminal is as it was: lines, echo and a cursor.
-    fn end(mut self) -> (i32, String) {
-        let what = "the end";
-        wait_for(what, Duration::from_secs(120), || matches!(self.child.try_wait(), Ok(Some(_))));
-        drop(self.keys);
-        self.reader.join().unwrap();
-        let seen = String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned();
-        let (_, rest) = seen.rsplit_once("ended with ").unwrap_or_else(|| panic!("no end: {seen}"));
-        let code = rest.split_whitespace().next().and_then(|c| c.parse().ok()).unwrap_or_else(|| panic!("{seen}"));
-        let settings: Vec<&str> = rest.split_whitespace().skip(1).collect();
-        assert_eq!(settings, ["icanon", "echo"], "the terminal is not as it was: {seen}");
-        let (hidden, visible) = (seen.rfind("\x1b[?25l"), seen.rfind("\x1b[?25h"));
-        assert!(hidden.is_none() || visible > hidden, "the cursor stays hidden: {seen:?}");
-        (code, seen)
-    }
+/// `mxseal setup` on a terminal of the host.
+fn setup(host: &Host, more: &str) -> Terminal {
+    Terminal::start(|argv| host.command(argv), &format!("mxseal setup {} {more}", flags()))
 }
 
 #[test]
@@ -96,27 +34,39 @@ fn questions_are_answered_on_a_terminal() {
     };
 
     // Leaving: Ctrl-C and Ctrl-D at the first question, a no to the terms.
-    let mut session = Session::start(&host);
-    session.answer(TERMS, "\x03");
+    let mut session = setup(&host, "");
+    golden("facts", &session.answer(TERMS, "\x03"));
     let (code, seen) = session.end();
-    assert_eq!(code, 130, "{seen}");
-    let mut session = Session::start(&host);
+    assert!(code == 130 && seen.contains("Stopped: nothing was changed."), "{seen}");
+    let mut session = setup(&host, "");
     session.answer(TERMS, "\x04");
     let (code, seen) = session.end();
     assert!(code == 1 && seen.contains("no answer came (the input ended); nothing was changed"), "{seen}");
-    let mut session = Session::start(&host);
+    let mut session = setup(&host, "");
     session.answer(TERMS, "\n");
     let (code, seen) = session.end();
     assert!(code == 1 && seen.contains("without its terms agreed to"), "{seen}");
+    let mut session = setup(&host, "");
+    session.answer(TERMS, "q\n");
+    let (code, seen) = session.end();
+    assert!(code == 1 && seen.contains("declined: nothing was changed"), "{seen}");
     untouched("who leaves changes nothing");
 
-    // Looking closer, and printing only.
-    let mut session = Session::start(&host);
-    session.answer(TERMS, "y\n");
+    // More on a question, a wrong answer, a way back; looking closer, and printing only.
+    let mut session = setup(&host, "");
+    session.answer(TERMS, "?\n");
+    golden("more", &session.answer(TERMS, "b\n"));
+    let shown = session.answer(TERMS, "y\n");
+    assert!(shown.contains("this is the first question"), "{shown}");
+    session.answer(ADDRESS, "postmaster\n");
+    let shown = session.answer(ADDRESS, "b\n");
+    assert!(shown.contains("this is no mail address"), "{shown}");
+    session.answer("Do you agree to them? [Y/n]", "\n");
     session.answer(ADDRESS, "\n");
-    session.answer(APPLY, "maybe\n");
-    let shown = session.answer(APPLY, "d\n");
+    golden("plan", &session.answer(APPLY, "maybe\n"));
+    let shown = session.answer(APPLY, "?\n");
     assert!(shown.contains("please type y, n, d or p"), "{shown}");
+    golden("apply", &session.answer(APPLY, "d\n"));
     let whole = session.answer(APPLY, "p\n");
     assert!(whole.contains("mydestination = "), "lines far from the change: {whole}");
     let (code, seen) = session.end();
@@ -125,20 +75,21 @@ fn questions_are_answered_on_a_terminal() {
     assert!(host.path("/etc/mxseal/live/mx1.example.test.pem").exists());
 
     // With an account, one question is left.
-    let mut session = Session::start(&host);
+    let mut session = setup(&host, "");
     session.answer(APPLY, "n\n");
     let (code, seen) = session.end();
     assert!(code == 1 && seen.contains("nothing was changed") && !seen.contains(TERMS), "{seen}");
-    let mut session = Session::start(&host);
+    let mut session = setup(&host, "");
     session.answer(APPLY, "\x03");
     assert_eq!(session.end().0, 130);
-    let mut session = Session::start(&host);
+    let mut session = setup(&host, "");
     session.answer(APPLY, "\x04");
     assert_eq!(session.end().0, 1);
     untouched("a no");
 
-    let mut session = Session::start(&host);
+    let mut session = setup(&host, "");
     session.answer(APPLY, "y\n");
+    golden("end", &session.answer(KEEP, "y\n"));
     let (code, seen) = session.end();
     assert!(code == 0, "{seen}");
     assert_verifiable(&internet);

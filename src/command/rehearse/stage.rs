@@ -40,7 +40,7 @@ pub(in crate::command) async fn run() -> Result<u8, Trouble> {
     let text = room::brief().map_err(not_begun)?;
     let brief: Brief = serde_json::from_str(&text).map_err(not_begun)?;
     let mut inside = Inside::enter(&brief.host).map_err(not_begun)?;
-    let global = Global { config: brief.config.clone(), state_dir: inside.own("state"), json: brief.json };
+    let global = Global { config: brief.config.clone(), state_dir: inside.own("state"), json: brief.json, plain: false };
     let mut outcome = Outcome { version: json::VERSION, verb: "rehearse", ..Outcome::default() };
     let told = play(&brief, &mut inside, &global, &mut outcome).await;
     crate::command::close(&global, told, outcome)

@@ -1,19 +1,17 @@
 //! What the CA must be told: from flags, from `mxseal.toml`, or asked.
 
-use super::approval;
 use crate::{
     acme::{self, Challenge, Wishes},
     cli::{Global, Setup},
     command::{
-        Trouble, no_answer,
+        Trouble,
         place::{self, Site},
     },
     facts::Facts,
     intent::Intent,
-    name::DnsName,
-    report::{self, Terminal},
     settings::Settings,
     topics::Explained as _,
+    wizard::mail_address,
 };
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -28,7 +26,7 @@ pub(super) struct Answers {
     pub(super) acme_ca_files: Vec<PathBuf>,
     email: Option<String>,
     no_email: bool,
-    agree_tos: bool,
+    pub(super) agree_tos: bool,
     directory: Option<String>,
     acme_profile: Option<String>,
     eab: Option<(String, Zeroizing<Vec<u8>>)>,
@@ -54,11 +52,8 @@ impl Answers {
             _ => return Err(Trouble::usage("an external account needs both --eab-kid and --eab-hmac-key-file")),
         };
         let email = settings.email.clone().filter(|e| !e.is_empty());
-        // RFC 5321 §4.1.2: whatever else it is, it has a domain.
-        if let Some(wrong) =
-            email.as_ref().filter(|e| e.rsplit_once('@').is_none_or(|(local, at)| local.is_empty() || at.parse::<DnsName>().is_err()))
-        {
-            return Err(Trouble::usage(format!("--email {wrong:?}: this is no mail address")));
+        if let Some(Err(wrong)) = email.as_ref().map(|e| mail_address(e)) {
+            return Err(Trouble::usage(format!("--email {wrong}")));
         }
         Ok(Self {
             said,
@@ -87,46 +82,14 @@ impl Answers {
         }
     }
 
-    /// Asks for what the CA needs and nobody said; without a terminal a missing answer is an error that names its flag.
-    pub(super) async fn complete(&mut self, site: &Site, args: &Setup, directory: &str) -> Result<(), Trouble> {
-        if acme::has_account(&site.store, directory).map_err(Trouble::state)? {
-            return Ok(());
-        }
-        let can_ask = !args.non_interactive && Terminal::can_ask();
-        let mut missing = Vec::new();
-        if !self.agree_tos {
-            let terms = acme::terms(&site.net, directory).await.map_err(Trouble::of)?;
-            match terms.terms_of_service {
-                Some(url) if can_ask => {
-                    self.agree_tos =
-                        report::agreed(&format!("The terms of the CA are at {url}\nDo you agree to them?")).map_err(no_answer)?;
-                    if !self.agree_tos {
-                        return Err(Trouble::human("without its terms agreed to, the CA gives no certificate; nothing was changed")
-                            .about("ca-terms"));
-                    }
-                    self.said.agree_tos = true;
-                }
-                Some(url) => missing.push(format!("do you agree to the CA's terms at {url}? Give --agree-tos")),
-                None => {}
-            }
-        }
-        if self.email.is_none() && !self.no_email {
-            if can_ask {
-                let typed = report::ask("Address that the CA may write to (empty for none)", None).map_err(no_answer)?;
-                self.said.email = Some(typed.clone());
-                self.email = Some(typed).filter(|t| !t.is_empty());
-            } else {
-                missing.push("may the CA write to you? Give --email ADDRESS or --no-email".to_owned());
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if !args.yes {
-            missing.push(approval::MISSING.to_owned());
-        }
-        Err(Trouble::usage(format!("answers are missing, and nobody can be asked here; nothing was changed:\n{}", missing.join("\n")))
-            .about("answers-missing"))
+    /// Whether nobody has said if the CA may write.
+    pub(super) const fn email_is_open(&self) -> bool {
+        self.email.is_none() && !self.no_email
+    }
+
+    /// The CA that was named.
+    pub(super) fn directory(&self) -> Option<&str> {
+        self.directory.as_deref()
     }
 
     /// What the errand is told.

@@ -6,13 +6,14 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     report::{Event, Observer as _, Progress},
     settings::{self, Settings},
+    wizard,
     world::{Hands as _, Look as _, Machine},
 };
 use std::{collections::BTreeMap, path::Path};
 
-/// Keeps the answers; a file that cannot be written is no reason to put a proved change back.
-pub(super) fn answers(file: &Path, said: &Settings, progress: &Progress) -> Option<Finding> {
-    match write(file, said) {
+/// Keeps the answers, and asks before it does where a person is there; a file that cannot be written is no reason to put a proved change back.
+pub(super) fn answers(file: &Path, said: &Settings, ask: bool, progress: &Progress) -> Option<Finding> {
+    match write(file, said, ask) {
         Ok(false) => None,
         Ok(true) => {
             progress.line(&format!("Your answers are kept in {}", file.display()));
@@ -30,13 +31,17 @@ pub(super) fn answers(file: &Path, said: &Settings, progress: &Progress) -> Opti
     }
 }
 
-/// Whether the file had to be changed. It is replaced whole; owner, mode and a link to it stay.
-fn write(file: &Path, said: &Settings) -> Result<bool, Trouble> {
+/// Whether the file was changed, because it had to be. It is replaced whole; owner, mode and a link to it stay.
+fn write(file: &Path, said: &Settings, ask: bool) -> Result<bool, Trouble> {
     let wrong = |e: std::io::Error| Trouble::human(format!("{}: {e}", file.display()));
     let (mut machine, real) = (Machine, Machine.real(file).unwrap_or_else(|_| file.to_owned()));
     let (bytes, meta) = machine.read(&real).map_err(wrong)?.unzip();
     let before = bytes.map(String::from_utf8).transpose().map_err(|e| Trouble::human(format!("{}: {e}", file.display())))?;
     let Some(after) = settings::kept(file, before.as_deref(), said).map_err(Trouble::human)? else { return Ok(false) };
+    // Who goes away without an answer wants nothing kept.
+    if ask && !wizard::keep(file).unwrap_or(false) {
+        return Ok(false);
+    }
     let meta = meta.unwrap_or(Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() });
     let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let beside = real.with_file_name(format!(".{name}.new"));
@@ -61,14 +66,14 @@ mod tests {
         std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).expect("its mode");
         symlink("real.toml", &file).expect("a link");
         let said = Settings { email: Some("b@example.org".into()), ..Settings::default() };
-        assert!(write(&file, &said).is_ok_and(|changed| changed));
+        assert!(write(&file, &said, false).is_ok_and(|changed| changed));
         let about = std::fs::metadata(&real).expect("the file");
         assert_eq!((about.mode() & 0o7777, about.uid()), (0o640, nix::unistd::geteuid().as_raw()));
         assert_eq!(std::fs::read_to_string(&file).expect("text"), "# mine\nemail = \"b@example.org\"\n");
         assert!(file.is_symlink());
         assert_eq!(std::fs::read_dir(dir.path()).expect("the directory").count(), 2, "nothing is left beside");
 
-        assert!(write(&file, &said).is_ok_and(|changed| !changed));
+        assert!(write(&file, &said, false).is_ok_and(|changed| !changed));
         assert_eq!(std::fs::metadata(&real).expect("the file").ino(), about.ino(), "not written again");
     }
 
@@ -77,10 +82,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let said = Settings { agree_tos: true, ..Settings::default() };
         let file = dir.path().join("mxseal/mxseal.toml");
-        assert!(write(&file, &said).is_ok_and(|changed| changed));
+        assert!(write(&file, &said, false).is_ok_and(|changed| changed));
         assert_eq!(std::fs::metadata(&file).expect("a file").mode() & 0o7777, 0o644);
         std::fs::write(&file, "agree-tos = \n").expect("a file");
-        let finding = answers(&file, &said, &Progress::new(true)).expect("a finding");
+        let finding = answers(&file, &said, false, &Progress::new(true)).expect("a finding");
         assert!(finding.evidence[0].contains("mxseal.toml:1:"), "{finding:?}");
         assert_eq!(std::fs::read_to_string(&file).expect("text"), "agree-tos = \n");
     }

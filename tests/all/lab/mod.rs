@@ -14,4 +14,5 @@ pub mod pebble;
 pub mod postfix;
 pub mod process;
 pub mod setup;
+pub mod terminal;
 pub mod transaction;

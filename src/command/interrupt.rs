@@ -1,0 +1,40 @@
+//! What is said when somebody presses Ctrl-C. The host is whole in every case: nothing was changed, or the guard puts it back.
+
+use crate::{cli::Global, report::Terminal, world};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Reached {
+    /// Nothing of the mail server was touched.
+    Nothing,
+    /// A change is open: the guard puts it back.
+    Change,
+    /// The change is proved, or everything was put back.
+    End,
+}
+
+static REACHED: AtomicU8 = AtomicU8::new(Reached::Nothing as u8);
+
+/// From now on an interrupt says this.
+pub(super) fn reached(how_far: Reached) {
+    REACHED.store(how_far as u8, Ordering::SeqCst);
+}
+
+/// Where a person is there, says a last word before an interrupt ends us. To be called before there is a second thread.
+pub(super) fn last_words(global: &Global) {
+    if !global.json && Terminal::can_ask() {
+        world::before_an_interrupt(|| Terminal::say(&format!("\n{}", words(REACHED.load(Ordering::SeqCst)))));
+    }
+}
+
+fn words(reached: u8) -> &'static str {
+    if reached == Reached::Nothing as u8 {
+        "Stopped: nothing was changed. `mxseal setup` goes on from here."
+    } else if reached == Reached::Change as u8 {
+        "Stopped in the middle of the change: it is put back now, and no mail is lost. `mxseal status` tells when that is done."
+    } else {
+        "Stopped at the end: the change had been settled. `mxseal status` tells how."
+    }
+}
