@@ -77,6 +77,8 @@ pub enum Verb {
     Status(Status),
     /// Finish or put back a change that was interrupted; safe at any time
     Recover,
+    /// What setup would do on the host that `survey --json` came from; needs neither root nor that host
+    Plan(Plan),
     /// What a finding, an error or a setting means for mail, how to see it by hand, where it is written
     Explain(Explain),
     /// The inner side of a rehearsal (started by it)
@@ -287,6 +289,32 @@ pub struct Status {
     /// Roots for the verdicts.
     #[command(flatten)]
     pub place: Where,
+}
+
+/// `mxseal plan`
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// What `mxseal survey --json` printed there; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub facts: PathBuf,
+    /// Settings file of that host, as it was written there
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// Mail domain; several, or repeated [default: those in the facts]
+    #[arg(long = "domain", value_name = "DOMAIN", num_args = 1.., value_delimiter = ',')]
+    pub domains: Vec<DnsName>,
+    /// MX name of that host; several, or repeated [default: those in the facts that point there]
+    #[arg(long, value_name = "HOST", num_args = 1.., value_delimiter = ',')]
+    pub mx: Vec<DnsName>,
+    /// ACME directory of the CA [default: as before, else Let's Encrypt]
+    #[arg(long, value_name = "URL")]
+    pub acme_directory: Option<String>,
+    /// Certificate profile to ask of the CA
+    #[arg(long, value_name = "NAME")]
+    pub acme_profile: Option<String>,
+    /// Key types to serve [default: both]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub key_type: Option<KeyTypeFlag>,
 }
 
 /// `mxseal explain`

@@ -4,7 +4,7 @@
 use crate::{
     certificate::{Certificate, Digest, KeyType},
     claims::Claims,
-    image::Image,
+    image::{Image, Raw},
     moment::Moment,
     mta::config::ConfigText,
     name::DnsName,
@@ -88,6 +88,20 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The facts as they may leave this host: what cannot be seen in a configuration's redacted text cannot be guessed from a
+    /// digest of the whole either, and attributes that others gave to files stay here.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        if let Known::Seen { value: server, .. } = &mut self.server {
+            for ConfigFile { image, text, .. } in &mut server.files {
+                *text = ConfigText(Raw::from(text.clone()));
+                image.digest = Digest::of(&text.0.0);
+                image.meta.xattrs.retain(|name, _| name.starts_with("security.") || name.starts_with("system."));
+            }
+        }
+        self
+    }
+
     /// The configuration files of the server; none where there is no server.
     #[must_use]
     pub fn config_files(&self) -> &[ConfigFile] {

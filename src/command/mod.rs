@@ -7,6 +7,7 @@ mod explain;
 mod interrupt;
 mod log;
 mod place;
+mod plan;
 mod recover;
 mod rehearse;
 mod setup;
@@ -82,6 +83,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
+        Verb::Plan(args) => plan::run(args, global),
         Verb::Explain(args) => or_told("explain", global, explain::run(args, global)),
         Verb::StandIn(args) => runtime.block_on(stand_in::run(args)),
         Verb::Guard => recover::guard(global),

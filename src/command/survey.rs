@@ -10,7 +10,7 @@ use crate::{
 pub(super) async fn run(args: &Survey, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let facts = Site::of(&args.place, &[], &settings, global)?.look().await?;
-    Terminal::print(&if global.json { json::text(&facts) } else { report::survey_page(&facts) });
+    Terminal::print(&if global.json { json::text(&facts.clone().shared()) } else { report::survey_page(&facts) });
     // Without a mail server the question was answered, but not as hoped.
     Ok(if matches!(facts.server, Known::Unknown { .. }) { 3 } else { 0 })
 }

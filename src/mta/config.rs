@@ -1,13 +1,13 @@
 //! The bytes of a configuration file inside the facts.
 
 use super::{lines, main_cf, master_cf, settings::is_ours};
-use crate::{certificate::Digest, change::Raw};
+use crate::change::Raw;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
-/// Configuration text. In memory every byte; serialised, the values of settings that are none of our business are replaced by
-/// their digests and comments are emptied: configurations hold passwords. What is left has the same lines and parses again, so
-/// that a plan can be made from the facts of another machine.
+/// Configuration text. In memory every byte; serialised, the values of settings that are none of our business are hidden and
+/// comments are emptied: configurations hold passwords. No digest stands in their place, for a weak password could be guessed
+/// from it. What is left has the same lines and parses again, so that a plan can be made from the facts of another machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Raw", into = "Raw")]
 pub struct ConfigText(pub Raw);
@@ -34,7 +34,12 @@ impl From<ConfigText> for Raw {
 
 fn redacted(bytes: &[u8]) -> String {
     let kept = kept_names(bytes);
-    let value_of = |name: &str, value: &str| if kept.contains(name) || value.is_empty() { value.to_owned() } else { digest(value) };
+    let value_of = |name: &str, value: &str| match value {
+        "" => String::new(),
+        _ if name.contains("tls") && kept.contains(name) => value.to_owned(),
+        _ if kept.contains(name) => named(value),
+        _ => HIDDEN.to_owned(),
+    };
     let (mut out, mut line) = (String::new(), 1);
     for whole in lines::logical(bytes) {
         while line < whole.line {
@@ -54,10 +59,10 @@ fn redacted(bytes: &[u8]) -> String {
             }
             let rest: Vec<String> = lines::words(text).split(' ').skip(8).map(ToOwned::to_owned).collect();
             if service.options.is_empty() && !rest.is_empty() {
-                let _ = write!(out, " {}", digest(&rest.join(" ")));
+                let _ = write!(out, " {HIDDEN}");
             }
         } else {
-            out.push_str(&digest(&lines::words(text)));
+            out.push_str(HIDDEN);
         }
         out.push('\n');
         line += 1;
@@ -98,12 +103,32 @@ fn refers_to(value: &str, name: &str) -> bool {
     })
 }
 
-fn digest(value: &str) -> String {
-    if value.strip_prefix("sha256:").is_some_and(|d| d.len() == 8) {
-        return value.to_owned();
+/// A value with the names of its tables, but not what is written out in it: `inline:{a = b}` and its like, `static:b`.
+#[must_use]
+pub fn named(value: &str) -> String {
+    let (mut out, mut depth) = (String::new(), 0_usize);
+    for c in value.chars() {
+        let in_table = out.ends_with(':') && !out.trim_end_matches(':').ends_with(['}', ')']);
+        match c {
+            '{' if depth > 0 || in_table => depth += 1,
+            '}' if depth > 0 => {
+                depth -= 1;
+                if depth == 0 {
+                    out.push_str(&format!("{{{HIDDEN}}}"));
+                }
+            }
+            _ if depth == 0 => out.push(c),
+            _ => {}
+        }
     }
-    format!("sha256:{}", Digest::of(value.as_bytes()).short())
+    let word = |w: &str| match w.split_once("static:") {
+        Some((before, _)) => format!("{before}static:{HIDDEN}"),
+        None => w.to_owned(),
+    };
+    out.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
+
+const HIDDEN: &str = "hidden";
 
 #[cfg(test)]
 mod tests {
@@ -116,20 +141,30 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_named_and_its_content_is_not() {
+        for (value, expected) in [
+            ("hash:/etc/postfix/virtual, mysql:/etc/my.cf", "hash:/etc/postfix/virtual, mysql:/etc/my.cf"),
+            ("inline:{ {a.example = hunter2}, b=c } x.example", "inline:{hidden} x.example"),
+            ("unionmap:{static:{hunter2},inline:{a=hunter2}}", "unionmap:{hidden}"),
+            ("static:hunter2 proxy:static:hunter2", "static:hidden proxy:static:hidden"),
+            ("${a?{b.example}:{c.example}} $d ${e:f}", "${a?{b.example}:{c.example}} $d ${e:f}"),
+            ("regexp:{{/x/ hunter2", "regexp:"),
+        ] {
+            assert_eq!(named(value), expected, "{value}");
+            assert_eq!(named(expected), expected);
+        }
+    }
+
+    #[test]
     fn passwords_stay_at_home() {
         let main = "# the password is hunter2\nsmtp_sasl_password = hunter2\nsmtpd_tls_cert_file=$dir/c.pem\ndir = /etc/ssl\n\nsmtpd_tls_key_file =\n  # hunter2\n  /k.pem\nnonsense hunter2\n";
         let master = "smtp inet n - y - - smtpd -v\n  -o smtpd_tls_security_level=may -o { policy = a hunter2 }\n# x\nvmail unix - n n - - pipe\n  flags=R argv=/bin/x --secret hunter2\n";
         for (text, names) in [
             (
                 main,
-                &[
-                    "smtpd_tls_cert_file = $dir/c.pem",
-                    "\ndir = /etc/ssl",
-                    "smtpd_tls_key_file = /k.pem",
-                    "smtp_sasl_password = sha256:f52fbd32",
-                ][..],
+                &["smtpd_tls_cert_file = $dir/c.pem", "\ndir = /etc/ssl", "smtpd_tls_key_file = /k.pem", "smtp_sasl_password = hidden"][..],
             ),
-            (master, &["smtp inet n - y - - smtpd", "-o { smtpd_tls_security_level = may }", "-o { policy = sha256:", "pipe sha256:"][..]),
+            (master, &["smtp inet n - y - - smtpd", "-o { smtpd_tls_security_level = may }", "-o { policy = hidden }", "pipe hidden"][..]),
         ] {
             let got = round(text);
             assert!(!got.contains("hunter2"), "{got}");
@@ -139,7 +174,7 @@ mod tests {
             }
             assert_eq!(round(&got), got, "parses again");
         }
-        let (a, b) = (main.replace("nonsense hunter2\n", ""), round(main).replace("sha256:3e87d8d7", ""));
+        let (a, b) = (main.replace("nonsense hunter2\n", ""), round(main).replace("\nhidden\n", "\n"));
         let lines = |t: &str| {
             main_cf::read(Path::new(""), t.as_bytes()).map(|all| all.iter().map(|e| (e.name.clone(), e.line)).collect::<Vec<_>>())
         };

@@ -1,7 +1,7 @@
 //! The domains that the server receives for, as far as they are written down: lists in its settings, files of names, and
 //! the text sources of simple tables. A table that only the server can ask stays unknown, and says so.
 
-use crate::{facts::Known, name::DnsName, world::Look};
+use crate::{facts::Known, mta::config::named, name::DnsName, world::Look};
 use std::{collections::BTreeSet, path::Path};
 
 /// The settings of Postfix that name the domains it receives for (ADDRESS_CLASS_README).
@@ -44,7 +44,7 @@ fn one(look: &dyn Look, setting: &str, item: &str, all: &mut Received) {
         (item, false)
     } else if let Some((kind, path)) = item.strip_prefix("proxy:").unwrap_or(item).split_once(':') {
         if !TEXT_TABLES.contains(&kind) {
-            all.missing.push(format!("{setting} is kept in {item}, which only the mail server can ask"));
+            all.missing.push(format!("{setting} is kept in {}, which only the mail server can ask", named(item)));
             return;
         }
         (path, true)

@@ -15,7 +15,9 @@ pub(super) fn run(look: &dyn Look, command: &Command) -> Result<Output, String> 
     let out = look.run(command, PATIENCE).map_err(|e| e.to_string())?;
     if out.code != 0 {
         let words = command.0.get(..5).map_or_else(|| command.to_string(), |first| format!("{} ...", first.join(" ")));
-        return Err(format!("`{words}` ended with {}: {}", out.code, out.stderr.trim()));
+        // postconf warns of parameters that nobody uses, with their values: passwords of tables are among them.
+        let said: Vec<&str> = out.stderr.lines().filter(|l| !l.contains("unused parameter")).collect();
+        return Err(format!("`{words}` ended with {}: {}", out.code, said.join("\n").trim()));
     }
     Ok(out)
 }
@@ -27,4 +29,18 @@ pub(super) fn answer(look: &dyn Look, ask: &Ask, dir: &Path) -> Result<String, S
     let behind = if ask.after.is_empty() { Some(said.as_str()) } else { said.split_once(&ask.after).map(|(_, rest)| rest) };
     let word = behind.and_then(|rest| rest.split_whitespace().next());
     word.map(ToOwned::to_owned).ok_or_else(|| format!("`{command}` said nothing that mxseal understands: {}", said.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Machine;
+
+    #[test]
+    fn a_failure_quotes_no_value_of_a_stranger() {
+        let script = "echo 'postconf: warning: main.cf: unused parameter: my_password=hunter2' >&2; echo 'postconf: fatal: x' >&2; exit 1";
+        let why = run(&Machine, &Command(["sh", "-c", script].map(ToOwned::to_owned).to_vec())).expect_err("it fails");
+        assert!(why.contains("ended with 1: postconf: fatal: x"), "{why}");
+        assert_eq!(why.matches("hunter2").count(), script.matches("hunter2").count(), "only the command itself: {why}");
+    }
 }

@@ -67,6 +67,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "postconf(5); master(5)",
     },
     Topic {
+        id: "facts-unusable",
+        title: "That is no survey of another host",
+        text: "plan --facts reads what survey --json printed. The file is damaged, or a version with another format wrote it: take the survey again with the version that plans.",
+        see: "mxseal survey --json",
+        reference: "mxseal-plan(8)",
+    },
+    Topic {
         id: "file-changed-since",
         title: "A file changed since the plan was made",
         text: "Somebody else edited it between plan and change. Nothing was done: the plan was for another file. Run the command again.",

@@ -96,8 +96,10 @@ pub(crate) fn macros_file(files: &[ConfigFile]) -> &'static str {
 /// One answer of `update-exim4.conf.conf`: shell syntax, single or double quotes or none.
 fn answer(files: &[ConfigFile], name: &str) -> Option<(String, Origin)> {
     let file = files.iter().find(|f| f.path.file_name().is_some_and(|n| n == "update-exim4.conf.conf"))?;
+    // Facts of another host write blanks around the sign.
     let text = words_by_line(&file.text.0.0);
-    let (number, value) = text.iter().enumerate().rev().find_map(|(n, l)| Some((n, l.strip_prefix(name)?.strip_prefix('=')?)))?;
+    let (number, value) =
+        text.iter().enumerate().rev().find_map(|(n, l)| Some((n, l.strip_prefix(name)?.trim_start().strip_prefix('=')?.trim_start())))?;
     Some((value.trim_matches(['\'', '"']).to_owned(), Origin::File { path: file.path.clone(), line: number + 1 }))
 }
 
