@@ -200,6 +200,9 @@ pub struct Setup {
     /// Directory that a web server serves on port 80 of every name
     #[arg(long, value_name = "DIR", help_heading = "The certificate")]
     pub webroot: Option<PathBuf>,
+    /// Port to answer the CA on, where something passes port 80 of every name on to it [default: 80]
+    #[arg(long, value_name = "PORT", conflicts_with = "webroot", help_heading = "The certificate")]
+    pub http_port: Option<u16>,
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
     pub key_type: Option<KeyTypeFlag>,

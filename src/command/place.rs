@@ -7,6 +7,7 @@ use crate::{
     intent::Intent,
     mta::profile::Profile,
     plan::{self, Plan, Refusal},
+    rehearsal::StandIn,
     settings::{Settings, Unusable},
     survey,
     topics::Explained as _,
@@ -28,20 +29,30 @@ impl Site {
     /// From flags over settings. Makes nothing.
     pub(super) fn of(flags: &Where, acme_ca_files: &[PathBuf], settings: &Settings, global: &Global) -> Result<Self, Trouble> {
         let place = over(flags, settings);
-        if let Some(id) = &place.mta {
-            profile(id)?;
-        }
+        let stand_in = match (&place.mta, &place.mta_config) {
+            (Some(id), Some(dir)) if id == StandIn::ID => Some(StandIn::profile(dir).map_err(Trouble::usage)?),
+            (Some(id), _) => profile(id).map(|_| None)?,
+            (None, _) => None,
+        };
         if let Some(dir) = place.mta_config.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--mta-config {}: there is no such directory", dir.display())));
         }
         let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
             .map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;
-        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: None })
+        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: stand_in })
     }
 
-    /// Another place than this host's own.
-    pub(super) const fn at(place: Where, net: Net, store: Store, live_dir: PathBuf) -> Self {
-        Self { place, net, store, live_dir, profile: None }
+    /// Another place than this host's own, perhaps with a mail server of its own.
+    pub(super) const fn at(place: Where, net: Net, store: Store, live_dir: PathBuf, profile: Option<Profile>) -> Self {
+        Self { place, net, store, live_dir, profile }
+    }
+
+    /// Whoever writes must be the owner of the mail server's files: root, or whoever rehearses on a stand-in.
+    pub(super) fn needs_owner(&self) -> Result<(), Trouble> {
+        match &self.profile {
+            Some(profile) if profile.key.uid == nix::unistd::geteuid().as_raw() => Ok(()),
+            _ => needs_root(),
+        }
     }
 
     /// Our store at this place, made where it is missing.
@@ -74,9 +85,17 @@ impl Site {
     /// What is, and what is to be done.
     pub(super) async fn look_and_plan(&self, intent: &Intent) -> Result<(Facts, Plan), Trouble> {
         let facts = self.look().await?;
-        let profile = self.profile.clone().map_or_else(|| profile_of(&facts), Ok)?;
+        let profile = self.profile_of(&facts)?;
         let plan = plan::plan(&facts, intent, &profile).map_err(refused)?;
         Ok((facts, plan))
+    }
+
+    /// The profile of the server that was found.
+    pub(super) fn profile_of(&self, facts: &Facts) -> Result<Profile, Trouble> {
+        match &self.profile {
+            Some(only) if facts.server.value().is_some() => Ok(only.clone()),
+            _ => profile_of(facts),
+        }
     }
 
     /// The lock of one run on one configuration directory, whatever its state directory.

@@ -3,6 +3,7 @@
 
 mod judge;
 mod stage;
+mod stand_in;
 
 use super::{
     Trouble,
@@ -55,7 +56,10 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
     progress.see(Event::Started("look at this host, and change nothing".into()));
     let facts = site.survey(false).await?;
     progress.see(Event::Done("done".into()));
-    let server = copyable(&facts).await.map_err(Trouble::human)?;
+    let server = match copyable(&facts).await {
+        Ok(server) => server,
+        Err(why) => return stand_in::run(args, global, &why, &site, &settings, &facts).await,
+    };
     let places = Places::of(&Machine, &server.config_dir).map_err(Trouble::human)?;
 
     let trees = trees(&places, global, server);

@@ -41,9 +41,10 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     let settings = said.clone().over(written.clone());
     let mut answers = Answers::gather(args, said, &settings)?;
     let mut site = Site::of(&args.place, &answers.acme_ca_files, &settings, global)?;
+    site.net.http_port = args.http_port.unwrap_or(site.net.http_port);
     let progress = Progress::new(global.json);
     if !args.dry_run {
-        place::needs_root()?;
+        site.needs_owner()?;
         site.open_store(&global.state_dir)?;
         outcome.log = log::keep(&site.store, "setup");
         if let Some(said) = recover::first(&site.store)? {

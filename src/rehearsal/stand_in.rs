@@ -18,8 +18,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const ID: &str = "stand-in";
-
 /// A stand-in that listens; ends with its value.
 #[derive(Debug)]
 pub struct StandIn {
@@ -27,12 +25,24 @@ pub struct StandIn {
     pub profile: Profile,
     /// Its configuration directory.
     pub config_dir: PathBuf,
-    /// Where key and chain for it shall lie.
-    pub live_dir: PathBuf,
+    /// Where our settings file for it would be; key and chain lie in `live` beside it.
+    pub settings: PathBuf,
     _process: Companion,
 }
 
 impl StandIn {
+    /// The id of its profile.
+    pub const ID: &str = "stand-in";
+
+    /// What recognises and asks the stand-in of a configuration directory, with this program behind every command.
+    ///
+    /// # Errors
+    /// When a path cannot stand in a profile.
+    pub fn profile(config_dir: &Path) -> Result<Profile, String> {
+        let program = std::env::current_exe().map_err(|e| format!("this program does not know where it lies: {e}"))?;
+        profile(&program, config_dir)
+    }
+
     /// Puts files for a server called `name` that takes mail for `domains` into `room`, a directory of our own, and starts
     /// `program`, which is ours, on them.
     ///
@@ -44,14 +54,14 @@ impl StandIn {
         let ports = free_ports().map_err(wrong("finding free ports for a stand-in"))?;
         furnish(room, name, domains, ports).map_err(wrong("writing the files of a stand-in"))?;
         let profile = profile(program, &config_dir).map_err(|e| wrong("making the profile of a stand-in")(io::Error::other(e)))?;
-        let mut arguments = vec!["stand-in".to_owned(), "serve".to_owned(), config_dir.display().to_string()];
+        let mut arguments = vec![Self::ID.to_owned(), "serve".to_owned(), config_dir.display().to_string()];
         if let Some(value) = fault.and_then(|f| f.to_possible_value()) {
             arguments.extend(["--fault".to_owned(), value.get_name().to_owned()]);
         }
         let queue = room.join("spool");
         let process = Companion::start(program, &arguments, &queue, READY.as_bytes()).map_err(wrong("starting a stand-in"))?;
         write(&queue.join("pid/master.pid"), &format!("{}\n", process.id()), 0o644).map_err(wrong("writing the files of a stand-in"))?;
-        Ok(Self { profile, config_dir, live_dir: room.join("etc/mxseal/live"), _process: process })
+        Ok(Self { profile, config_dir, settings: room.join("etc/mxseal/mxseal.toml"), _process: process })
     }
 }
 
@@ -108,12 +118,12 @@ fn profile(program: &Path, config_dir: &Path) -> Result<Profile, String> {
     let mut profile = all.into_iter().find(|p| p.id == "postfix").ok_or("there is no profile of Postfix")?;
     let us = program.to_string_lossy();
     let own = |words: &[&str]| {
-        let words = [&*us, ID].into_iter().chain(words.iter().copied());
+        let words = [&*us, StandIn::ID].into_iter().chain(words.iter().copied());
         let words = words.map(|w| Argument::try_from(w.to_owned())).collect::<Result<Vec<_>, _>>()?;
         Argv::try_from(words).map_err(str::to_owned)
     };
     let called = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    profile.id = ID.into();
+    profile.id = StandIn::ID.into();
     profile.title = "a stand-in for Postfix".into();
     profile.recognise.programs = vec![program.to_owned()];
     // The kernel keeps 15 bytes of a process's name (proc_pid_comm(5)).
@@ -130,7 +140,7 @@ fn profile(program: &Path, config_dir: &Path) -> Result<Profile, String> {
     profile.key.group = getegid().to_string();
     if let Some(trial) = &mut profile.trial {
         trial.directories.clear();
-        trial.check = vec![Command([&*us, ID, "check", "{copy}"].map(ToOwned::to_owned).to_vec())];
+        trial.check = vec![Command([&*us, StandIn::ID, "check", "{copy}"].map(ToOwned::to_owned).to_vec())];
     }
     Ok(profile)
 }

@@ -17,3 +17,4 @@ pub use observer::{Event, Nobody, Observer};
 pub use question::{agreed, ask, ask_yes_or_no};
 pub use terminal::{Progress, Style, Terminal};
 pub use text::{findings, is_ours, plan_page, proof_table, status_page, survey_page};
+pub use wrap::row;

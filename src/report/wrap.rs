@@ -1,6 +1,15 @@
 //! Lines that a terminal can hold.
 
+use super::Style;
 use console::measure_text_width;
+
+/// `text` behind `label`, in lines that the terminal can hold.
+#[must_use]
+pub fn row(style: Style, label: &str, text: &str) -> String {
+    let mut out = String::new();
+    hang(&mut out, label, text, style.width);
+    out
+}
 
 /// Adds `text` behind `label`, broken between words where `width` columns end; what follows hangs below its first word. A
 /// word that is longer, such as a path, stays whole.

@@ -12,6 +12,7 @@ mod machine;
 mod net;
 pub mod room;
 mod run;
+mod scratch;
 mod store;
 mod token;
 
@@ -22,6 +23,7 @@ pub use hands::{Failure, Hands, Kind, Look, Output};
 pub use interrupt::before_an_interrupt;
 pub use machine::Machine;
 pub use net::Net;
+pub use scratch::Scratch;
 pub use store::{Lock, Store};
 pub use token::Placed;
 

@@ -76,9 +76,7 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    pub(super) fn before(files: &[PathBuf], facts: &Facts) -> io::Result<Self> {
-        let mut trees = vec![(PathBuf::from("/etc"), Moves::Nothing)];
-        trees.extend(files.iter().filter(|f| !f.starts_with("/etc")).filter_map(|f| Some((f.parent()?.to_owned(), Moves::Nothing))));
+    pub(super) fn before(trees: Vec<(PathBuf, Moves)>, facts: &Facts) -> io::Result<Self> {
         Ok(Self { files: Fingerprint::of(&trees)?, trees, served: served(&facts.views) })
     }
 
@@ -102,12 +100,13 @@ fn served(views: &[EndpointView]) -> BTreeMap<SocketAddr, Vec<String>> {
 /// Runs the real setup as a process of its own, kills it when it has changed a file, before the proof, and waits until its
 /// guard has cleared up. `ca` is the directory and the root of its API.
 pub(super) async fn killed(site: &Site, global: &Global, ca: [&str; 2], brief: &Brief, witness: &Witness) -> Result<Fate, Trouble> {
-    let mut words: Vec<String> =
-        ["setup", "--yes", "--non-interactive", "--agree-tos", "--no-email", "--mta", "postfix"].map(ToOwned::to_owned).into();
+    let mut words: Vec<String> = ["setup", "--yes", "--non-interactive", "--agree-tos", "--no-email"].map(ToOwned::to_owned).into();
     let one = |path: &PathBuf| vec![path.display().to_string()];
     for (flag, values) in [
         ("--state-dir", one(&global.state_dir)),
         ("--config", one(&global.config)),
+        ("--mta", site.place.mta.iter().cloned().collect()),
+        ("--http-port", vec![site.net.http_port.to_string()]),
         ("--mta-config", one(&brief.config_dir)),
         ("--acme-directory", vec![ca[0].to_owned()]),
         ("--acme-ca-file", vec![ca[1].to_owned()]),

@@ -17,8 +17,8 @@ use crate::{
     },
     facts::{Facts, Known},
     intent::Intent,
-    plan,
-    rehearsal::{Ca, Dns, Fault, Places, Signing, arm, disarm, settle, start},
+    plan::{self, Plan},
+    rehearsal::{Ca, Dns, Fault, Moves, Places, Signing, arm, disarm, settle, start},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     world::{
         Look as _, Machine, Net, Store,
@@ -28,7 +28,7 @@ use crate::{
 use std::{
     fmt::Display,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -46,7 +46,7 @@ pub(in crate::command) async fn run() -> Result<u8, Trouble> {
     crate::command::close(&global, told, outcome)
 }
 
-fn not_begun(why: impl Display) -> Trouble {
+pub(super) fn not_begun(why: impl Display) -> Trouble {
     Trouble::human(format!("the rehearsal could not begin: {why}"))
 }
 
@@ -63,12 +63,7 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
 
     progress.see(Event::Started("make up a DNS and a CA, and start the copy".into()));
     let addresses = network(&brief.addresses)?;
-    let signing = match brief.fault {
-        Some(Fault::DnsBogus) => Signing::Bogus,
-        Some(Fault::DnsUnsigned) => Signing::Unsigned,
-        _ => Signing::Signed,
-    };
-    let dns = Dns::start(brief.cast.table(&addresses, signing)).map_err(not_begun)?;
+    let dns = Dns::start(brief.cast.table(&addresses, signing(brief.fault))).map_err(not_begun)?;
     let ca = Ca::start(dns.addr, 80, brief.fault).map_err(not_begun)?;
     let root = inside.file("root.pem", ca.root.as_bytes()).map_err(not_begun)?;
     let api = inside.file("api.pem", ca.api_root.as_bytes()).map_err(not_begun)?;
@@ -84,45 +79,10 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
         trust_anchors: vec![root.clone()],
     };
     let net = Net::of_this_host(Some(dns.addr), &[&root], &[&api]).map_err(not_begun)?;
-    let site = Site::at(at, net, Store::open(&global.state_dir).map_err(not_begun)?, live_dir.clone());
-    let intent = Intent {
-        domains: brief.cast.domains.clone(),
-        mx: brief.mx.clone(),
-        key_types: brief.key_types,
-        directory: Some(ca.directory.clone()),
-        acme_profile: None,
-        replace: Vec::new(),
-        live_dir,
-    };
-    progress.see(Event::Started("survey the copy".into()));
-    let (facts, plan) = site.look_and_plan(&intent).await?;
-    progress.see(Event::Done(format!("{} conversations", facts.views.len())));
-    show(brief, &facts, &originals, &intent, outcome)?;
-    let witness = Witness::before(&brief.files, &facts).map_err(not_begun)?;
-
-    let fate = if plan.next.is_none() {
-        let (word, exit) = if plan.held.is_empty() { ("nothing-to-do", 0) } else { ("held", 1) };
-        Ended::new(word, exit, "setup would change nothing on this host").tell(outcome, global)?;
-        Fate::of(outcome)
-    } else if brief.fault == Some(Fault::Killed) {
-        judge::killed(&site, global, [&ca.directory, &api.display().to_string()], brief, &witness).await?
-    } else {
-        if let Some(fault) = brief.fault {
-            arm(inside, fault).map_err(not_begun)?;
-        }
-        let wishes = Wishes { agree_tos: true, challenge: Challenge::Listen, ..Wishes::default() };
-        let (wishes, end, ground) = (&|_: &Facts| wishes.clone(), Until::Proved, Ground::Copy);
-        let course = Course { site: &site, intent: &intent, wishes, end, ground, global, progress: &progress };
-        match course.run(facts, plan, true, outcome).await {
-            Ok(Some(_)) => Fate::Stopped(Trouble::human("there was nothing left to do, although there was")),
-            Ok(None) => Fate::of(outcome),
-            Err(trouble) => Fate::Stopped(trouble),
-        }
-    };
-    let told = match brief.fault {
-        Some(fault) => judge::verdict(fault, fate, &witness, &site, outcome, global).await,
-        None => fate.told(),
-    };
+    let site = Site::at(at, net, Store::open(&global.state_dir).map_err(not_begun)?, live_dir, None);
+    let mut arm = |fault| arm(inside, fault).map_err(not_begun);
+    let scene = Scene { brief, site, ca: &ca, api: &api, originals: Some(originals), trees: trees(&brief.files), arm: &mut arm };
+    let told = scene.act(global, &progress, outcome).await;
     if brief.keep {
         let kept = inside.file("log.txt", log.lines().join("\n").as_bytes()).map_err(not_begun)?;
         Terminal::complain(&format!(
@@ -135,10 +95,89 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
     told
 }
 
+/// How the domains are signed.
+pub(super) const fn signing(fault: Option<Fault>) -> Signing {
+    match fault {
+        Some(Fault::DnsBogus) => Signing::Bogus,
+        Some(Fault::DnsUnsigned) => Signing::Unsigned,
+        _ => Signing::Signed,
+    }
+}
+
+/// A made-up world with a mail server in it.
+pub(super) struct Scene<'a> {
+    pub(super) brief: &'a Brief,
+    pub(super) site: Site,
+    pub(super) ca: &'a Ca,
+    /// The root of its API, as a file.
+    pub(super) api: &'a Path,
+    /// The configuration files before they were made harmless, where they were.
+    pub(super) originals: Option<Vec<Vec<u8>>>,
+    /// What must be as before where a fault is recovered from.
+    pub(super) trees: Vec<(PathBuf, Moves)>,
+    /// Makes the mail server do a fault.
+    pub(super) arm: &'a mut dyn FnMut(Fault) -> Result<(), Trouble>,
+}
+
+impl Scene<'_> {
+    /// Runs what setup runs, and judges how it ended.
+    pub(super) async fn act(self, global: &Global, progress: &Progress, outcome: &mut Outcome) -> Result<(), Trouble> {
+        let Self { brief, site, ca, api, originals, trees, arm } = self;
+        let intent = Intent {
+            domains: brief.cast.domains.clone(),
+            mx: brief.mx.clone(),
+            key_types: brief.key_types,
+            directory: Some(ca.directory.clone()),
+            acme_profile: None,
+            replace: Vec::new(),
+            live_dir: place::live_dir(global),
+        };
+        progress.see(Event::Started("survey the copy".into()));
+        let (facts, plan) = site.look_and_plan(&intent).await?;
+        progress.see(Event::Done(format!("{} conversations", facts.views.len())));
+        match &originals {
+            Some(originals) => show(brief, &on_originals(&site, &facts, originals, &intent)?, outcome),
+            None => show(brief, &(facts.clone(), plan.clone()), outcome),
+        }
+        let witness = Witness::before(trees, &facts).map_err(not_begun)?;
+
+        let fate = if plan.next.is_none() {
+            let (word, exit) = if plan.held.is_empty() { ("nothing-to-do", 0) } else { ("held", 1) };
+            Ended::new(word, exit, "setup would change nothing on this host").tell(outcome, global)?;
+            Fate::of(outcome)
+        } else if brief.fault == Some(Fault::Killed) {
+            judge::killed(&site, global, [&ca.directory, &api.display().to_string()], brief, &witness).await?
+        } else {
+            if let Some(fault) = brief.fault {
+                arm(fault)?;
+            }
+            let wishes = Wishes { agree_tos: true, challenge: Challenge::Listen, ..Wishes::default() };
+            let (wishes, end, ground) = (&|_: &Facts| wishes.clone(), Until::Proved, Ground::Copy);
+            let course = Course { site: &site, intent: &intent, wishes, end, ground, global, progress };
+            match course.run(facts, plan, true, outcome).await {
+                Ok(Some(_)) => Fate::Stopped(Trouble::human("there was nothing left to do, although there was")),
+                Ok(None) => Fate::of(outcome),
+                Err(trouble) => Fate::Stopped(trouble),
+            }
+        };
+        match brief.fault {
+            Some(fault) => judge::verdict(fault, fate, &witness, &site, outcome, global).await,
+            None => fate.told(),
+        }
+    }
+}
+
+/// What holds the configuration.
+fn trees(files: &[PathBuf]) -> Vec<(PathBuf, Moves)> {
+    let mut trees = vec![(PathBuf::from("/etc"), Moves::Nothing)];
+    trees.extend(files.iter().filter(|f| !f.starts_with("/etc")).filter_map(|f| Some((f.parent()?.to_owned(), Moves::Nothing))));
+    trees
+}
+
 /// The plan for this host's own files: the copy's differ from them in what keeps it harmless.
-fn show(brief: &Brief, facts: &Facts, originals: &[Vec<u8>], intent: &Intent, outcome: &mut Outcome) -> Result<(), Trouble> {
+fn on_originals(site: &Site, facts: &Facts, originals: &[Vec<u8>], intent: &Intent) -> Result<(Facts, Plan), Trouble> {
     let mut facts = facts.clone();
-    let profile = place::profile_of(&facts)?;
+    let profile = site.profile_of(&facts)?;
     if let Known::Seen { value: server, .. } = &mut facts.server {
         for (file, bytes) in server.files.iter_mut().zip(originals) {
             file.text.0 = Raw(bytes.clone());
@@ -147,13 +186,16 @@ fn show(brief: &Brief, facts: &Facts, originals: &[Vec<u8>], intent: &Intent, ou
         server.services = read.map_err(Trouble::human)?.services;
     }
     let plan = plan::plan(&facts, intent, &profile).map_err(place::refused)?;
-    outcome.plan = Some(json::PlanDoc::of(facts.config_files(), &plan));
+    Ok((facts, plan))
+}
+
+fn show(brief: &Brief, (facts, plan): &(Facts, Plan), outcome: &mut Outcome) {
+    outcome.plan = Some(json::PlanDoc::of(facts.config_files(), plan));
     outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
     if !brief.json {
         let notes: String = brief.cast.notes.iter().map(|n| format!("{n}.\n\n")).collect();
-        Terminal::print(&format!("\n{notes}{}", report::plan_page(Style::of_stdout(), facts.config_files(), &plan, 1)));
+        Terminal::print(&format!("\n{notes}{}", report::plan_page(Style::of_stdout(), facts.config_files(), plan, 1)));
     }
-    Ok(())
 }
 
 fn originals(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, Trouble> {

@@ -60,12 +60,6 @@ impl Planned {
         let hostname = understood.hostname.value().map_or_else(|| "localhost".to_owned(), ToString::to_string);
         Ok(Self { hostname, domains: understood.receives_for.value().cloned().unwrap_or_default(), desks })
     }
-
-    /// The first thing that Postfix would complain of.
-    pub(super) fn complaint(&self) -> Option<&str> {
-        let serves = self.desks.iter().filter(|d| d.level != Level::None || d.wire == Wire::Implicit);
-        serves.filter_map(|d| d.tls.as_ref().err().map(String::as_str)).next()
-    }
 }
 
 /// The values of settings, one a line, as `postconf -x` says them.

@@ -159,7 +159,8 @@ impl Pebble {
         let tls = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
         let tcp = TcpStream::connect(self.management).expect("Pebble's management port");
         let mut stream = rustls::StreamOwned::new(tls, tcp);
-        write!(stream, "{request} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: lab\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("a request");
+        write!(stream, "{request} HTTP/1.0\r\nHost: localhost\r\nUser-Agent: lab\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            .expect("a request");
         let mut answer = String::new();
         // Pebble closes without a TLS close_notify.
         let _ = stream.read_to_string(&mut answer);

@@ -1,0 +1,161 @@
+//! The rehearsal where no mail server can be copied: on a stand-in, with files as a fresh Debian has them, in a directory of its
+//! own and on loopback ports. Nothing of it needs root.
+
+use super::{
+    Brief,
+    stage::{Scene, not_begun, signing},
+};
+use crate::{
+    change::Meta,
+    cli::{Global, Rehearse, Where},
+    command::{Trouble, place::Site},
+    facts::Facts,
+    rehearsal::{Ca, Cast, Dns, Fingerprint, Moves, StandIn},
+    report::{Event, Observer as _, Progress, Style, Terminal, json, json::Outcome, row},
+    settings::Settings,
+    world::{Hands as _, Machine, Scratch, Store},
+};
+use nix::unistd::{getegid, geteuid};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Rehearses on a stand-in, because of `why`.
+pub(super) async fn run(
+    args: &Rehearse,
+    global: &Global,
+    why: &str,
+    site: &Site,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<u8, Trouble> {
+    let began = Instant::now();
+    let etc = || Fingerprint::of(&[(PathBuf::from("/etc"), Moves::Nothing)]);
+    // Who is not root cannot see all of it, and cannot write to it either.
+    let before = etc().ok();
+    let room = Scratch::new().map_err(not_begun)?;
+    if !global.json {
+        Terminal::print(&opening(why, room.path(), args));
+    }
+    let mut outcome = Outcome { version: json::VERSION, verb: "rehearse", ..Outcome::default() };
+    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal).into_iter();
+    let (Some(Ok(mut int)), Some(Ok(mut term)), Some(Ok(mut hup))) = (signals.next(), signals.next(), signals.next()) else {
+        return Err(Trouble::human("signals cannot be heard; nothing was changed"));
+    };
+    let told = tokio::select! {
+        told = play(args, global, room.path(), Cast::of(facts, &site.place.domains, &site.place.mx), settings, &mut outcome) => told,
+        _ = int.recv() => Err(broken_off()),
+        _ = term.recv() => Err(broken_off()),
+        _ = hup.recv() => Err(broken_off()),
+    };
+    let place = room.path().display().to_string();
+    drop(room);
+    let same = before.as_ref().map(|before| etc().is_ok_and(|now| before.differences(&now).is_empty()));
+    let well = told.is_ok() && outcome.exit == 0;
+    let exit = crate::command::close(global, told, outcome)?;
+    if !global.json {
+        let etc = match same {
+            Some(true) => "; /etc is as before",
+            Some(false) => "; somebody else changed something in /etc meanwhile",
+            None => "",
+        };
+        let took = began.elapsed().as_secs_f32();
+        Terminal::print(&format!(
+            "\nNothing on this host was changed: all of it lay in {place}, which is gone{etc}.\nIt took {took:.1} s.\n"
+        ));
+        if well && args.fault.is_none() {
+            Terminal::print("On the machine that receives your mail: sudo mxseal rehearse, then sudo mxseal setup\n");
+        }
+    }
+    Ok(exit)
+}
+
+fn broken_off() -> Trouble {
+    Trouble::human("broken off: the stand-in and everything of it are gone; nothing on this host was changed")
+}
+
+fn opening(why: &str, room: &Path, args: &Rehearse) -> String {
+    let mut page = String::from("Rehearsal of mxseal setup, on a stand-in for a mail server\n");
+    let style = Style::of_stdout();
+    let files = format!("those of a fresh Debian's Postfix, in {}", room.display());
+    for (label, text) in [
+        ("because", why),
+        ("files", &files),
+        ("server", "a process of mxseal that reads them and serves as they say; no mail is taken"),
+        ("network", "loopback ports; a made-up DNS and CA answer there"),
+    ] {
+        page.push_str(&row(style, &format!("  {label:<10}"), text));
+    }
+    if let Some(fault) = args.fault {
+        page.push_str(&row(style, "  fault     ", &format!("{}: {}", fault.name(), fault.says())));
+    }
+    page
+}
+
+async fn play(
+    args: &Rehearse,
+    global: &Global,
+    room: &Path,
+    cast: Cast,
+    settings: &Settings,
+    outcome: &mut Outcome,
+) -> Result<(), Trouble> {
+    let progress = Progress::new(global.json);
+    progress.see(Event::Started("make up a DNS and a CA, and start the stand-in".into()));
+    let dns = Dns::start(cast.table(&[Ipv4Addr::LOCALHOST.into()], signing(args.fault))).map_err(not_begun)?;
+    let ca = Ca::start(dns.addr, free_port().map_err(not_begun)?, args.fault).map_err(not_begun)?;
+    let name = cast.mx.first().map(|m| m.name.clone()).ok_or_else(|| not_begun("it has no name for the mail server"))?;
+    let program = std::env::current_exe().map_err(not_begun)?;
+    let server = StandIn::start(&program, room, &name, &cast.domains, args.fault).map_err(not_begun)?;
+    let (root, api) = (room.join("root.pem"), room.join("api.pem"));
+    for (path, text) in [(&root, &ca.root), (&api, &ca.api_root)] {
+        let meta = Meta { uid: geteuid().as_raw(), gid: getegid().as_raw(), mode: 0o644, xattrs: BTreeMap::new() };
+        Machine.stage(path, text.as_bytes(), &meta).map_err(not_begun)?;
+    }
+    progress.see(Event::Done("it runs".into()));
+
+    let inner = Global { config: server.settings.clone(), state_dir: room.join("state"), ..global.clone() };
+    let brief = Brief {
+        host: Vec::new(),
+        config: inner.config.clone(),
+        config_dir: server.config_dir.clone(),
+        files: ["main.cf", "master.cf"].map(|f| server.config_dir.join(f)).into(),
+        addresses: Vec::new(),
+        mx: cast.mx.iter().map(|m| m.name.clone()).collect(),
+        cast,
+        key_types: args.key_type.map(Into::into).or(settings.key_type),
+        fault: args.fault,
+        keep: args.keep,
+        json: global.json,
+    };
+    let at = Where {
+        domains: brief.cast.domains.clone(),
+        mx: brief.mx.clone(),
+        mta: Some(StandIn::ID.into()),
+        mta_config: Some(server.config_dir.clone()),
+        resolver: Some(dns.addr),
+        trust_anchors: vec![root],
+    };
+    let store = Store::open(&inner.state_dir).map_err(not_begun)?;
+    let site = Site::at(at, ca.net(), store, crate::command::place::live_dir(&inner), Some(server.profile.clone()));
+    // It was told when it was started.
+    let mut arm = |_| Ok(());
+    let trees = vec![(room.join("etc"), Moves::Nothing)];
+    let told =
+        Scene { brief: &brief, site, ca: &ca, api: &api, originals: None, trees, arm: &mut arm }.act(&inner, &progress, outcome).await;
+    if args.keep {
+        Terminal::complain(&format!("\nThe stand-in and {} stay until you press Ctrl-C.", room.display()));
+        std::future::pending::<()>().await;
+    }
+    told
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
+}
