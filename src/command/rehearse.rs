@@ -14,7 +14,7 @@ use crate::{
     facts::{Facts, Known, Server},
     intent::KeyTypes,
     rehearsal::{Cast, Fault, Fingerprint, Moves, Places},
-    report::{self, Event, Observer as _, Progress, Terminal},
+    report::{self, Event, Observer as _, Progress, Style, Terminal},
     world::{
         Machine,
         room::{self, Room},
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
     }
     let ended = in_a_room(&brief).await?;
     let changed = before.differences(&look()?);
-    finish(global, &places, ended, &changed, before.len(), began)
+    finish(global, &places, ended, (&changed, before.len()), args.fault, began)
 }
 
 /// How the room ended: exit status and what it printed; nothing where it was broken off.
@@ -135,7 +135,11 @@ fn trees(places: &Places, global: &Global, server: &Server) -> Vec<(PathBuf, Mov
             trees.push((dir, Moves::Nothing));
         }
     }
-    trees.extend([(places.queue.clone(), Moves::Mail), (places.data.clone(), Moves::Content), (global.state_dir.clone(), Moves::Nothing)]);
+    trees.extend([
+        (places.queue.clone(), Moves::Mail),
+        (places.data.clone(), Moves::Everything),
+        (global.state_dir.clone(), Moves::Nothing),
+    ]);
     trees
 }
 
@@ -151,27 +155,36 @@ fn opening(places: &Places, fault: Option<Fault>) -> String {
     if let Some(fault) = fault {
         page.push_str(&format!("  fault     {}: {}\n", fault.name(), fault.says()));
     }
-    page + "\n"
+    page
 }
 
-fn finish(global: &Global, places: &Places, ended: Ended, changed: &[PathBuf], looked_at: usize, began: Instant) -> Result<u8, Trouble> {
+fn finish(
+    global: &Global,
+    places: &Places,
+    ended: Ended,
+    (changed, looked_at): (&[PathBuf], usize),
+    fault: Option<Fault>,
+    began: Instant,
+) -> Result<u8, Trouble> {
     let took = began.elapsed().as_secs_f32();
     let shown = changed.iter().take(5).map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
     let says = if changed.is_empty() {
         format!(
-            "Nothing on this host was changed: {looked_at} files and directories of /etc and of\n{} are as before. It took {took:.1} s.",
+            "Nothing on this host was changed: {looked_at} files and directories of /etc and of {} are as before. It took {took:.1} s.",
             places.queue.display()
         )
     } else {
         format!(
-            "The rehearsal cannot write to this host, and yet {} of {looked_at} files and directories\nare not as before; \
-             somebody else changed them meanwhile: {shown}",
+            "The rehearsal could not write to this host, and yet {} of {looked_at} files and directories are not as before, so \
+             somebody else changed them meanwhile: {shown}. It took {took:.1} s.",
             changed.len()
         )
     };
     let exit = match &ended {
         None => 1,
-        Some((exit, _)) => (*exit).max(u8::from(!changed.is_empty())),
+        // Nobody can tell that it was not us.
+        Some((0, _)) if !changed.is_empty() => 3,
+        Some((exit, _)) => *exit,
     };
     if global.json {
         let mut document: Value = ended.and_then(|(_, said)| serde_json::from_str(&said).ok()).unwrap_or_else(
@@ -184,8 +197,8 @@ fn finish(global: &Global, places: &Places, ended: Ended, changed: &[PathBuf], l
         if ended.is_none() {
             Terminal::print("\nBroken off: the copy and its server are gone.\n");
         }
-        Terminal::print(&format!("\n{says}\n"));
-        if exit == 0 {
+        Terminal::print(&report::row(Style::of_stdout(), "", &format!("\n{says}")));
+        if exit == 0 && fault.is_none() {
             Terminal::print("To do it for real: sudo mxseal setup\n");
         }
     }

@@ -36,8 +36,10 @@ pub enum Moves {
     Nothing,
     /// A queue: mail comes and goes, sockets and programs of the chroot stay.
     Mail,
-    /// Files are rewritten where they lie, such as caches.
+    /// Times and contents, as of sockets that are used.
     Content,
+    /// Everything below it, such as caches.
+    Everything,
 }
 
 impl Fingerprint {
@@ -92,11 +94,11 @@ fn look(path: &Path, moves: Moves, all: &mut BTreeMap<PathBuf, Entry>) -> io::Re
         Moves::Nothing => {
             Some((about.size(), [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()], digest(path, &about)?))
         }
-        Moves::Mail | Moves::Content => None,
+        Moves::Mail | Moves::Content | Moves::Everything => None,
     };
     let owner = (about.uid(), about.gid());
     all.insert(path.to_owned(), Entry { mode: about.mode(), owner, inode: about.ino(), content });
-    if !about.is_dir() {
+    if !about.is_dir() || moves == Moves::Everything {
         return Ok(());
     }
     for entry in fs::read_dir(path)? {
@@ -147,7 +149,7 @@ mod tests {
             ("nothing", |_| (), &[]),
             ("a message comes", |d| fs::write(d.join("queue/incoming/A1"), "x").expect("a file"), &[]),
             ("a message is deferred", |d| fs::create_dir(d.join("queue/deferred/A")).expect("a folder"), &[]),
-            ("a cache is written", |d| fs::write(d.join("data/cache"), "new").expect("a file"), &[]),
+            ("a cache is written", |d| fs::write(d.join("data/new"), "new").expect("a file"), &[]),
             ("a mode", |d| fs::set_permissions(d.join("queue/hold"), fs::Permissions::from_mode(0o711)).expect("a mode"), &["queue/hold"]),
             ("a content", |d| fs::write(d.join("etc/main.cf"), "b").expect("a file"), &["etc/main.cf"]),
             ("a new socket", |d| fs::write(d.join("queue/private/x"), "").expect("a file"), &["queue/private/x"]),
@@ -166,7 +168,7 @@ mod tests {
             for file in ["etc/main.cf", "etc/copy", "data/cache", "queue/private/smtp"] {
                 write(dir.path().join(file), "a");
             }
-            let trees = [("etc", Moves::Nothing), ("queue", Moves::Mail), ("data", Moves::Content), ("none", Moves::Nothing)]
+            let trees = [("etc", Moves::Nothing), ("queue", Moves::Mail), ("data", Moves::Everything), ("none", Moves::Nothing)]
                 .map(|(t, m)| (dir.path().join(t), m));
             let before = Fingerprint::of(&trees).expect("a look");
             change(dir.path());

@@ -30,6 +30,7 @@ mod proof;
 mod records;
 mod refusals;
 mod rehearsal;
+mod rehearse;
 mod shared_facts;
 mod strange_hosts;
 mod survey;

@@ -7,7 +7,7 @@ use crate::{
     command::{Trouble, place::Site},
     facts::Facts,
     rehearsal::{Fault, Fingerprint, Moves},
-    report::{Terminal, json::Outcome},
+    report::{self, Event, Observer as _, Progress, Style, Terminal, json::Outcome},
     view::{EndpointView, Offer},
     world::room,
 };
@@ -99,7 +99,14 @@ fn served(views: &[EndpointView]) -> BTreeMap<SocketAddr, Vec<String>> {
 
 /// Runs the real setup as a process of its own, kills it when it has changed a file, before the proof, and waits until its
 /// guard has cleared up. `ca` is the directory and the root of its API.
-pub(super) async fn killed(site: &Site, global: &Global, ca: [&str; 2], brief: &Brief, witness: &Witness) -> Result<Fate, Trouble> {
+pub(super) async fn killed(
+    site: &Site,
+    global: &Global,
+    ca: [&str; 2],
+    brief: &Brief,
+    witness: &Witness,
+    progress: &Progress,
+) -> Result<Fate, Trouble> {
     let mut words: Vec<String> = ["setup", "--yes", "--non-interactive", "--agree-tos", "--no-email"].map(ToOwned::to_owned).into();
     let one = |path: &PathBuf| vec![path.display().to_string()];
     for (flag, values) in [
@@ -127,10 +134,15 @@ pub(super) async fn killed(site: &Site, global: &Global, ca: [&str; 2], brief: &
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    progress.see(Event::Started("kill setup between its change and the proof".into()));
     run.kill().await.map_err(wrong)?;
+    progress.see(Event::Done("killed".into()));
+    progress.see(Event::Started("wait for its guard".into()));
     while apply::open_change(&site.store).is_ok_and(|open| open.is_some()) && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let open = apply::open_change(&site.store).is_ok_and(|open| open.is_some());
+    progress.see(Event::Done(if open { "it did not end" } else { "it has ended the change" }.into()));
     Ok(Fate::Killed)
 }
 
@@ -165,14 +177,15 @@ pub(super) async fn verdict(
             (word == "failed" && other.is_empty(), "every file holds what it held; only the server has to be started again by hand")
         }
     };
-    let mut page = said.as_ref().map_or_else(String::new, |said| format!("\nSetup stopped:\n{said}\n"));
+    let wrapped = |text: &str| report::row(Style::of_stdout(), "", text);
+    let mut page = said.as_ref().map_or_else(String::new, |said| wrapped(&format!("\nSetup stopped: {said}")));
     if kept {
-        page.push_str(&format!("\nAs promised: {says}.\n"));
+        page.push_str(&wrapped(&format!("\nAs promised: {says}.")));
         (outcome.outcome, outcome.exit, outcome.says) = ("recovered", 0, says.to_owned());
     } else {
         let wire = if serves { "as before" } else { "something else" };
         let says = format!("promised was: {says}; but setup {word}, {} files differ, the server serves {wire}", other.len());
-        page.push_str(&format!("\nNot as {says}.\n"));
+        page.push_str(&wrapped(&format!("\nNot as {says}.")));
         (outcome.outcome, outcome.exit, outcome.says) = ("failed", 1, says);
     }
     outcome.error = outcome.error.take().or(said);

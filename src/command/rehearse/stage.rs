@@ -143,10 +143,11 @@ impl Scene<'_> {
 
         let fate = if plan.next.is_none() {
             let (word, exit) = if plan.held.is_empty() { ("nothing-to-do", 0) } else { ("held", 1) };
-            Ended::new(word, exit, "setup would change nothing on this host").tell(outcome, global)?;
+            let says = if exit == 0 { "setup would change nothing on this host" } else { "setup would stop here" };
+            Ended::new(word, exit, says).tell(outcome, global)?;
             Fate::of(outcome)
         } else if brief.fault == Some(Fault::Killed) {
-            judge::killed(&site, global, [&ca.directory, &api.display().to_string()], brief, &witness).await?
+            judge::killed(&site, global, [&ca.directory, &api.display().to_string()], brief, &witness, progress).await?
         } else {
             if let Some(fault) = brief.fault {
                 arm(fault)?;
@@ -193,8 +194,8 @@ fn show(brief: &Brief, (facts, plan): &(Facts, Plan), outcome: &mut Outcome) {
     outcome.plan = Some(json::PlanDoc::of(facts.config_files(), plan));
     outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
     if !brief.json {
-        let notes: String = brief.cast.notes.iter().map(|n| format!("{n}.\n\n")).collect();
-        Terminal::print(&format!("\n{notes}{}", report::plan_page(Style::of_stdout(), facts.config_files(), plan, 1)));
+        let notes: String = brief.cast.notes.iter().map(|n| report::row(Style::of_stdout(), "", &format!("{n}."))).collect();
+        Terminal::print(&format!("{notes}\n{}", report::plan_page(Style::of_stdout(), facts.config_files(), plan, 1)));
     }
 }
 
