@@ -42,6 +42,19 @@ pub(super) enum Ground {
     Host,
     /// A copy that is gone in a moment: nobody outside can see it, and nobody needs to take it back.
     Copy,
+    /// A stand-in for a mail server, which is gone in a moment too.
+    StandIn,
+}
+
+impl Ground {
+    /// As a reader knows it.
+    pub(super) const fn called(self) -> &'static str {
+        match self {
+            Self::Host => "this host",
+            Self::Copy => "the copy",
+            Self::StandIn => "the stand-in",
+        }
+    }
 }
 
 /// How a change ended.
@@ -178,7 +191,7 @@ impl Enacted {
                 outcome.proof = json::proof(&self.expect, &views);
                 outcome.change = Some(receipt.id.clone());
                 match ground {
-                    Ground::Copy => page.push_str("Proved on the copy\n"),
+                    Ground::Copy | Ground::StandIn => page.push_str(&format!("Proved on {}\n", ground.called())),
                     Ground::Host if self.expect.is_empty() => {}
                     Ground::Host => page.push_str("Proved on this host's own addresses\n"),
                 }

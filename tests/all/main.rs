@@ -32,6 +32,7 @@ mod refusals;
 mod rehearsal;
 mod rehearse;
 mod shared_facts;
+mod stand_in;
 mod strange_hosts;
 mod survey;
 mod trial;

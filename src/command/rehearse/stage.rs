@@ -81,7 +81,16 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
     let net = Net::of_this_host(Some(dns.addr), &[&root], &[&api]).map_err(not_begun)?;
     let site = Site::at(at, net, Store::open(&global.state_dir).map_err(not_begun)?, live_dir, None);
     let mut arm = |fault| arm(inside, fault).map_err(not_begun);
-    let scene = Scene { brief, site, ca: &ca, api: &api, originals: Some(originals), trees: trees(&brief.files), arm: &mut arm };
+    let scene = Scene {
+        brief,
+        site,
+        ca: &ca,
+        api: &api,
+        originals: Some(originals),
+        trees: trees(&brief.files),
+        ground: Ground::Copy,
+        arm: &mut arm,
+    };
     let told = scene.act(global, &progress, outcome).await;
     if brief.keep {
         let kept = inside.file("log.txt", log.lines().join("\n").as_bytes()).map_err(not_begun)?;
@@ -115,6 +124,7 @@ pub(super) struct Scene<'a> {
     pub(super) originals: Option<Vec<Vec<u8>>>,
     /// What must be as before where a fault is recovered from.
     pub(super) trees: Vec<(PathBuf, Moves)>,
+    pub(super) ground: Ground,
     /// Makes the mail server do a fault.
     pub(super) arm: &'a mut dyn FnMut(Fault) -> Result<(), Trouble>,
 }
@@ -122,7 +132,7 @@ pub(super) struct Scene<'a> {
 impl Scene<'_> {
     /// Runs what setup runs, and judges how it ended.
     pub(super) async fn act(self, global: &Global, progress: &Progress, outcome: &mut Outcome) -> Result<(), Trouble> {
-        let Self { brief, site, ca, api, originals, trees, arm } = self;
+        let Self { brief, site, ca, api, originals, trees, ground, arm } = self;
         let intent = Intent {
             domains: brief.cast.domains.clone(),
             mx: brief.mx.clone(),
@@ -132,7 +142,7 @@ impl Scene<'_> {
             replace: Vec::new(),
             live_dir: place::live_dir(global),
         };
-        progress.see(Event::Started("survey the copy".into()));
+        progress.see(Event::Started(format!("survey {}", ground.called())));
         let (facts, plan) = site.look_and_plan(&intent).await?;
         progress.see(Event::Done(format!("{} conversations", facts.views.len())));
         match &originals {
@@ -153,7 +163,7 @@ impl Scene<'_> {
                 arm(fault)?;
             }
             let wishes = Wishes { agree_tos: true, challenge: Challenge::Listen, ..Wishes::default() };
-            let (wishes, end, ground) = (&|_: &Facts| wishes.clone(), Until::Proved, Ground::Copy);
+            let (wishes, end) = (&|_: &Facts| wishes.clone(), Until::Proved);
             let course = Course { site: &site, intent: &intent, wishes, end, ground, global, progress };
             match course.run(facts, plan, true, outcome).await {
                 Ok(Some(_)) => Fate::Stopped(Trouble::human("there was nothing left to do, although there was")),

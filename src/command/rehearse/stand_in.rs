@@ -8,7 +8,11 @@ use super::{
 use crate::{
     change::Meta,
     cli::{Global, Rehearse, Where},
-    command::{Trouble, place::Site},
+    command::{
+        Trouble,
+        enact::Ground,
+        place::{self, Site},
+    },
     facts::Facts,
     rehearsal::{Ca, Cast, Dns, Fingerprint, Moves, StandIn},
     report::{Event, Observer as _, Progress, Style, Terminal, json, json::Outcome, row},
@@ -16,6 +20,7 @@ use crate::{
     world::{Hands as _, Machine, Scratch, Store},
 };
 use nix::unistd::{getegid, geteuid};
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     io,
@@ -53,26 +58,29 @@ pub(super) async fn run(
         _ = term.recv() => Err(broken_off()),
         _ = hup.recv() => Err(broken_off()),
     };
-    let place = room.path().display().to_string();
+    let lay_in = room.path().display().to_string();
     drop(room);
-    let same = before.as_ref().map(|before| etc().is_ok_and(|now| before.differences(&now).is_empty()));
-    let well = told.is_ok() && outcome.exit == 0;
-    let exit = crate::command::close(global, told, outcome)?;
+    let unchanged = before.as_ref().map(|before| etc().is_ok_and(|now| before.differences(&now).is_empty()));
+    if global.json && told.is_ok() {
+        let mut document = serde_json::to_value(&outcome).map_err(Trouble::human)?;
+        document["stand_in"] = json!({ "because": why });
+        document["host"] = json!({ "unchanged": unchanged });
+        Terminal::print(&json::text(&document));
+    }
     if !global.json {
-        let etc = match same {
-            Some(true) => "; /etc is as before",
-            Some(false) => "; somebody else changed something in /etc meanwhile",
+        let etc = match unchanged {
+            Some(true) => " /etc is as before.",
+            Some(false) => " Somebody else changed something in /etc meanwhile.",
             None => "",
         };
         let took = began.elapsed().as_secs_f32();
-        Terminal::print(&format!(
-            "\nNothing on this host was changed: all of it lay in {place}, which is gone{etc}.\nIt took {took:.1} s.\n"
-        ));
-        if well && args.fault.is_none() {
+        let says = format!("Nothing on this host was changed: all of it lay in {lay_in}, which is gone.{etc} It took {took:.1} s.");
+        Terminal::print(&format!("\n{}", row(Style::of_stdout(), "", &says)));
+        if told.is_ok() && outcome.exit == 0 && args.fault.is_none() {
             Terminal::print("On the machine that receives your mail: sudo mxseal rehearse, then sudo mxseal setup\n");
         }
     }
-    Ok(exit)
+    told.map(|()| outcome.exit)
 }
 
 fn broken_off() -> Trouble {
@@ -142,12 +150,13 @@ async fn play(
         trust_anchors: vec![root],
     };
     let store = Store::open(&inner.state_dir).map_err(not_begun)?;
-    let site = Site::at(at, ca.net(), store, crate::command::place::live_dir(&inner), Some(server.profile.clone()));
+    let site = Site::at(at, ca.net(), store, place::live_dir(&inner), Some(server.profile.clone()));
     // It was told when it was started.
     let mut arm = |_| Ok(());
     let trees = vec![(room.join("etc"), Moves::Nothing)];
-    let told =
-        Scene { brief: &brief, site, ca: &ca, api: &api, originals: None, trees, arm: &mut arm }.act(&inner, &progress, outcome).await;
+    let told = Scene { brief: &brief, site, ca: &ca, api: &api, originals: None, trees, ground: Ground::StandIn, arm: &mut arm }
+        .act(&inner, &progress, outcome)
+        .await;
     if args.keep {
         Terminal::complain(&format!("\nThe stand-in and {} stay until you press Ctrl-C.", room.display()));
         std::future::pending::<()>().await;

@@ -125,7 +125,7 @@ impl Conversation<'_> {
     fn planned(&self, facts: &Facts, intent: &Intent) -> Result<Result<Plan, Refusal>, Trouble> {
         let mut planned = match &facts.server {
             Known::Unknown { why } => Err(Refusal::NoServer(why.clone())),
-            Known::Seen { .. } => plan::plan(facts, intent, &place::profile_of(facts)?),
+            Known::Seen { .. } => plan::plan(facts, intent, &self.site.profile_of(facts)?),
         };
         if let Ok(Plan { next: Some(_), notes, .. }) = &mut planned
             && !self.args.print_only
@@ -221,7 +221,7 @@ impl Conversation<'_> {
 
     /// Why there is no plan, with everything else that is missing.
     fn refused(&self, facts: &Facts, refusal: &Refusal, mut open: Vec<Question>) -> Result<Trouble, Trouble> {
-        let why = match place::profile_of(facts) {
+        let why = match self.site.profile_of(facts) {
             Ok(_) => place::refused(refusal.clone()),
             Err(no_server) => no_server,
         };
