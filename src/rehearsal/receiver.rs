@@ -9,10 +9,11 @@ use super::Fault;
 use crate::world::{Look, Machine};
 use planned::Planned;
 use std::{
+    fs::File,
     io::{self, Read as _, Write as _},
     net::SocketAddr,
-    os::unix::net::UnixStream,
-    path::Path,
+    os::{fd::AsRawFd as _, unix::net::UnixStream},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -136,7 +137,9 @@ async fn obey(door: &UnixListener, dir: &Path, behaviour: &Behaviour) {
 /// When it does not run, or its own words where it refuses.
 pub fn tell(dir: &Path, word: Word) -> Result<(), String> {
     let exchange = || -> io::Result<String> {
-        let mut stream = UnixStream::connect(queue(&Machine, dir).map_err(io::Error::other)?.join(DOOR))?;
+        // By its directory's descriptor: a socket's path holds 108 bytes only (unix(7)).
+        let queue = File::open(queue(&Machine, dir).map_err(io::Error::other)?)?;
+        let mut stream = UnixStream::connect(format!("/proc/self/fd/{}/{DOOR}", queue.as_raw_fd()))?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.write_all(word.text().as_bytes())?;
         let mut answer = String::new();
@@ -166,7 +169,7 @@ pub fn values(dir: &Path, names: &[String]) -> Result<String, String> {
     planned::values(&Machine, dir, names)
 }
 
-fn queue(look: &dyn Look, dir: &Path) -> Result<std::path::PathBuf, String> {
+fn queue(look: &dyn Look, dir: &Path) -> Result<PathBuf, String> {
     let line = planned::values(look, dir, &["queue_directory".to_owned()])?;
     Ok(line.trim_start_matches("queue_directory =").trim().into())
 }

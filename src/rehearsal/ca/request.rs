@@ -151,3 +151,79 @@ pub(super) fn random() -> [u8; 16] {
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+    };
+    use serde_json::json;
+
+    const URL: &str = "https://127.0.0.1:1/order";
+    const ACCOUNT: &str = "https://127.0.0.1:1/account/0";
+
+    struct Client(EcdsaKeyPair);
+
+    impl Client {
+        fn new() -> Self {
+            Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+        }
+
+        fn key(&self) -> Jwk {
+            let point = self.0.public_key().as_ref();
+            Jwk { crv: "P-256".into(), kty: "EC".into(), x: B64.encode(&point[1..33]), y: B64.encode(&point[33..65]) }
+        }
+
+        fn request(&self, header: &Value, payload: &str) -> Vec<u8> {
+            let (protected, payload) = (B64.encode(header.to_string().as_bytes()), B64.encode(payload.as_bytes()));
+            let signature = self.0.sign(&SystemRandom::new(), format!("{protected}.{payload}").as_bytes()).unwrap();
+            json!({"protected": protected, "payload": payload, "signature": B64.encode(signature.as_ref())}).to_string().into_bytes()
+        }
+    }
+
+    #[test]
+    fn only_what_the_accounts_key_signed_for_this_url_and_once_is_taken() {
+        let (client, stranger) = (Client::new(), Client::new());
+        let mut nonces = Nonces::default();
+        let mut ask = |by: &Client, change: &dyn Fn(&mut Value)| {
+            let mut header = json!({"alg": "ES256", "nonce": nonces.give(), "url": URL, "kid": ACCOUNT});
+            change(&mut header);
+            let body = by.request(&header, "{\"a\":1}");
+            let key = |url: &str| (url == ACCOUNT).then(|| client.key());
+            let first = read(&body, URL, &mut nonces, key).map(|signed| signed.payload).map_err(|p| p.kind);
+            let again = read(&body, URL, &mut nonces, key).map(|signed| signed.payload).map_err(|p| p.kind);
+            (first, again.err())
+        };
+        let good = Ok(json!({"a": 1}));
+        assert_eq!(ask(&client, &|_| ()), (good.clone(), Some("badNonce")));
+        let with_key = |h: &mut Value| {
+            let key = client.key();
+            h.as_object_mut().unwrap().remove("kid");
+            h["jwk"] = json!({"crv": key.crv, "kty": key.kty, "x": key.x, "y": key.y});
+        };
+        assert_eq!(ask(&client, &with_key), (good, Some("badNonce")));
+        for (by, change, kind) in [
+            (&stranger, &(|_: &mut Value| ()) as &dyn Fn(&mut Value), "malformed"),
+            (&stranger, &with_key, "malformed"),
+            (&client, &|h| h["url"] = "https://127.0.0.1:1/account".into(), "unauthorized"),
+            (&client, &|h| h["kid"] = "https://127.0.0.1:1/account/7".into(), "accountDoesNotExist"),
+            (&client, &|h| h["nonce"] = "made-up".into(), "badNonce"),
+            (&client, &|h| h["alg"] = "RS256".into(), "badSignatureAlgorithm"),
+            (&client, &|h| h["jwk"] = json!({}), "malformed"),
+        ] {
+            assert_eq!(ask(by, change).0, Err(kind));
+        }
+        assert_eq!(read(b"<html>", URL, &mut Nonces::default(), |_| None).map(|_| ()).map_err(|p| p.kind), Err("malformed"));
+    }
+
+    #[test]
+    fn the_oldest_nonces_are_forgotten() {
+        let mut nonces = Nonces::default();
+        let first = nonces.give();
+        let all: Vec<String> = (0..NONCES).map(|_| nonces.give()).collect();
+        assert!(!nonces.take(&first));
+        assert!(nonces.take(&all[0]) && !nonces.take(&all[0]));
+    }
+}
