@@ -266,7 +266,7 @@ pub struct Rehearse {
     #[arg(long, value_enum, value_name = "NAME")]
     pub fault: Option<Fault>,
     /// Keep the copy and its server until Ctrl-C, for a look around
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub keep: bool,
 }
 

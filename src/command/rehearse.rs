@@ -37,11 +37,13 @@ struct Brief {
     /// The namespaces outside.
     host: Vec<PathBuf>,
     config: PathBuf,
+    state: PathBuf,
     config_dir: PathBuf,
     files: Vec<PathBuf>,
     addresses: Vec<IpAddr>,
     cast: Cast,
     mx: Vec<crate::name::DnsName>,
+    trust_anchors: Vec<PathBuf>,
     key_types: Option<KeyTypes>,
     fault: Option<Fault>,
     keep: bool,
@@ -68,11 +70,13 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
     let brief = Brief {
         host: room::namespaces().map_err(Trouble::human)?,
         config: global.config.clone(),
+        state: global.state_dir.clone(),
         config_dir: server.config_dir.clone(),
         files: server.files.iter().map(|f| f.real.clone()).collect(),
         addresses: facts.host.addresses.clone(),
         cast: Cast::of(&facts, &site.place.domains, &site.place.mx),
-        mx: args.place.mx.clone(),
+        mx: site.place.mx.clone(),
+        trust_anchors: site.place.trust_anchors.clone(),
         key_types: args.key_type.map(Into::into).or(settings.key_type),
         fault: args.fault,
         keep: args.keep,
@@ -103,7 +107,8 @@ async fn in_a_room(brief: &Brief) -> Result<Ended, Trouble> {
             Ok(Some((status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1), said)))
         }
         // The room goes with its value.
-        _ = int.recv() => Ok(None),
+        // So it was to end.
+        _ = int.recv() => Ok(brief.keep.then(|| (0, String::new()))),
         _ = term.recv() => Ok(None),
         _ = hup.recv() => Ok(None),
     }

@@ -83,6 +83,12 @@ impl Fingerprint {
         };
         self.differences(other).into_iter().filter(|p| !same(p)).collect()
     }
+
+    /// Whether a file that is in both holds something else.
+    #[must_use]
+    pub fn rewritten(&self, other: &Self) -> bool {
+        self.other_contents(other).iter().any(|path| self.0.contains_key(path) && other.0.contains_key(path))
+    }
 }
 
 fn look(path: &Path, moves: Moves, all: &mut BTreeMap<PathBuf, Entry>) -> io::Result<()> {

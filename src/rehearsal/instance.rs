@@ -74,11 +74,18 @@ impl Places {
 }
 
 /// Makes the copies inside, and everything else read-only. `files` are the configuration files, links followed; `ours` is
-/// where our own files for mail servers will lie.
+/// where our own files for mail servers will lie, `state` our own directory.
 ///
 /// # Errors
 /// When a copy cannot be made.
-pub fn settle(look: &dyn Look, inside: &mut Inside, places: &Places, files: &[PathBuf], ours: &Path) -> Result<(), NoInstance> {
+pub fn settle(
+    look: &dyn Look,
+    inside: &mut Inside,
+    places: &Places,
+    files: &[PathBuf],
+    ours: &Path,
+    state: &Path,
+) -> Result<(), NoInstance> {
     let mut wanted = vec![PathBuf::from("/etc"), places.config.clone()];
     wanted.extend(files.iter().filter_map(|f| f.parent()).map(Path::to_owned));
     wanted.extend(ours.ancestors().find(|dir| dir.is_dir()).map(Path::to_owned));
@@ -98,6 +105,9 @@ pub fn settle(look: &dyn Look, inside: &mut Inside, places: &Places, files: &[Pa
     let data = inside.directory("data", 0o700, owner).map_err(made("the data directory"))?;
     for (private, path) in [(&queue, &places.queue), (&data, &places.data)] {
         inside.bind(private, path).map_err(Failure::file(format!("replacing {}", path.display())))?;
+    }
+    if state.is_dir() {
+        copy(look, state, &inside.own("state"))?;
     }
     // The copy asks nobody outside; a question then ends at once instead of in time.
     let resolv = Path::new("/etc/resolv.conf");

@@ -4,7 +4,7 @@ use crate::lab::{
     host::{Entry, Host, differences},
     internet::Internet,
     process::wait_for,
-    setup::{SNAKE_OIL, outcome},
+    setup::{SNAKE_OIL, outcome, setup},
 };
 use clap::ValueEnum as _;
 use mxseal::rehearsal::Fault;
@@ -76,6 +76,15 @@ fn everything_is_shown_and_nothing_is_changed() {
     let log = internet.sender("may").send("root@example.test");
     assert!(log.contains("status=sent"), "{log}");
     assert!(internet.s_client(&[]).contains(SNAKE_OIL));
+
+    // Where setup has nothing left to do it says so, and recoveries can be watched all the same.
+    outcome(&setup(&host, &[]), 0);
+    let (before, trust) = (everything(&host), ["--trust-anchor", "/root/root.pem"]);
+    let shown = outcome(&rehearse(&host, &trust), 0);
+    assert_eq!(shown["outcome"], "nothing-to-do", "{shown:#}");
+    let shown = outcome(&rehearse(&host, &[&trust[..], &["--fault", "killed"]].concat()), 0);
+    assert_eq!(shown["outcome"], "recovered", "{shown:#}");
+    assert_eq!(differences(&before, &everything(&host)), Vec::<String>::new());
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub(super) async fn killed(
     }
     let wrong = |e: io::Error| Trouble::human(format!("the run that was to be killed: {e}"));
     let mut run = room::actor(&words).map_err(wrong)?;
-    let changed = || witness.now().is_ok_and(|now| witness.files.other_contents(&now).iter().any(|p| brief.files.contains(p)));
+    let changed = || witness.now().is_ok_and(|now| witness.files.rewritten(&now));
     let until = Instant::now() + CLEARED;
     while !changed() {
         if run.try_wait().map_err(wrong)?.is_some() || Instant::now() > until {

@@ -14,6 +14,7 @@ use crate::{
         course::{Course, Ended, Until},
         enact::Ground,
         place::{self, Site},
+        recover,
     },
     facts::{Facts, Known},
     intent::Intent,
@@ -56,7 +57,11 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
     progress.see(Event::Started("copy the mail server".into()));
     let live_dir = place::live_dir(global);
     let places = Places::of(&Machine, &brief.config_dir).map_err(not_begun)?;
-    settle(&Machine, inside, &places, &brief.files, &live_dir).map_err(not_begun)?;
+    settle(&Machine, inside, &places, &brief.files, &live_dir, &brief.state).map_err(not_begun)?;
+    let store = Store::open(&global.state_dir).map_err(not_begun)?;
+    if let Some(said) = recover::first(&store)? {
+        progress.line(&said);
+    }
     let originals = originals(&brief.files)?;
     disarm(inside, &brief.files).map_err(not_begun)?;
     progress.see(Event::Done("done".into()));
@@ -76,10 +81,10 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
         mta: Some("postfix".into()),
         mta_config: Some(brief.config_dir.clone()),
         resolver: Some(dns.addr),
-        trust_anchors: vec![root.clone()],
+        trust_anchors: brief.trust_anchors.iter().chain([&root]).cloned().collect(),
     };
-    let net = Net::of_this_host(Some(dns.addr), &[&root], &[&api]).map_err(not_begun)?;
-    let site = Site::at(at, net, Store::open(&global.state_dir).map_err(not_begun)?, live_dir, None);
+    let net = Net::of_this_host(Some(dns.addr), &at.trust_anchors, &[&api]).map_err(not_begun)?;
+    let site = Site::at(at, net, store, live_dir, None);
     let mut arm = |fault| arm(inside, fault).map_err(not_begun);
     let scene = Scene {
         brief,
@@ -133,18 +138,23 @@ impl Scene<'_> {
     /// Runs what setup runs, and judges how it ended.
     pub(super) async fn act(self, global: &Global, progress: &Progress, outcome: &mut Outcome) -> Result<(), Trouble> {
         let Self { brief, site, ca, api, originals, trees, ground, arm } = self;
-        let intent = Intent {
+        let mut intent = Intent {
             domains: brief.cast.domains.clone(),
             mx: brief.mx.clone(),
             key_types: brief.key_types,
-            directory: Some(ca.directory.clone()),
+            directory: None,
             acme_profile: None,
             replace: Vec::new(),
             live_dir: place::live_dir(global),
         };
         progress.see(Event::Started(format!("survey {}", ground.called())));
-        let (facts, plan) = site.look_and_plan(&intent).await?;
+        let (facts, mut plan) = site.look_and_plan(&intent).await?;
         progress.see(Event::Done(format!("{} conversations", facts.views.len())));
+        if plan.next.is_some() || (brief.fault.is_some() && plan.held.is_empty()) {
+            // Whatever is to be got comes from the made-up CA; for a fault also where nothing is to be done.
+            intent.directory = Some(ca.directory.clone());
+            plan = plan::plan(&facts, &intent, &site.profile_of(&facts)?).map_err(place::refused)?;
+        }
         match &originals {
             Some(originals) => show(brief, &on_originals(&site, &facts, originals, &intent)?, outcome),
             None => show(brief, &(facts.clone(), plan.clone()), outcome),
@@ -155,6 +165,9 @@ impl Scene<'_> {
             let (word, exit) = if plan.held.is_empty() { ("nothing-to-do", 0) } else { ("held", 1) };
             let says = if exit == 0 { "setup would change nothing on this host" } else { "setup would stop here" };
             Ended::new(word, exit, says).tell(outcome, global)?;
+            if exit == 0 {
+                return Ok(());
+            }
             Fate::of(outcome)
         } else if brief.fault == Some(Fault::Killed) {
             judge::killed(&site, global, [&ca.directory, &api.display().to_string()], brief, &witness, progress).await?

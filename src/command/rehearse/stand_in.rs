@@ -131,10 +131,12 @@ async fn play(
     let brief = Brief {
         host: Vec::new(),
         config: inner.config.clone(),
+        state: inner.state_dir.clone(),
         config_dir: server.config_dir.clone(),
         files: ["main.cf", "master.cf"].map(|f| server.config_dir.join(f)).into(),
         addresses: Vec::new(),
         mx: cast.mx.iter().map(|m| m.name.clone()).collect(),
+        trust_anchors: Vec::new(),
         cast,
         key_types: args.key_type.map(Into::into).or(settings.key_type),
         fault: args.fault,
