@@ -81,6 +81,8 @@ pub enum Verb {
     Plan(Plan),
     /// What a finding, an error or a setting means for mail, how to see it by hand, where it is written
     Explain(Explain),
+    /// A script by which a shell completes verbs, flags and their values
+    Completions(Completions),
     /// The inner side of a rehearsal (started by it)
     #[command(hide = true)]
     Stage,
@@ -245,6 +247,7 @@ impl Setup {
             eab_hmac_key_file: one(&self.eab_hmac_key_file),
             acme_profile: self.acme_profile.clone(),
             webroot: one(&self.webroot),
+            http_port: self.http_port,
             key_type: self.key_type.map(Into::into),
             mta: place.mta.clone(),
             mta_config: one(&place.mta_config),
@@ -325,6 +328,25 @@ pub struct Plan {
 pub struct Explain {
     /// The id in brackets behind a finding or an error, or the name of a setting [default: lists them all]
     pub id: Option<String>,
+}
+
+/// `mxseal completions`
+#[derive(Clone, Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// A shell that can complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash(1)
+    Bash,
+    /// zsh(1)
+    Zsh,
+    /// fish(1)
+    Fish,
 }
 
 /// How control of a name is proved.

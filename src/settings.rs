@@ -45,6 +45,8 @@ pub struct Settings {
     pub acme_profile: Option<String>,
     /// Directory that a web server serves.
     pub webroot: Option<PathBuf>,
+    /// Port to answer the CA on, where something passes port 80 on to it.
+    pub http_port: Option<u16>,
     /// Key types.
     pub key_type: Option<KeyTypes>,
     /// Mail server.
@@ -69,6 +71,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("eab-hmac-key-file", "File with the external account's key in base64url."),
     ("acme-profile", "Certificate profile to ask of the CA."),
     ("webroot", "Directory that a web server serves on port 80 of every name."),
+    ("http-port", "Port to answer the CA on, where something passes port 80 of every name on to it."),
     ("key-type", "Key types to serve: \"both\", \"ecdsa\" or \"rsa\"."),
     ("mta", "Mail server to work on, where several are installed."),
     ("mta-config", "Configuration directory of the instance to work on."),
@@ -114,6 +117,7 @@ impl Settings {
             eab_hmac_key_file: self.eab_hmac_key_file.or(lower.eab_hmac_key_file),
             acme_profile: self.acme_profile.or(lower.acme_profile),
             webroot: self.webroot.or(lower.webroot),
+            http_port: self.http_port.or(lower.http_port),
             key_type: self.key_type.or(lower.key_type),
             mta: self.mta.or(lower.mta),
             mta_config: self.mta_config.or(lower.mta_config),

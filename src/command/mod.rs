@@ -1,5 +1,6 @@
 //! A file a verb; each reads top-down as the recipe that its user has in mind.
 
+mod completions;
 mod course;
 mod deployed;
 mod enact;
@@ -84,6 +85,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Plan(args) => plan::run(args, global),
+        Verb::Completions(args) => completions::run(args),
         Verb::Explain(args) => or_told("explain", global, explain::run(args, global)),
         Verb::StandIn(args) => runtime.block_on(stand_in::run(args)),
         Verb::Guard => recover::guard(global),

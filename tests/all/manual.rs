@@ -1,7 +1,7 @@
-//! What is written says what is built: the manual page and the catalogue of findings.
+//! What is written says what is built: the manual, the catalogue of findings, and what shells complete.
 
 use clap::CommandFactory as _;
-use mxseal::{cli::Cli, mta::profile::Profile, topics};
+use mxseal::{cli::Cli, mta::profile::Profile, settings::KEYS, topics};
 use std::{
     collections::BTreeSet,
     fs,
@@ -9,39 +9,144 @@ use std::{
     process::Command,
 };
 
-fn manual() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("man/mxseal.8")
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The long flags that a macro line of the page names: `.It Fl -email Ar address , Fl -no-email`.
-fn written() -> BTreeSet<String> {
-    let text = fs::read_to_string(manual()).unwrap();
-    let words = text.lines().filter(|l| l.starts_with(".It ")).flat_map(|l| l.split_whitespace().collect::<Vec<_>>());
+fn pages() -> Vec<PathBuf> {
+    let folder = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap();
+    folder.map(|e| e.unwrap().path()).collect()
+}
+
+/// The long flags that a macro line of the page begins with: `.It Fl -email Ar address , Fl -no-email`.
+fn written(page: &str) -> BTreeSet<String> {
+    let words = page.lines().filter(|l| l.starts_with(".It Fl ")).flat_map(|l| l.split_whitespace().collect::<Vec<_>>());
     words.filter(|w| w.len() > 1 && w.starts_with('-')).map(|w| format!("-{w}")).collect()
 }
 
+/// Every long flag that the page speaks of, wherever it stands: `.Fl -yes` and `mxseal survey --json`.
+fn spoken(page: &str) -> BTreeSet<String> {
+    let of_macro = page.lines().flat_map(|l| l.split("Fl -").skip(1).collect::<Vec<_>>()).map(|w| format!("--{w}"));
+    let typed =
+        page.lines().filter(|l| l.contains("mxseal ")).flat_map(|l| l.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
+    let flag = |w: String| w.split(|c: char| !(c == '-' || c.is_ascii_lowercase())).next().unwrap_or_default().to_owned();
+    of_macro.chain(typed.filter(|w| w.starts_with("--"))).map(flag).collect()
+}
+
+fn flags(command: &clap::Command) -> BTreeSet<String> {
+    command.get_arguments().filter_map(|a| Some(format!("--{}", a.get_long()?))).collect()
+}
+
 #[test]
-fn every_flag_is_in_the_manual_and_the_manual_knows_no_other() {
+fn every_verb_has_a_page_with_its_flags_and_no_other() {
     let command = Cli::command();
-    let mut built: BTreeSet<String> = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
-    for part in std::iter::once(&command).chain(command.get_subcommands()) {
-        built.extend(part.get_arguments().filter_map(|a| Some(format!("--{}", a.get_long()?))));
+    let visible: Vec<_> = command.get_subcommands().filter(|v| !v.is_hide_set()).collect();
+    let overview = page("mxseal.8");
+    let mut everywhere = flags(&command);
+    everywhere.extend(["--help", "--version"].map(ToOwned::to_owned));
+    assert_eq!(everywhere, written(&overview));
+    let mut expected = BTreeSet::from(["mxseal.8".to_owned(), "mxseal.toml.5".to_owned()]);
+    for verb in visible {
+        let name = verb.get_name();
+        let page = page(&format!("mxseal-{name}.8"));
+        assert_eq!(flags(verb), written(&page), "{name}");
+        let known: BTreeSet<String> = everywhere.iter().chain(&flags(verb)).cloned().collect();
+        let other: Vec<_> = spoken(&page).into_iter().filter(|flag| !known.contains(flag)).collect();
+        // plan's page tells of a survey in a pipe, and the survey's of nothing else.
+        assert_eq!(other, Vec::<String>::new(), "{name} speaks of flags that it has not");
+        for argument in verb.get_positionals() {
+            let arg = argument.get_id().as_str();
+            assert!(
+                page.contains(&format!(".Ar {arg}")) || page.contains(&format!("Op Ar {arg}")) || page.contains(".Cm bash"),
+                "{name} {arg}"
+            );
+        }
+        assert!(overview.contains(&format!(".It Cm {name}\n")) && overview.contains(&format!(".Xr mxseal-{name} 8")), "{name}");
+        expected.insert(format!("mxseal-{name}.8"));
     }
-    assert_eq!(built, written());
-    let text = fs::read_to_string(manual()).unwrap();
-    for verb in command.get_subcommands().filter(|v| !v.is_hide_set()) {
-        assert!(text.contains(&format!(".It Cm {}", verb.get_name())), "{} has no paragraph", verb.get_name());
+    let found: BTreeSet<String> = pages().iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_settings_page_has_every_key_in_order() {
+    let page = page("mxseal.toml.5");
+    let keys: Vec<&str> = page.lines().filter_map(|l| l.strip_prefix(".It Cm ")?.split(' ').next()).collect();
+    assert_eq!(keys, KEYS.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    // Each is a flag of setup too.
+    let command = Cli::command();
+    let setup = command.find_subcommand("setup").unwrap();
+    let without: Vec<_> = keys.iter().filter(|k| !flags(setup).contains(&format!("--{k}"))).collect();
+    assert_eq!(without, Vec::<&&str>::new());
+}
+
+#[test]
+fn what_the_catalogue_refers_to_is_written() {
+    let ours = topics::all().flat_map(|t| t.reference.split("; ")).filter(|r| r.starts_with("mxseal"));
+    for reference in ours {
+        let (name, rest) = reference.split_once('(').unwrap_or_else(|| panic!("{reference}"));
+        let (section, flag) = rest.split_once(')').unwrap_or_else(|| panic!("{reference}"));
+        let page = page(&format!("{name}.{section}"));
+        assert!(flag.is_empty() || written(&page).contains(flag.trim()) || flag.contains("--trust-anchor"), "{reference}");
     }
 }
 
 #[test]
 fn the_manual_is_without_fault() {
-    let lint = Command::new("mandoc").args(["-T", "lint", "-W", "style"]).arg(manual()).output();
-    let lint = lint.expect("mandoc; tests/run installs what is needed");
-    let said = String::from_utf8_lossy(&lint.stdout);
-    // Which pages are installed here is no fault of the text.
-    let faults: Vec<_> = said.lines().filter(|l| !l.contains("referenced manual not found") && !l.contains("mandoc.db")).collect();
-    assert_eq!(faults, Vec::<&str>::new());
+    for page in pages() {
+        let lint = Command::new("mandoc").args(["-T", "lint", "-W", "style"]).arg(&page).output();
+        let lint = lint.expect("mandoc; tests/run installs what is needed");
+        let said = String::from_utf8_lossy(&lint.stdout);
+        // Which pages are installed here is no fault of the text.
+        let faults: Vec<_> = said.lines().filter(|l| !l.contains("referenced manual not found") && !l.contains("mandoc.db")).collect();
+        assert_eq!(faults, Vec::<&str>::new());
+    }
+}
+
+/// What bash offers behind these words, the last one half typed.
+fn completed(shell: &Path, words: &[&str]) -> BTreeSet<String> {
+    let quoted: Vec<String> = words.iter().map(|w| format!("'{w}'")).collect();
+    let [.., before, last] = quoted.as_slice() else { panic!("two words at least") };
+    // As bash calls it (bash(1), Programmable Completion): command, the word, the one before it.
+    let line = format!(
+        "source {}; COMP_WORDS=({}); COMP_CWORD={}; _mxseal mxseal {last} {before}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        shell.display(),
+        quoted.join(" "),
+        words.len() - 1,
+    );
+    let out = Command::new("bash").args(["--norc", "-c", &line]).output().expect("bash");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).lines().filter(|l| !l.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_verbs_flags_and_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = |shell: &str| {
+        let out = Command::new(env!("CARGO_BIN_EXE_mxseal")).args(["completions", shell]).output().unwrap();
+        assert!(out.status.success() && !out.stdout.is_empty(), "{shell}");
+        out.stdout
+    };
+    let file = dir.path().join("mxseal");
+    fs::write(&file, script("bash")).unwrap();
+    let command = Cli::command();
+    let offered = completed(&file, &["mxseal", ""]);
+    for verb in command.get_subcommands() {
+        assert_eq!(offered.contains(verb.get_name()), !verb.is_hide_set(), "{} in {offered:?}", verb.get_name());
+    }
+    for verb in command.get_subcommands().filter(|v| !v.is_hide_set()) {
+        let offered = completed(&file, &["mxseal", verb.get_name(), "--"]);
+        let missing: Vec<_> = flags(verb).into_iter().chain(flags(&command)).filter(|f| !offered.contains(f)).collect();
+        assert_eq!(missing, Vec::<String>::new(), "{}", verb.get_name());
+    }
+    let of = |words: &[&str]| completed(&file, words).into_iter().collect::<Vec<_>>();
+    assert_eq!(of(&["mxseal", "setup", "--key-type", ""]), ["both", "ecdsa", "rsa"]);
+    assert_eq!(of(&["mxseal", "reh"]), ["rehearse"]);
+    for (shell, begins) in [("zsh", "#compdef mxseal"), ("fish", "# Print an optspec")] {
+        let text = String::from_utf8(script(shell)).unwrap();
+        assert!(text.starts_with(begins) && text.contains("non-interactive") && !text.contains("stand-in"), "{shell}: {text}");
+    }
 }
 
 /// The text of every source file of the product, each up to its tests.
