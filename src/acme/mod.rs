@@ -119,7 +119,9 @@ pub async fn terms(net: &Net, directory: &str) -> Result<Directory, Trouble> {
 /// Orders, one a key: ECDSA first, so that a CA that reuses authorizations validates once.
 async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: &[HeldKey], say: &Say) -> Result<Vec<Chain>, Trouble> {
     let transport = Transport::new(net, wishes.patience, say.clone())?;
+    let _ = say.send(Event::Started(format!("ask {}", order.directory)));
     let directory = Directory::fetch(&transport, &order.directory).await?;
+    let _ = say.send(Event::Done("it answers".into()));
     if let Some(asked) = order.acme_profile.as_ref().filter(|p| !directory.profiles.contains_key(*p)) {
         let offered = directory.profiles.into_keys().collect();
         return Err(Trouble::Profile { directory: order.directory.clone(), asked: asked.clone(), offered });

@@ -27,18 +27,13 @@ pub fn boot_note(look: &dyn Look, store: &Store) -> Option<Finding> {
     if !is_usual(store) || look.link(Path::new(ENABLED)).is_ok() {
         return None;
     }
-    let note = Finding::new(
-        "boot-unit",
-        Verdict::Warn,
-        Subject::File { path: PLACE.into(), line: 0 },
-        "nobody settles a change here that a power cut interrupts",
-    );
+    let note = |verdict, says: &str| Finding::new("boot-unit", verdict, Subject::File { path: PLACE.into(), line: 0 }, says);
     Some(if look.identity(Path::new(SYSTEMD)).is_ok() {
-        note.means(
-            "this unit comes with the first change and goes with the last: it runs before the mail server, and only after such a cut",
-        )
+        note(Verdict::Pass, "a boot unit comes with this change and goes with the last")
+            .means("after a power cut it settles an interrupted change before the mail server starts")
     } else {
-        note.means("the mail server would start on a configuration that was not proved")
+        note(Verdict::Warn, "nobody settles a change here that a power cut interrupts")
+            .means("the mail server would start on a configuration that was not proved")
             .remedy(Remedy::Do("systemd does not run here: let the boot run `mxseal recover` before the mail server".into()))
     })
 }

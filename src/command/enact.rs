@@ -13,6 +13,7 @@ use crate::{
     cli::Global,
     facts::{Facts, Service},
     finding::Finding,
+    moment::Moment,
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     topics::Explained as _,
     view::EndpointView,
@@ -198,9 +199,15 @@ impl Enacted {
                 page.push_str(&report::proof_table(&self.expect, &views));
                 let of_copy = |f: &Finding| f.id != "outside-unknown";
                 let notes: Vec<Finding> = notes.into_iter().filter(|f| ground == Ground::Host || of_copy(f)).collect();
+                if !notes.is_empty() {
+                    page.push_str("Left to see\n");
+                }
                 page.push_str(&report::findings(style, &notes));
                 if ground == Ground::Host && receipt.change.undoes.is_none() {
-                    page.push_str(&format!("To put it back: mxseal undo {}\n", receipt.id));
+                    let until = outcome.certificate.as_ref().map_or_else(String::new, |c| format!(" (now {})", Moment(c.not_after).day()));
+                    page.push_str("Next\n  mxseal status\n");
+                    page.push_str(&format!("      what is served, and how long the certificate is good{until}\n"));
+                    page.push_str(&format!("  mxseal undo {}\n      puts back what was there before\n", receipt.id));
                 }
                 outcome.findings.extend(notes);
             }

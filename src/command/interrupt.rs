@@ -23,18 +23,18 @@ pub(super) fn reached(how_far: Reached) {
 }
 
 /// Where a person is there, says a last word before an interrupt ends us. To be called before there is a second thread.
-pub(super) fn last_words(global: &Global) {
+pub(super) fn last_words(verb: &'static str, global: &Global) {
     if !global.json && Terminal::can_ask() {
-        world::before_an_interrupt(|| Terminal::say(&format!("\n{}", words(REACHED.load(Ordering::SeqCst)))));
+        world::before_an_interrupt(move || Terminal::say(&format!("\n{}", words(REACHED.load(Ordering::SeqCst), verb))));
     }
 }
 
-fn words(reached: u8) -> &'static str {
+fn words(reached: u8, verb: &str) -> String {
     if reached == Reached::Nothing as u8 {
-        "Stopped: nothing was changed. `mxseal setup` goes on from here."
+        format!("Stopped: nothing was changed. `mxseal {verb}` goes on from here.")
     } else if reached == Reached::Change as u8 {
-        "Stopped in the middle of the change: it is put back now, and no mail is lost. `mxseal status` tells when that is done."
+        "Stopped in the middle of the change: it is put back now, and no mail is lost. `mxseal status` tells when that is done.".to_owned()
     } else {
-        "Stopped at the end: the change had been settled. `mxseal status` tells how."
+        "Stopped at the end: the change had been settled. `mxseal status` tells how.".to_owned()
     }
 }

@@ -112,10 +112,12 @@ fn no_answer(why: std::io::Error) -> Trouble {
 pub fn without_a_verb(misuse: clap::Error) -> Result<Cli, clap::Error> {
     use clap::{Parser as _, error::ErrorKind};
     let none = matches!(misuse.kind(), ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
-    if none && Terminal::can_ask() {
-        return Cli::try_parse_from(std::env::args_os().chain(["setup".into()]));
+    match (none, Terminal::can_ask()) {
+        (true, true) => Cli::try_parse_from(std::env::args_os().chain(["setup".into()])),
+        // The summary, also where other flags stand there.
+        (true, false) => Err(Cli::try_parse_from(["mxseal"]).err().unwrap_or(misuse)),
+        (false, _) => Err(misuse),
     }
-    Err(misuse)
 }
 
 /// A command line that says nothing, or asks for help: the text, the document where one is wanted, and the exit status.

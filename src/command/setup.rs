@@ -58,7 +58,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         if args.dry_run { site.store = Store::at(apart) } else { site.open_store(&apart)? }
     }
 
-    interrupt::last_words(global);
+    interrupt::last_words("setup", global);
     let talk = Conversation {
         args,
         global,

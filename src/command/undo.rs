@@ -4,6 +4,7 @@
 use super::{
     Trouble, deployed,
     enact::{self, Ground, Promise},
+    interrupt, log,
     place::{self, Site},
     recover,
 };
@@ -34,11 +35,15 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let progress = Progress::new(global.json);
     if !args.dry_run {
         place::needs_root()?;
+        interrupt::last_words("undo", global);
         if let Some(said) = recover::first(&site.store)? {
             progress.line(&said);
         }
     }
     let receipt = chosen(args, apply::receipts(&site.store).map_err(Trouble::state)?)?;
+    if !args.dry_run {
+        outcome.log = log::keep(&site.store, "undo");
+    }
     let profile = place::profile(&receipt.change.profile)?;
     let current = current(&receipt)?;
     let mut plan = plan::undo(&receipt, &current, world::now(), &profile).map_err(Trouble::of)?;

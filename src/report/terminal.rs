@@ -201,6 +201,7 @@ impl Progress {
     }
 
     fn started(&self, what: String) {
+        self.interrupt();
         let style = Style::of(&Term::stderr());
         let mut step = Step { what, began: Instant::now(), shown: false };
         if style.plain {
@@ -237,7 +238,8 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn spoken(&self) -> String {
-        format!("Done: {}, in {:.1} seconds.", self.result, self.seconds)
+        let result = if self.result == "done" { String::new() } else { format!(": {},", self.result) };
+        format!("Done{result} in {:.1} seconds.", self.seconds)
     }
 
     /// What stands there while the step runs, and what is added at its end; a result for which no room is left hangs below.
@@ -260,7 +262,7 @@ impl Observer for Progress {
             Event::Waiting { on, at_most } => {
                 self.interrupt();
                 let mut text = String::new();
-                hang(&mut text, "    waiting for ", &format!("{on}, at most {} s", at_most.as_secs()), Terminal::width_of_stderr());
+                hang(&mut text, "    ", &format!("waiting for {on}, at most {} s", at_most.as_secs()), Terminal::width_of_stderr());
                 Terminal::complain(&text);
             }
             Event::Done(result) => self.done(&result),

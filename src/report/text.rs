@@ -238,11 +238,11 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
     for later in &plan.later {
         step(&mut out, &format!("{} [change-planned]", later.says));
         hang(&mut out, "      ", &later.why, style.width);
-        for path in &later.touches {
-            let _ = writeln!(out, "      touches {}", path.display());
+        for path in later.touches.iter().filter(|path| later.edits.iter().all(|e| e.path != **path)) {
+            let _ = writeln!(out, "      key and chain: {}", path.display());
         }
         settings_page(style, &mut out, &later.edits);
-        indent(&mut out, &config_diff(files, &later.edits, context));
+        indent(&mut out, &config_diff(files, &later.edits, context), style.width);
     }
     if !plan.held.is_empty() {
         out.push_str("Held back, nothing is done until these are settled\n");
@@ -260,7 +260,7 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
 
 fn change_page(style: Style, out: &mut String, files: &[ConfigFile], change: &Change, context: usize) {
     settings_page(style, out, &change.edits);
-    indent(out, &config_diff(files, &change.edits, context));
+    indent(out, &config_diff(files, &change.edits, context), style.width);
     if !change.activate.is_empty() {
         let _ = writeln!(out, "      then: {}", list(change.activate.iter().map(|c| format!("`{c}`"))));
     }
@@ -283,9 +283,30 @@ fn settings_page(style: Style, out: &mut String, edits: &[Edit]) {
     }
 }
 
-fn indent(out: &mut String, text: &str) {
-    for line in text.lines() {
-        let _ = writeln!(out, "      {line}");
+/// A diff as a person reads it: a file is named once, and numbers of lines are left out.
+fn indent(out: &mut String, diff: &str, width: usize) {
+    let mut file = "";
+    let mut first = true;
+    let mut lines = diff.lines().peekable();
+    while let Some(line) = lines.next() {
+        if let Some(path) = line.strip_prefix("--- ").filter(|_| lines.peek().is_some_and(|next| next.starts_with("+++ "))) {
+            (file, first) = (path, true);
+        } else if let Some(path) = line.strip_prefix("+++ ").filter(|_| first) {
+            let how = match (file, path) {
+                ("/dev/null", _) => " (new):",
+                (_, "/dev/null") => " (removed)",
+                _ => ":",
+            };
+            let _ = writeln!(out, "      {}{how}", if path == "/dev/null" { file } else { path });
+        } else if line.starts_with("@@ ") {
+            if !std::mem::take(&mut first) {
+                out.push_str("       ...\n");
+            }
+        } else if let Some(stored) = line.strip_prefix("=== ") {
+            hang(out, "      ", stored, width);
+        } else {
+            let _ = writeln!(out, "      {line}");
+        }
     }
 }
 
@@ -344,6 +365,18 @@ pub fn is_ours(lineages: &[Lineage], leaf: &Certificate) -> bool {
 mod tests {
     use super::*;
     use crate::finding::Subject;
+
+    #[test]
+    fn a_diff_names_a_file_once() {
+        let mut out = String::new();
+        indent(
+            &mut out,
+            "--- /a\n+++ /a\n@@ -1 +1 @@\n-x\n+y\n@@ -9 +9 @@\n+z\n--- /dev/null\n+++ /b\n@@ -0,0 +1 @@\n+n\n--- /c\n+++ /dev/null\n=== /d: new\n",
+            80,
+        );
+        let page = ["/a:", "-x", "+y", " ...", "+z", "/b (new):", "+n", "/c (removed)", "/d: new"].map(|l| format!("      {l}\n")).concat();
+        assert_eq!(out, page);
+    }
 
     #[test]
     fn findings_hold_to_the_width_and_what_is_pasted_stays_whole() {

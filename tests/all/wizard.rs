@@ -3,9 +3,11 @@
 use crate::lab::{
     host::{Host, differences},
     internet::{DIRECTORY, Internet},
+    process::wait_for,
     setup::{SNAKE_OIL, assert_verifiable, contents},
-    terminal::{Terminal, golden},
+    terminal::{Terminal, golden, lines},
 };
+use std::time::Duration;
 
 const APPLY: &str = "? more [n]:";
 const TERMS: &str = "Do you agree to them? [y/N]";
@@ -93,4 +95,122 @@ fn questions_are_answered_on_a_terminal() {
     let (code, seen) = session.end();
     assert!(code == 0, "{seen}");
     assert_verifiable(&internet);
+}
+
+/// Ctrl-C while the CA lets us wait, in the middle of the change, and at the proof.
+#[test]
+fn an_interrupt_leaves_the_host_whole() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let tree = || contents(&host.tree("/etc/postfix"));
+    let before = tree();
+
+    let mut session = setup(&host, "--no-email");
+    session.answer(TERMS, "y\n");
+    session.until(APPLY);
+    internet.hang_ca(true);
+    session.answer(APPLY, "y\n");
+    session.answer("ask https://acme.test/dir", "\x03");
+    let (code, seen) = session.end();
+    internet.hang_ca(false);
+    assert!(code == 130 && seen.contains("Stopped: nothing was changed. `mxseal setup` goes on from here."), "{seen}");
+    assert_eq!(differences(&before, &tree()), Vec::<String>::new());
+
+    for (at, questions) in [("change the configuration and activate it", 1), ("prove it on every listening address", 0)] {
+        let mut session = setup(&host, "--no-email");
+        if questions > 0 {
+            session.answer(TERMS, "y\n");
+        }
+        let main = host.read("/etc/postfix/main.cf");
+        session.answer(APPLY, "y\n");
+        wait_for("the change", Duration::from_secs(60), || host.read("/etc/postfix/main.cf") != main);
+        session.answer(at, "\x03");
+        let (code, seen) = session.end();
+        assert!(code == 130 && seen.contains("Stopped in the middle of the change"), "{at}: {seen}");
+        wait_for("the guard", Duration::from_secs(60), || {
+            let status = host.run(&["mxseal", "status", "--json"]);
+            serde_json::from_slice::<serde_json::Value>(&status.stdout).is_ok_and(|document| document["open"].is_null())
+        });
+        assert_eq!(differences(&before, &tree()), Vec::<String>::new(), "{at}");
+        wait_for("the old certificate", Duration::from_secs(30), || internet.s_client(&[]).contains(SNAKE_OIL));
+    }
+}
+
+/// A screen reader, a terminal without colours, a narrow one; a run that is recorded and replayed, and its log.
+#[test]
+fn every_terminal_and_none_is_served() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let colour = |seen: &str| seen.contains("\x1b[3");
+
+    // Without a verb, for an ear. The lab's CA is in the settings.
+    host.ok(&["mkdir", "-p", "/etc/mxseal"]);
+    let lab = format!("acme-directory = '{DIRECTORY}'\nacme-ca-file = ['/root/api-ca.pem']\ntrust-anchor = ['/root/root.pem']\n");
+    host.write("/etc/mxseal/mxseal.toml", &lab);
+    let mut session = Terminal::start(|argv| host.command(argv), "mxseal --plain");
+    let shown = session.answer(TERMS, "q\n");
+    golden("plain", &shown);
+    assert!(!shown.contains('\x1b') && !shown.contains("...") && !shown.contains('·'), "{shown}");
+    assert_eq!(session.end().0, 1);
+    let mut session = Terminal::start(|argv| host.command(argv), "NO_COLOR=1 mxseal");
+    assert!(!session.answer(TERMS, "q\n").contains('\x1b'));
+    session.end();
+    assert_eq!(host.run(&["mxseal"]).status.code(), Some(2), "without a terminal it is a misuse");
+
+    // A terminal that becomes narrow meanwhile. Its answers are recorded.
+    let mut session = setup(&host, "--answers /root/answers.toml");
+    assert!(colour(&session.until(TERMS)));
+    host.ok(&["sh", "-c", "stty -F $(cat /tmp/tty) cols 50"]);
+    session.answer(TERMS, "y\n");
+    session.answer(ADDRESS, "?\n");
+    let shown = session.answer(ADDRESS, "post@example.test\n");
+    assert!(lines(&shown).iter().all(|l| l.chars().count() <= 50), "{shown}");
+    session.answer(APPLY, "d\n");
+    session.answer(APPLY, "p\n");
+    let (code, seen) = session.end();
+    assert!(code == 0, "{seen}");
+    let recorded = host.read("/root/answers.toml");
+    assert!(recorded.contains("email = \"post@example.test\"") && recorded.contains("agree-tos = true"), "{recorded}");
+
+    // The log says what the screen said, but for lines of configuration that are nobody's business.
+    let log = seen.lines().find_map(|l| l.trim_end().strip_prefix("The log of this run: ")).expect("a log").to_owned();
+    assert_eq!(host.ok(&["stat", "-c", "%a %u", &log]), "600 0\n");
+    let text = host.read(&log);
+    for said in
+        ["What is here", "Do you agree to them? [y/N] y", "post@example.test", "Get a certificate", "+smtpd_tls_chain_files", "printed: "]
+    {
+        assert!(text.contains(said), "no {said:?} in {text}");
+    }
+    assert!(seen.contains("mydestination = ") && !text.contains("mydestination = ") && !text.contains('\x1b'), "{text}");
+
+    // Replayed elsewhere: nothing is asked. What is missing is named, with its flag.
+    let replay = |more: &str| Terminal::start(|argv| host.command(argv), &format!("mxseal setup --state-dir /root/state --answers {more}"));
+    let mut session = replay("/root/answers.toml");
+    let shown = session.answer(APPLY, "n\n");
+    assert!(!shown.contains(TERMS) && !shown.contains(ADDRESS), "{shown}");
+    session.end();
+    host.write("/root/answers.toml", "agree-tos = true\n");
+    let (code, seen) = replay("/root/answers.toml --yes").end();
+    let said = seen.replace("\r\n", " ");
+    assert!(
+        code == 2 && said.contains("/root/answers.toml does not answer everything") && said.contains(ADDRESS.split(' ').next().unwrap()),
+        "{seen}"
+    );
+    assert!(said.contains("--email ADDRESS or --no-email"), "{seen}");
+}
+
+/// A host to look at by hand: `cargo test --test all by_hand -- --ignored --nocapture` says how to enter it; it ends with the
+/// file `done` in its root.
+#[test]
+#[ignore = "for a person: it waits"]
+fn by_hand() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let lab = format!("acme-directory = '{DIRECTORY}'\nacme-ca-file = ['/root/api-ca.pem']\ntrust-anchor = ['/root/root.pem']\n");
+    host.ok(&["mkdir", "-p", "/etc/mxseal"]);
+    host.write("/etc/mxseal/mxseal.toml", lab);
+    eprintln!("{:?}", host.command(&["bash", "-l"]));
+    while !host.path("/done").exists() {
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }

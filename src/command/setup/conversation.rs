@@ -161,7 +161,9 @@ impl Conversation<'_> {
         }
         let mut open = Vec::new();
         if !self.answers.agree_tos {
+            self.progress.see(Event::Started(format!("ask {} for its terms", order.directory)));
             let terms = acme::terms(&self.site.net, &order.directory).await.map_err(Trouble::of)?;
+            self.progress.see(Event::Done("done".into()));
             open.extend(terms.terms_of_service.map(|at| Question::terms(&at)));
         }
         open.extend(self.answers.email_is_open().then(Question::email));

@@ -92,6 +92,13 @@ impl Internet {
         self.ca = None;
     }
 
+    /// Lets the CA hang in the middle of whatever it does, or go on.
+    pub fn hang_ca(&self, hang: bool) {
+        use nix::sys::signal::{Signal, kill};
+        let pid = i32::try_from(self.ca.as_ref().expect("a CA").pid()).expect("a process id");
+        kill(nix::unistd::Pid::from_raw(pid), if hang { Signal::SIGSTOP } else { Signal::SIGCONT }).expect("our process");
+    }
+
     /// What the CA logged.
     pub fn ca_log(&self) -> String {
         self.ca.as_ref().map(Daemon::log).unwrap_or_default()

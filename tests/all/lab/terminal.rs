@@ -127,8 +127,13 @@ fn steady(line: &str) -> String {
     let word = |word: &str| match word {
         _ if digits(word) >= 14 && word.contains('-') && !word.contains('/') => "ID".to_owned(),
         _ if word.ends_with(".log") => format!("{}/ID.log", word.rsplit_once('/').map_or("", |(dir, _)| dir)),
-        _ if word.starts_with("20") && digits(word) == 8 && word.trim_end_matches(',').len() == 10 => word.replace(&word[..10], "DATE"),
+        _ if word.starts_with("20") && digits(word) == 8 && word.trim_end_matches([',', ')']).len() == 10 => {
+            word.replace(&word[..10], "DATE")
+        }
         _ if word.starts_with("...") => "...".to_owned(),
+        _ if word.split_once('.').is_some_and(|(s, tenth)| digits(s) == s.len() && tenth.len() == 1 && digits(tenth) == 1) => {
+            "T".to_owned()
+        }
         _ if word.starts_with('(') && word.contains('.') && digits(word) + 2 == word.len() => "(T".to_owned(),
         _ => word.to_owned(),
     };
