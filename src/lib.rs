@@ -10,6 +10,8 @@
 //! certificate. `apply` makes a [`change`], of [`image`]s of files, as one transaction; [`check`] proves it on the wire
 //! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`].
 //!
+//! `rehearsal` makes up a world, in which all of this can be watched before it is done.
+//!
 //! What is said about it all is a [`finding`], explained in [`topics`]; `report` prints it. `world` is the only room that
 //! touches the machine, and `command` has a file a verb, which tells its story with the others' words.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test makes the files that it reads"))]
