@@ -2,6 +2,7 @@
 
 use super::{
     client_hello::old_hello,
+    prompt::Prompt,
     reply::{Fault, Talk},
     verifier::Witness,
 };
@@ -21,7 +22,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -98,10 +98,7 @@ async fn attempt(net: &Net, probe: &Probe, post_quantum: bool, limit: Duration) 
 impl Attempt {
     async fn run(&mut self, net: &Net) -> Result<(), Fault> {
         let addr = self.view.probe.addr;
-        let tcp = TcpStream::connect(addr).await.map_err(Fault::Connect)?;
-        // A command is one small packet, and the reply is waited for.
-        tcp.set_nodelay(true)?;
-        hurry(&tcp);
+        let tcp = Prompt::connect(addr).await.map_err(Fault::Connect)?;
         let helo = our_name(tcp.local_addr()?);
         match self.view.probe.wire {
             Wire::StartTls => {
@@ -191,7 +188,7 @@ impl Attempt {
     }
 
     /// The handshake; `None` where the offer ends with it.
-    async fn secure(&mut self, net: &Net, tcp: TcpStream) -> Result<Option<TlsStream<TcpStream>>, Fault> {
+    async fn secure(&mut self, net: &Net, tcp: Prompt) -> Result<Option<TlsStream<Prompt>>, Fault> {
         self.stage = "during the TLS handshake";
         let at = self.view.probe.addr.to_string();
         if self.view.probe.offer == Offer::Legacy {
@@ -217,7 +214,6 @@ impl Attempt {
             Err(_) => return Err(broken(format!("no answer to our hello within {:.0} s", patience.as_secs_f32()), true)),
         };
         self.view.answered = true;
-        hurry(tls.get_ref().0);
         let session = tls.get_ref().1;
         let presented = session.peer_certificates().unwrap_or_default();
         let mut chain = Vec::new();
@@ -248,15 +244,6 @@ impl Attempt {
         self.view.tls = Known::seen(view, at);
         Ok(Some(tls))
     }
-}
-
-/// Acknowledges at once: a server with Nagle's algorithm holds its reply back behind its session tickets until we do, which
-/// costs 40 ms a conversation. Where the system cannot, it is slower and right all the same.
-fn hurry(tcp: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    let _ = tcp.set_quickack(true);
-    #[cfg(not(target_os = "linux"))]
-    let _ = tcp;
 }
 
 /// What broke a handshake, in words, and whether a hello that was too large may be the cause.
