@@ -1,6 +1,6 @@
 //! A change is tried on a copy first: the server's own tools check the copy, with queue and data directories of its own,
-//! before anything live is touched. `postfix check` on a copied configuration that still names the live queue re-creates
-//! directories in it, so the copy's directories are replaced before the first command.
+//! before anything live is touched. A tool that is given a copied configuration works on the queue that it names, so the
+//! copy's directories are replaced before the first command.
 
 use crate::{
     change::{Change, Command, Content, Trial},

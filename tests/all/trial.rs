@@ -3,25 +3,16 @@
 
 use mxseal::{
     apply::try_on_a_copy,
-    change::{Activation, Change, Command, Content, Edit, Meta, Raw, Target, Trial},
+    change::{Activation, Change, Content, Edit, Meta, Raw, Target, Trial},
+    mta::profile::Profile,
     world::{Machine, Store},
 };
 use std::{fs, path::Path};
 
-fn words(all: &[&str]) -> Command {
-    Command(all.iter().map(ToString::to_string).collect())
-}
-
+/// As the profile tries a change of Postfix.
 fn postfix_trial() -> Trial {
-    let lines =
-        ["queue_directory = {room}/queue", "data_directory = {room}/data", "maillog_file = {room}/log", "maillog_file_prefixes = {room}"];
-    Trial {
-        append: vec![("main.cf".into(), lines.map(ToOwned::to_owned).into())],
-        directories: vec![("queue".into(), "root".into()), ("data".into(), "postfix".into())],
-        links: vec![],
-        check: vec![words(&["postconf", "-c", "{copy}"]), words(&["postfix", "-c", "{copy}", "check"])],
-        log: Some("log".into()),
-    }
+    let postfix = Profile::built_in().unwrap().into_iter().find(|p| p.id == "postfix").unwrap();
+    postfix.trial.unwrap()
 }
 
 fn change(dir: &Path, text: &str) -> Change {
@@ -57,10 +48,28 @@ fn a_bad_configuration_is_refused_on_the_copy_and_the_live_queue_stays_as_it_is(
 
     let good = format!("{live}smtpd_tls_loglevel = 1\n");
     try_on_a_copy(&Machine, &store, &change(&etc, &good), &postfix_trial()).unwrap();
-    let bad = format!("{live}smtpd_tls_loglevel = many\nthis is no setting\n");
-    let refused = try_on_a_copy(&Machine, &store, &change(&etc, &bad), &postfix_trial()).expect_err("a bad line").to_string();
-    assert!(refused.contains("line 5") || refused.contains("missing '='"), "{refused}");
-    assert!(refused.contains(&*etc.to_string_lossy()), "the admin's own path is named: {refused}");
+    let refused = |text: &str| try_on_a_copy(&Machine, &store, &change(&etc, text), &postfix_trial()).map(drop).map_err(|e| e.to_string());
+    for (more, word) in [
+        ("smtpd_tls_loglevel = 1\nthis is no setting", "missing '='"),
+        ("default_process_limit = many", "default_process_limit = many"),
+        ("inet_protocols = ipv9", "ipv9"),
+        ("mail_owner = nobody-here", "mail_owner"),
+        ("hash_queue_depth = -3", "hash_queue_depth"),
+    ] {
+        let said = refused(&format!("{live}{more}\n")).expect_err(more);
+        assert!(said.contains(word), "{more}: {said}");
+        assert!(!said.contains("main.cf") || said.contains(&*etc.to_string_lossy()), "the admin's own path is named: {said}");
+    }
+    let master = fs::read_to_string(etc.join("master.cf")).unwrap();
+    for (line, word) in [("smtp inet n", "line"), ("smtp inet n - z - - smtpd", "chroot")] {
+        fs::write(etc.join("master.cf"), format!("{master}{line}\n")).unwrap();
+        let said = refused(&good).expect_err(line);
+        assert!(said.contains(word), "{line}: {said}");
+    }
+    // A host that logs elsewhere needs no such service.
+    let unlogged: String = master.lines().filter(|l| !l.starts_with("postlog")).map(|l| format!("{l}\n")).collect();
+    fs::write(etc.join("master.cf"), unlogged).unwrap();
+    refused(&good).unwrap();
 
     assert_eq!(fs::read_to_string(etc.join("main.cf")).unwrap(), live);
     assert_eq!(fs::read_dir(&queue).unwrap().count(), 0, "nothing was made in the live queue");
