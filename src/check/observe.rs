@@ -14,6 +14,10 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 
+/// A server tells its processes of a reload by signal and does not wait for them: whoever asks at once meets old ones, and
+/// new ones that wait a second for an old one's answer. They are gone 10 to 50 ms after the command.
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// Pauses before a proof that failed is tried again: a process from before the reload may take one more connection, and
 /// a server that restarts needs a moment. A server that does not take the change costs their sum.
 const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1000)];
@@ -48,6 +52,7 @@ pub async fn prove(
     let probes: Vec<Probe> = each.flat_map(|(_, e)| proof_probes(e, baseline)).collect();
     let slow: Vec<Probe> = baseline.iter().filter(|v| hung(v, limit)).map(|v| v.probe.clone()).collect();
     let mut pauses = AGAIN.iter();
+    sleep(SETTLE).await;
     loop {
         let seen = ask(net, &probes, limit, false, &slow).await;
         let verdict = proof(expect, baseline, &seen, claims, now());
