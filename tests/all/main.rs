@@ -12,6 +12,7 @@
 mod acme;
 mod apply_files;
 mod booted;
+mod counts;
 mod demo;
 mod dialect;
 mod dialogue;
