@@ -4,7 +4,7 @@
 use crate::{
     certificate::{Certificate, Digest, KeyType},
     claims::Claims,
-    image::{Image, Raw},
+    image::{Image, Meta, Raw},
     moment::Moment,
     mta::config::ConfigText,
     name::DnsName,
@@ -15,7 +15,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 pub use crate::known::Known;
@@ -174,6 +174,16 @@ pub struct ConfigFile {
     pub image: Image,
     /// Its bytes; serialised with foreign values replaced by their digests.
     pub text: ConfigText,
+}
+
+impl ConfigFile {
+    /// A file that is not there yet: root's, readable by everyone.
+    #[must_use]
+    pub fn new(path: PathBuf, bytes: Vec<u8>) -> Self {
+        let meta = Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() };
+        let image = Image { digest: Digest::of(&bytes), meta };
+        Self { real: path.clone(), path, image, text: ConfigText::of(bytes) }
+    }
 }
 
 /// What a service is for.
@@ -383,6 +393,19 @@ pub struct Lineage {
     pub deployment: Deployment,
 }
 
+impl Lineage {
+    /// Every file that a mail server may read of it: one with all keys, or one for each key type.
+    pub fn live_files(&self) -> impl Iterator<Item = PathBuf> {
+        std::iter::once(self.live.clone()).chain(self.keys.iter().map(|k| live_of(&self.live, k.key_type)))
+    }
+}
+
+/// The file of one key type, beside the one that holds them all.
+#[must_use]
+pub fn live_of(live: &Path, key_type: KeyType) -> PathBuf {
+    live.with_extension(format!("{key_type}.pem"))
+}
+
 /// One key of a lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineageKey {
@@ -392,6 +415,9 @@ pub struct LineageKey {
     pub spki: Digest,
     /// The certificate issued for it.
     pub leaf: Option<Certificate>,
+    /// This key and its chain in one file's bytes, in the Store.
+    #[serde(default)]
+    pub bundle: Option<Digest>,
     /// When the CA suggests to renew that certificate, where it was asked and said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,

@@ -78,6 +78,7 @@ mod tests {
             "delv",
             "df",
             "dig",
+            "exim",
             "exim4",
             "getent",
             "id",

@@ -192,7 +192,7 @@ fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) 
     });
     for key in keys {
         if !lineage.keys.iter().any(|k| k.spki == key.spki) {
-            lineage.keys.push(LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: None, window: None });
+            lineage.keys.push(LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: None, bundle: None, window: None });
         }
     }
     if was.as_ref() != Some(&lineage) {
@@ -201,14 +201,18 @@ fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) 
     Ok(lineage)
 }
 
-/// Key and chain of each type in one object, ECDSA first; then the lineage that names it.
+/// Key and chain of each type in an object, and all in one, ECDSA first; then the lineage that names them.
 fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey], chains: &[Chain]) -> Result<(), Trouble> {
     let mut issued: Vec<(&HeldKey, &Chain)> = keys.iter().zip(chains).collect();
     issued.sort_by_key(|(key, _)| key.key_type);
-    let mut bytes = Zeroizing::new(Vec::new());
+    let (mut bytes, mut keys) = (Zeroizing::new(Vec::new()), Vec::new());
     for (key, chain) in &issued {
-        bytes.extend_from_slice(key.pem.as_bytes());
-        bytes.extend_from_slice(chain.pem.as_bytes());
+        let one = Zeroizing::new([key.pem.as_bytes(), chain.pem.as_bytes()].concat());
+        bytes.extend_from_slice(&one);
+        // A window is about one certificate.
+        let window = lineage.keys.iter().find(|k| k.leaf.as_ref() == Some(&chain.leaf)).and_then(|k| k.window.clone());
+        let (leaf, bundle) = (Some(chain.leaf.clone()), Some(store.put(&one)?));
+        keys.push(LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf, bundle, window });
     }
     let bundle = store.put(&bytes)?;
     let was = lineage.clone();
@@ -219,14 +223,7 @@ fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey]
     lineage.directory.clone_from(&order.directory);
     lineage.acme_profile.clone_from(&order.acme_profile);
     lineage.live.clone_from(&order.live);
-    lineage.keys = issued
-        .iter()
-        .map(|(key, chain)| {
-            // A window is about one certificate.
-            let window = was.keys.iter().find(|k| k.leaf.as_ref() == Some(&chain.leaf)).and_then(|k| k.window.clone());
-            LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf: Some(chain.leaf.clone()), window }
-        })
-        .collect();
+    lineage.keys = keys;
     if *lineage != was {
         lineage::save(store, lineage)?;
     }

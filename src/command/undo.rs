@@ -128,7 +128,8 @@ fn agreed(args: &Undo) -> Result<bool, Trouble> {
 /// A server that does not run, or whose configuration was broken before us, is not activated: the files go back all the
 /// same, and the finding says what is left to do.
 fn as_the_server_is(site: &Site, mut change: Change, profile: &Profile) -> Result<(Change, Option<Finding>), Trouble> {
-    let runs = Machine.run(&profile.recognise.running.fill(&change.config_dir), Duration::from_secs(30)).is_ok_and(|o| o.code == 0);
+    let answers = |command| Machine.run(command, Duration::from_secs(30)).is_ok_and(|o| o.code == 0);
+    let runs = change.running.as_ref().is_none_or(answers);
     let refused = match enact::try_out(site, &change) {
         Ok(()) => None,
         Err(after) => {
@@ -143,7 +144,7 @@ fn as_the_server_is(site: &Site, mut change: Change, profile: &Profile) -> Resul
         return Ok((change, None));
     }
     change.activation = Activation::None;
-    change.activate.clear();
+    let activate: Vec<String> = change.activate.drain(..).map(|command| command.to_string()).collect();
     change.check.clear();
     change.trial = None;
     change.prove.clear();
@@ -152,13 +153,6 @@ fn as_the_server_is(site: &Site, mut change: Change, profile: &Profile) -> Resul
         Finding::new("undo-not-activated", Verdict::Unknown, Subject::Host, "the files are put back, and no server has read them yet")
             .seen(why)
             .means("the running server, if there is one, goes on with what it read last")
-            .remedy(Remedy::Do(format!(
-                "mend the configuration, then run: {}",
-                list(&profile.activate.iter().map(|a| a.fill(&change.config_dir).to_string()).collect::<Vec<_>>())
-            )));
+            .remedy(Remedy::Do(format!("mend the configuration, then run: {}", activate.join(" && "))));
     Ok((change, Some(finding)))
-}
-
-fn list(words: &[String]) -> String {
-    words.join(" && ")
 }

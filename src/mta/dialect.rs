@@ -5,7 +5,7 @@ pub use super::{lines::Unreadable, understood::Understood};
 use super::{
     Restored, exim, main_cf, master_cf, postfix,
     profile::Profile,
-    settings::ASKS,
+    settings,
     wanted::{Aim, Wanted},
 };
 use crate::{
@@ -13,7 +13,16 @@ use crate::{
     facts::{ConfigFile, Server, Service, Version},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Among the answers: macros that are defined outside of the files and asked for in them, a space between.
+pub const MACROS: &str = "macros";
+
+/// Among the answers: the command line of the process that listens, a line a word.
+pub const PROCESS: &str = "process";
 
 /// A configuration syntax that we read and edit without loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +30,17 @@ use std::{collections::BTreeMap, path::Path};
 pub enum Dialect {
     /// Postfix: `main.cf` (postconf(5)) and `master.cf` (master(5)).
     PostfixCf,
-    /// Exim as Debian configures it: macros that its template asks for.
-    EximMacros,
+    /// Exim: the main section of its configuration, with the macros that a distribution's template asks for.
+    Exim,
+}
+
+/// Certificate files by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// Chain and key.
+    pub pairs: Vec<(PathBuf, PathBuf)>,
+    /// Lists of files in which each key comes before its chain.
+    pub chains: Vec<Vec<PathBuf>>,
 }
 
 /// One setting as it shall be.
@@ -43,8 +61,8 @@ impl Dialect {
     #[must_use]
     pub const fn asks(self) -> &'static [&'static str] {
         match self {
-            Self::PostfixCf => ASKS,
-            Self::EximMacros => &[],
+            Self::PostfixCf => settings::ASKS,
+            Self::Exim => exim::ASKS,
         }
     }
 
@@ -54,13 +72,52 @@ impl Dialect {
     /// When a file cannot be read as the server reads it; file and line are named.
     pub fn understand(
         self,
-        _version: &Version,
+        version: &Version,
         files: &[ConfigFile],
         defaults: &BTreeMap<String, String>,
     ) -> Result<Understood, Unreadable> {
         match self {
             Self::PostfixCf => postfix::understand(files, defaults),
-            Self::EximMacros => exim::understand(files),
+            Self::Exim => exim::understand(version, files, defaults),
+        }
+    }
+
+    /// Files that those given include, and that are not among them.
+    ///
+    /// # Errors
+    /// When a file cannot be read as the server reads it.
+    pub fn missing(self, files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, Unreadable> {
+        match self {
+            Self::PostfixCf => Ok(Vec::new()),
+            Self::Exim => exim::missing(files, answers),
+        }
+    }
+
+    /// Of the macros that the server's tools know those for which the files ask, for [`MACROS`].
+    #[must_use]
+    pub fn asked_macros(self, files: &[ConfigFile], known: &str) -> String {
+        match self {
+            Self::PostfixCf => String::new(),
+            Self::Exim => exim::asked_macros(files, known),
+        }
+    }
+
+    /// Adds to the answers what follows from them.
+    pub fn complete(self, answers: &mut BTreeMap<String, String>) {
+        match self {
+            Self::PostfixCf => {}
+            Self::Exim => exim::complete(answers),
+        }
+    }
+
+    /// Whether the server's tools, of the configuration as it is, say what we read in its files.
+    ///
+    /// # Errors
+    /// The sentence that says where they differ: such a configuration is not edited.
+    pub fn agree(self, understood: &Understood, answers: &BTreeMap<String, String>) -> Result<(), String> {
+        match self {
+            Self::PostfixCf => Ok(()),
+            Self::Exim => exim::agree(understood, answers),
         }
     }
 
@@ -71,16 +128,34 @@ impl Dialect {
     pub fn wanted(self, server: &Server, profile: &Profile, aim: &Aim<'_>) -> Result<Wanted, Unreadable> {
         match self {
             Self::PostfixCf => postfix::wanted(server, profile, aim),
-            Self::EximMacros => Ok(exim::wanted(server, profile, aim)),
+            Self::Exim => exim::wanted(server, profile, aim),
         }
     }
 
-    /// Whether a service presents what `live` holds, and nothing else.
+    /// Whether a service presents what these files hold, and nothing else.
     #[must_use]
-    pub fn is_ours(self, service: &Service, live: &Path) -> bool {
+    pub fn is_ours(self, service: &Service, live: &[PathBuf]) -> bool {
         match self {
             Self::PostfixCf => postfix::is_ours(service, live),
-            Self::EximMacros => exim::is_ours(service, live),
+            Self::Exim => exim::is_ours(service, live),
+        }
+    }
+
+    /// The certificate files that a service names.
+    #[must_use]
+    pub fn certificates(self, service: &Service) -> Certificates {
+        match self {
+            Self::PostfixCf => postfix::certificates(service),
+            Self::Exim => Certificates { pairs: exim::presents(service), chains: Vec::new() },
+        }
+    }
+
+    /// Whether senders may be served certificates that we are not shown.
+    #[must_use]
+    pub fn hides_certificates(self, server: &Server) -> bool {
+        match self {
+            Self::PostfixCf => postfix::strangers_see_another(server),
+            Self::Exim => false,
         }
     }
 
@@ -94,7 +169,7 @@ impl Dialect {
             let (edited, change) = match (self, service) {
                 (Self::PostfixCf, None) => main_cf::set(path, &bytes, name, value, why)?,
                 (Self::PostfixCf, Some(service)) => master_cf::set(path, &bytes, service, name, value, why)?,
-                (Self::EximMacros, _) => exim::set(path, &bytes, name, value, why)?,
+                (Self::Exim, _) => exim::set(path, &bytes, name, value, why)?,
             };
             bytes = edited;
             changes.extend(change);
@@ -109,7 +184,7 @@ impl Dialect {
         match (self, &change.service) {
             (Self::PostfixCf, None) => main_cf::restore(path, bytes, change),
             (Self::PostfixCf, Some(_)) => master_cf::restore(path, bytes, change),
-            (Self::EximMacros, _) => exim::restore(bytes, change),
+            (Self::Exim, _) => exim::restore(bytes, change),
         }
     }
 }

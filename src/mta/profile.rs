@@ -4,11 +4,14 @@
 
 use crate::{
     change::{Activation, Command, Trial},
-    facts::{Role, Version},
+    facts::{Role, Server, Version},
     mta::dialect::Dialect,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// One mail server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -42,6 +45,8 @@ pub struct Profile {
     pub gap_ms: u64,
     /// How many key types it can serve.
     pub holds: Holds,
+    /// The first version that can; before it holds one only.
+    pub holds_since: Option<Version>,
     /// Who must read the private key.
     pub key: Key,
 }
@@ -60,6 +65,13 @@ pub struct Recognise {
     pub config_dir: Option<Ask>,
     /// The configuration directory where nothing else is said.
     pub config_dir_default: PathBuf,
+    /// What says the one configuration file; its directory is the configuration directory. `{config_file}` stands for it.
+    pub config_file: Option<Ask>,
+    /// What tells it from relatives that have the same programs.
+    #[serde(default)]
+    pub only_where: Vec<Says>,
+    /// Says the names of macros that are defined outside of its files, one a line.
+    pub macros: Option<Argv>,
     /// Says the values of settings as the server expands them; their names are put behind it.
     pub values: Option<Argv>,
     /// Ends with 0 while the server runs.
@@ -81,7 +93,24 @@ pub struct Ask {
     pub after: String,
 }
 
-/// One configuration file.
+/// A condition on what a file or a command says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Says {
+    /// A file of `name=value` lines as a shell reads them; without it `command` is asked.
+    pub file: Option<PathBuf>,
+    /// The name in that file.
+    #[serde(default)]
+    pub name: String,
+    /// The command whose first word is looked at.
+    pub command: Option<Argv>,
+    /// What it must say.
+    pub is: Option<String>,
+    /// What it must not say.
+    pub is_not: Option<String>,
+}
+
+/// One configuration file, or a directory of parts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct File {
@@ -92,6 +121,13 @@ pub struct File {
     /// It may be missing; where a setting is wished for, it is created.
     #[serde(default)]
     pub optional: bool,
+    /// A directory whose files are put together in the order of their names, those with letters, digits, `_` and `-` alone
+    /// (run-parts(8)); `NAME.rul` comes in the place of `NAME`.
+    #[serde(default)]
+    pub parts: bool,
+    /// A setting that is nowhere yet goes here.
+    #[serde(default)]
+    pub new_settings: bool,
 }
 
 /// One setting that the plan wants.
@@ -111,6 +147,9 @@ pub struct Setting {
     /// Only for services of these roles; empty means for the whole server.
     #[serde(default)]
     pub roles: Vec<Role>,
+    /// Written only where it is set already, for there it would stand against the others.
+    #[serde(default)]
+    pub if_set: bool,
     /// Never written by us, only told.
     #[serde(default)]
     pub propose: bool,
@@ -132,16 +171,20 @@ pub enum AtLeast {
     Number,
     /// Whatever is set.
     Set,
+    /// A list of hosts that holds `*`.
+    Everyone,
     /// A list of protocols that admits nothing older than the wanted one.
     Floor,
 }
 
-/// How many key types a server can serve from one file.
+/// How many key types a server can serve, and from how many files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holds {
-    /// ECDSA and RSA side by side.
+    /// ECDSA and RSA side by side in one file.
     Both,
+    /// ECDSA and RSA side by side, in a file each.
+    FileEach,
     /// One only.
     One,
 }
@@ -154,7 +197,7 @@ pub struct Key {
     #[serde(default)]
     pub uid: u32,
     /// Its group, by name or id.
-    pub group: String,
+    pub group: Argument,
     /// Its permission bits in octal, such as `0600`.
     #[serde(deserialize_with = "octal")]
     pub mode: u32,
@@ -168,7 +211,43 @@ fn octal<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         .ok_or_else(|| D::Error::custom(format!("`{text}` is no mode for a private key: write it in octal, at most 0640")))
 }
 
-/// A text that may hold `{config_dir}`.
+/// The placeholders of paths and commands.
+const PLACEHOLDERS: [&str; 6] = ["config_dir", "config_file", "live", "pid_file_path", "exim_user", "exim_group"];
+
+/// What placeholders stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling<'a> {
+    config_dir: &'a Path,
+    known: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Filling<'a> {
+    /// A configuration directory, and what else is known by name.
+    #[must_use]
+    pub const fn new(config_dir: &'a Path, known: &'a BTreeMap<String, String>) -> Self {
+        Self { config_dir, known }
+    }
+
+    /// A trial with the placeholders filled that are known before it; `{copy}` and `{room}` stay.
+    #[must_use]
+    pub fn trial(self, trial: Trial) -> Trial {
+        let fill = |command: &Command| Command(command.0.iter().map(|text| self.text(text)).collect());
+        Trial { check: trial.check.iter().map(fill).collect(), ..trial }
+    }
+
+    fn text(self, text: &str) -> String {
+        let text = text.replace("{config_dir}", &self.config_dir.to_string_lossy());
+        self.known.iter().fold(text, |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    }
+}
+
+impl<'a> From<&'a Server> for Filling<'a> {
+    fn from(server: &'a Server) -> Self {
+        Self::new(&server.config_dir, &server.defaults)
+    }
+}
+
+/// A text that may hold placeholders.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Argument(String);
@@ -177,24 +256,31 @@ impl TryFrom<String> for Argument {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if text.replace("{config_dir}", "").contains(['{', '}']) {
-            return Err(format!("`{text}` holds a placeholder that is not known; {{config_dir}} is"));
+        let left = PLACEHOLDERS.iter().fold(text.clone(), |left, name| left.replace(&format!("{{{name}}}"), ""));
+        if left.contains(['{', '}']) {
+            return Err(format!("`{text}` holds a placeholder that is not known; these are: {}", PLACEHOLDERS.join(", ")));
         }
         Ok(Self(text))
     }
 }
 
 impl Argument {
-    /// The text with its placeholder filled.
+    /// A text without placeholders.
     #[must_use]
-    pub fn fill(&self, config_dir: &Path) -> String {
-        self.0.replace("{config_dir}", &config_dir.to_string_lossy())
+    pub const fn plain(text: String) -> Self {
+        Self(text)
     }
 
-    /// The text as a path with its placeholder filled.
+    /// The text with its placeholders filled.
     #[must_use]
-    pub fn path(&self, config_dir: &Path) -> PathBuf {
-        PathBuf::from(self.fill(config_dir))
+    pub fn fill<'a>(&self, with: impl Into<Filling<'a>>) -> String {
+        with.into().text(&self.0)
+    }
+
+    /// The text as a path with its placeholders filled.
+    #[must_use]
+    pub fn path<'a>(&self, with: impl Into<Filling<'a>>) -> PathBuf {
+        PathBuf::from(self.fill(with))
     }
 }
 
@@ -214,8 +300,23 @@ impl TryFrom<Vec<Argument>> for Argv {
 impl Argv {
     /// The command with its placeholders filled.
     #[must_use]
-    pub fn fill(&self, config_dir: &Path) -> Command {
-        Command(self.0.iter().map(|a| a.fill(config_dir)).collect())
+    pub fn fill<'a>(&self, with: impl Into<Filling<'a>>) -> Command {
+        let with = with.into();
+        Command(self.0.iter().map(|a| a.fill(with)).collect())
+    }
+
+    /// The command with its placeholders filled; one that names a file of key and chain once for each.
+    #[must_use]
+    pub fn for_each_live(&self, server: &Server, live: &[PathBuf]) -> Vec<Command> {
+        if !self.0.iter().any(|a| a.0.contains("{live}")) {
+            return vec![self.fill(server)];
+        }
+        let of = |path: &PathBuf| {
+            let mut known = server.defaults.clone();
+            known.insert("live".to_owned(), path.display().to_string());
+            self.fill(Filling::new(&server.config_dir, &known))
+        };
+        live.iter().map(of).collect()
     }
 }
 
@@ -248,10 +349,18 @@ impl Profile {
         [
             ("postfix.toml", include_str!("../../mta-profiles/postfix.toml")),
             ("exim-debian.toml", include_str!("../../mta-profiles/exim-debian.toml")),
+            ("exim-debian-split.toml", include_str!("../../mta-profiles/exim-debian-split.toml")),
+            ("exim.toml", include_str!("../../mta-profiles/exim.toml")),
         ]
         .iter()
         .map(|(origin, text)| Self::read(text, origin))
         .collect()
+    }
+
+    /// How many key types a server of `version` can serve.
+    #[must_use]
+    pub fn holds(&self, version: &Version) -> Holds {
+        if self.holds_since.as_ref().is_none_or(|since| version >= since) { self.holds } else { Holds::One }
     }
 
     /// The setting of this name that is meant for `version`.
@@ -278,6 +387,7 @@ impl AtLeast {
         match self {
             Self::Same => present == want,
             Self::Set => !present.is_empty(),
+            Self::Everyone => present.split([':', ';', ' ']).any(|item| item == "*"),
             Self::Number => number(present) >= number(want),
             Self::Level => rank(present) >= rank(want),
             Self::Floor => modern_only(present),
@@ -318,7 +428,7 @@ mod tests {
     fn the_compiled_profiles_are_sound() {
         let all = Profile::built_in().expect("profiles");
         let ids: Vec<_> = all.iter().map(|p| p.id.as_str()).collect();
-        assert_eq!(ids, ["postfix", "exim-debian"]);
+        assert_eq!(ids, ["postfix", "exim-debian", "exim-debian-split", "exim"]);
         for profile in &all {
             assert!(!profile.files.is_empty() && !profile.activate.is_empty());
             for setting in &profile.settings {
@@ -334,6 +444,8 @@ mod tests {
             (AtLeast::Same, None, "/a", false),
             (AtLeast::Set, Some("no"), "yes", true),
             (AtLeast::Set, None, "yes", false),
+            (AtLeast::Everyone, Some("!192.0.2.1 : *"), "*", true),
+            (AtLeast::Everyone, Some("192.0.2.0/24 : *.example.org"), "*", false),
             (AtLeast::Number, Some("2"), "1", true),
             (AtLeast::Number, Some("0"), "1", false),
             (AtLeast::Level, Some("encrypt"), "may", true),

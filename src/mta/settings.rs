@@ -55,16 +55,10 @@ pub(super) const ASKS: &[&str] = &[
     "tlsproxy_use_tls",
 ];
 
-/// The macros that decide about TLS.
-pub(super) const MACROS: &[&str] = &["MAIN_TLS_ENABLE", "MAIN_TLS_CERTKEY", "MAIN_TLS_CERTIFICATE", "MAIN_TLS_PRIVATEKEY"];
-
 /// Settings beside those that a dialect asks for that a reader of facts needs: how names and files are built, never a secret.
 const ALSO: &[&str] = &[
     "config_directory",
     "data_directory",
-    "dc_local_interfaces",
-    "dc_other_hostnames",
-    "dc_use_split_config",
     "mail_owner",
     "multi_instance_directories",
     "multi_instance_enable",
@@ -79,5 +73,5 @@ const ALSO: &[&str] = &[
 
 /// Whether a setting is our business: its value may leave the host.
 pub(super) fn is_ours(name: &str) -> bool {
-    ASKS.contains(&name) || ALSO.contains(&name) || MACROS.contains(&name)
+    ASKS.contains(&name) || ALSO.contains(&name)
 }

@@ -1,17 +1,14 @@
 //! What a dialect wants for a certificate, before it is edited into files.
 
 use crate::{certificate::KeyType, finding::Finding, mta::dialect::Wish};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// What the server shall present.
 #[derive(Clone, Copy, Debug)]
 pub struct Aim<'a> {
-    /// The file of key and chain.
-    pub live: &'a Path,
-    /// The key types in it.
+    /// The files of key and chain: one for all key types, or one for each.
+    pub live: &'a [PathBuf],
+    /// The key types in them.
     pub types: &'a [KeyType],
     /// The certificate in use holds names that the new one cannot hold.
     pub names_are_left_out: bool,

@@ -7,11 +7,11 @@ use crate::{
     finding::{Finding, Subject, Verdict},
     intent::Intent,
     maintain::{Due, due},
-    mta::postfix::presents,
+    mta::profile::Profile,
     name::DnsName,
     view::{EndpointView, Judged, Offer},
 };
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 /// The note that nothing is to be done, where every MX listener that answers presents, with SNI and without, what a new
 /// certificate would bring: trusted, for every MX name, not due, as TLSA says; and nothing else is wished.
@@ -19,11 +19,12 @@ pub(super) fn good(
     facts: &Facts,
     intent: &Intent,
     server: &Server,
+    profile: &Profile,
     mx: &[DnsName],
     lineage: Option<&Lineage>,
     places: &[Place],
 ) -> Option<Finding> {
-    if lineage.is_some_and(|l| is_installed(l, facts, server) || !is_of(l, intent)) || strangers_see_another(server) {
+    if lineage.is_some_and(|l| is_installed(l, facts, server) || !is_of(l, intent)) || profile.dialect.hides_certificates(server) {
         return None;
     }
     // Whoever sends a name of ours that was not asked for may be served another certificate.
@@ -73,17 +74,8 @@ fn is_good(facts: &Facts, view: &EndpointView, leaf: &Certificate, mx: &[DnsName
 
 /// Whether the server's files name what is ours, or the wire shows it: then it is judged as ours.
 fn is_installed(lineage: &Lineage, facts: &Facts, server: &Server) -> bool {
-    let live = lineage.live.to_string_lossy();
-    let named = server.services.iter().flat_map(|s| s.settings.values()).any(|e| e.value.contains(&*live));
+    let live: Vec<String> = lineage.live_files().map(|path| path.display().to_string()).collect();
+    let named = server.services.iter().flat_map(|s| s.settings.values()).any(|e| live.iter().any(|path| e.value.contains(path)));
     let ours = |leaf: &Certificate| lineage.keys.iter().any(|k| k.leaf.as_ref().is_some_and(|l| l.digest == leaf.digest));
     named || facts.views.iter().filter_map(EndpointView::leaf).any(ours)
-}
-
-/// Behind postscreen strangers are served by tlsproxy: by its own files, which we are not shown.
-fn strangers_see_another(server: &Server) -> bool {
-    let files = |program: &str| -> BTreeSet<Vec<PathBuf>> {
-        server.services.iter().filter(|s| s.role == Role::Mx && s.program == program).map(presents).collect()
-    };
-    let strangers = files("tlsproxy");
-    !strangers.is_empty() && !strangers.is_subset(&files("smtpd"))
 }

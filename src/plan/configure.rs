@@ -7,7 +7,7 @@ use crate::{
     finding::Finding,
     mta::{dialect::Unreadable, profile::Profile, wanted::Aim},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// The edits, and the services as they will be.
 pub(super) struct Configured {
@@ -18,7 +18,7 @@ pub(super) struct Configured {
 
 impl Configured {
     /// Whether a service will present what `live` holds, and nothing else.
-    pub(super) fn is_ours(&self, profile: &Profile, name: &str, live: &Path) -> bool {
+    pub(super) fn is_ours(&self, profile: &Profile, name: &str, live: &[PathBuf]) -> bool {
         self.after.iter().rfind(|s| s.name == name).is_some_and(|s| profile.dialect.is_ours(s, live))
     }
 }
@@ -29,7 +29,7 @@ pub(super) fn configure(
     profile: &Profile,
     names: &Names,
     types: &[crate::certificate::KeyType],
-    live: &Path,
+    live: &[PathBuf],
 ) -> Result<Configured, Unreadable> {
     let aim = Aim { live, types, names_are_left_out: !names.left_out.is_empty() };
     let wanted = profile.dialect.wanted(server, profile, &aim)?;
@@ -42,23 +42,15 @@ pub(super) fn configure(
         if settings.is_empty() {
             continue;
         }
-        let edit_lock = profile
-            .files
-            .iter()
-            .find(|f| f.path.path(&server.config_dir) == *path)
-            .and_then(|f| f.edit_lock.as_ref())
-            .map(|lock| lock.path(&server.config_dir));
+        let edit_lock =
+            profile.files.iter().find(|f| f.path.path(server) == *path).and_then(|f| f.edit_lock.as_ref()).map(|lock| lock.path(server));
         let (real, was) = file.as_ref().map_or((path.clone(), None), |f| (f.real.clone(), Some(f.image.clone())));
         let meta = was.as_ref().map_or(Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() }, |i| i.meta.clone());
         let target = Target { content: Content::Text(Raw(bytes.clone())), meta };
         match file {
             Some(file) => file.text.0.0 = bytes,
-            None => files.push(ConfigFile {
-                path: path.clone(),
-                real: path.clone(),
-                image: crate::change::Image { digest: target.content.digest(), meta: target.meta.clone() },
-                text: crate::mta::config::ConfigText::of(bytes),
-            }),
+            // What it sets must be there before the others ask for it.
+            None => files.insert(0, ConfigFile::new(path.clone(), bytes)),
         }
         edits.push(Edit { path: real, was, becomes: Some(target), edit_lock, settings });
     }

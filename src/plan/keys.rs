@@ -3,7 +3,7 @@
 use super::tlsa::{self, Fingerprint, Told};
 use crate::{
     certificate::KeyType,
-    facts::{Facts, Lineage, Server, Version},
+    facts::{Facts, Lineage, Server},
     finding::{Finding, Remedy, Subject, Verdict},
     intent::Intent,
     mta::profile::{Holds, Profile},
@@ -20,11 +20,6 @@ pub(super) struct Keys {
     pub(super) notes: Vec<Finding>,
 }
 
-/// Whether the server can serve two key types from one file (Postfix since 3.4).
-pub(super) fn holds_both(profile: &Profile, version: &Version) -> bool {
-    profile.holds == Holds::Both && (profile.id != "postfix" || *version >= Version(vec![3, 4]))
-}
-
 /// Key types by wish, by what is served and by what TLSA records allow; for each the key.
 pub(super) fn choose(
     facts: &Facts,
@@ -36,7 +31,7 @@ pub(super) fn choose(
 ) -> Keys {
     let (mut held, mut notes) = (Vec::new(), Vec::new());
     let served = served(facts);
-    let both = holds_both(profile, &server.version);
+    let both = profile.holds(&server.version) != Holds::One;
     let types: Vec<KeyType> = match intent.key_types {
         Some(wish) => wish.list().to_vec(),
         None if both => vec![KeyType::Ecdsa, KeyType::Rsa],

@@ -14,14 +14,14 @@ pub use undo::undo;
 use crate::{
     certificate::{Digest, KeyType},
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
-    facts::{Facts, Known, Lineage, LineageKey, Server},
+    facts::{Facts, Known, Lineage, LineageKey, Server, live_of},
     finding::Finding,
     intent::{Intent, LETS_ENCRYPT},
     maintain::{self, Due},
     moment::Moment,
     mta::{
         dialect::Unreadable,
-        profile::{Argv, Profile},
+        profile::{Argv, Filling, Holds, Profile},
     },
     name::DnsName,
     topics::Explained,
@@ -163,11 +163,12 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let first = names.mx.first().ok_or_else(|| Refusal::NoMx("none is named".to_owned()))?.clone();
     let lineage = facts.lineages.iter().find(|l| l.name == first);
     let keys = keys::choose(facts, intent, profile, server, lineage, &names.mx);
-    let live = lineage.map_or_else(|| intent.live_dir.join(format!("{first}.pem")), |l| l.live.clone());
+    let one_file = lineage.map_or_else(|| intent.live_dir.join(format!("{first}.pem")), |l| l.live.clone());
     let types: Vec<KeyType> = keys.choices.iter().map(|k| k.key_type).collect();
+    let live = live_files(profile.holds(&server.version), &one_file, &types);
     let configured = configure::configure(server, profile, &names, &types, &live)?;
     let places = prove::places(facts, |s| configured.is_ours(profile, s, &live));
-    if let Some(good) = already::good(facts, intent, server, &names.mx, lineage, &places) {
+    if let Some(good) = already::good(facts, intent, server, profile, &names.mx, lineage, &places) {
         return Ok(Plan { notes: std::iter::once(good).chain(keys.unknown).collect(), ..Plan::default() });
     }
     let kept_by_name = sni::keeps(facts, server, &names.mx, &places);
@@ -178,11 +179,11 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         plan.held.extend(keys.unknown.into_iter().chain(kept_by_name));
         return Ok(plan);
     }
-    let gid = key_group(facts, profile)?;
+    let gid = key_group(facts, server, profile)?;
     let good = lineage.filter(|l| is_good(l, facts.now, intent, &names.all, &keys.choices));
-    if let Some((lineage, bundle)) = good.and_then(|l| Some((l, l.bundle.clone()?))) {
-        let key_and_chain = place_bundle(facts, profile, gid, live, bundle);
-        let edits: Vec<Edit> = key_and_chain.into_iter().chain(configured.edits).collect();
+    if let Some((lineage, bundles)) = good.and_then(|l| Some((l, bundles(l, &live)?))) {
+        let placed = live.iter().zip(bundles).filter_map(|(live, bundle)| place_bundle(facts, profile, gid, live.clone(), bundle));
+        let edits: Vec<Edit> = placed.chain(configured.edits).collect();
         let prove = prove::expectations(facts, server, intent, &names, lineage, &places);
         if !edits.is_empty() || prove::differ(facts, &prove) {
             let why = if edits.is_empty() {
@@ -190,11 +191,11 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
             } else {
                 "Senders can then verify this host.".to_owned()
             };
-            plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, why, edits, prove))));
+            plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, &live, why, edits, prove))));
         }
     } else {
         plan.later = outlook(&configured.edits, &live);
-        plan.next = Some(Stage::Errand(Errand::Obtain(order(facts.now, intent, lineage, first, names.all, keys.choices, live))));
+        plan.next = Some(Stage::Errand(Errand::Obtain(order(facts.now, intent, lineage, first, names.all, keys.choices, one_file))));
     }
     match plan.next {
         None => plan.notes.extend(keys.unknown),
@@ -228,6 +229,23 @@ fn order(
     Obtain { lineage: first, names, keys, directory, acme_profile, live }
 }
 
+/// The files that the server shall name: one for all key types, or one for each.
+fn live_files(holds: Holds, one_file: &Path, types: &[KeyType]) -> Vec<PathBuf> {
+    match holds {
+        Holds::FileEach => types.iter().map(|t| live_of(one_file, *t)).collect(),
+        Holds::Both | Holds::One => vec![one_file.to_owned()],
+    }
+}
+
+/// What each of these files shall hold; `None` where that is not made yet.
+fn bundles(lineage: &Lineage, live: &[PathBuf]) -> Option<Vec<Digest>> {
+    let of = |path: &PathBuf| match lineage.keys.iter().find(|k| live_of(&lineage.live, k.key_type) == *path) {
+        Some(key) => key.bundle.clone(),
+        None => lineage.bundle.clone(),
+    };
+    live.iter().map(of).collect()
+}
+
 /// Key and chain where mail servers read them; `None` where they lie there already.
 fn place_bundle(facts: &Facts, profile: &Profile, gid: u32, live: PathBuf, bundle: Digest) -> Option<Edit> {
     let meta = Meta { uid: profile.key.uid, gid, mode: profile.key.mode, xattrs: BTreeMap::new() };
@@ -237,11 +255,12 @@ fn place_bundle(facts: &Facts, profile: &Profile, gid: u32, live: PathBuf, bundl
     (!lies).then_some(Edit { path: live, was, becomes, edit_lock: None, settings: Vec::new() })
 }
 
-fn key_group(facts: &Facts, profile: &Profile) -> Result<u32, Refusal> {
-    match profile.key.group.as_str() {
-        "root" => Ok(0),
-        group => facts.groups.get(group).copied().ok_or_else(|| Refusal::NoGroup(group.to_owned())),
+fn key_group(facts: &Facts, server: &Server, profile: &Profile) -> Result<u32, Refusal> {
+    let group = profile.key.group.fill(server);
+    if group == "root" {
+        return Ok(0);
     }
+    facts.groups.get(&group).copied().ok_or(Refusal::NoGroup(group))
 }
 
 /// A certificate that exists is used as long as it is what is wanted and not due: CAs count orders.
@@ -268,26 +287,26 @@ fn is_due(lineage: &Lineage, intent: &Intent, now: Moment) -> bool {
     matches!(maintain::lineage_due(lineage, now), Due::Now { .. }) || lineage.keys.iter().any(wanted)
 }
 
-fn outlook(edits: &[Edit], live: &Path) -> Vec<Outlook> {
-    let touches = std::iter::once(live.to_owned()).chain(edits.iter().map(|e| e.path.clone())).collect();
+fn outlook(edits: &[Edit], live: &[PathBuf]) -> Vec<Outlook> {
+    let touches = live.iter().cloned().chain(edits.iter().map(|e| e.path.clone())).collect();
     let says = "Put key and chain in place, edit, activate, prove on every listener; or put everything back.".to_owned();
     vec![Outlook { says, why: "Senders can then verify this host.".to_owned(), touches, edits: edits.to_vec() }]
 }
 
-fn change(now: Moment, server: &Server, profile: &Profile, why: String, edits: Vec<Edit>, prove: Vec<Expect>) -> Change {
+fn change(now: Moment, server: &Server, profile: &Profile, live: &[PathBuf], why: String, edits: Vec<Edit>, prove: Vec<Expect>) -> Change {
     let stopped = server.running.value() == Some(&false);
-    let fill = |all: &[Argv]| all.iter().map(|c| c.fill(&server.config_dir)).collect::<Vec<_>>();
+    let fill = |all: &[Argv]| all.iter().flat_map(|c| c.for_each_live(server, live)).collect::<Vec<_>>();
     let links = server.files.iter().filter(|f| f.path != f.real).map(|f| (f.path.clone(), f.real.clone()));
     Change {
         id: change_id(now, &edits),
         why,
         profile: profile.id.clone(),
         config_dir: server.config_dir.clone(),
-        trial: profile.trial.clone().map(|t| Trial { links: links.collect(), ..t }),
+        trial: profile.trial.clone().map(|t| Filling::from(server).trial(Trial { links: links.collect(), ..t })),
         check: fill(&profile.check),
         activation: if stopped { Activation::None } else { profile.activation },
         activate: if stopped { Vec::new() } else { fill(&profile.activate) },
-        running: Some(profile.recognise.running.fill(&server.config_dir)),
+        running: Some(profile.recognise.running.fill(server)),
         edits,
         prove,
         undoes: None,

@@ -50,9 +50,8 @@ pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Mom
         id: change_id(now, &edits),
         why: format!("Undo {}.", receipt.id),
         prove: if notes.is_empty() { receipt.change.prove.iter().map(back).collect() } else { Vec::new() },
-        activation: profile.activation,
-        activate: profile.activate.iter().map(|c| c.fill(&receipt.change.config_dir)).collect(),
-        running: Some(profile.recognise.running.fill(&receipt.change.config_dir)),
+        // They look at what was brought.
+        check: Vec::new(),
         undoes: Some(receipt.id.clone()),
         edits,
         ..receipt.change.clone()

@@ -137,7 +137,7 @@ fn profile(program: &Path, config_dir: &Path) -> Result<Profile, String> {
     profile.recognise.instances = None;
     profile.activate = vec![own(&["reload", "{config_dir}"])?];
     profile.key.uid = geteuid().as_raw();
-    profile.key.group = getegid().to_string();
+    profile.key.group = Argument::plain(getegid().to_string());
     if let Some(trial) = &mut profile.trial {
         trial.directories.clear();
         trial.check = vec![Command([&*us, StandIn::ID, "check", "{copy}"].map(ToOwned::to_owned).to_vec())];

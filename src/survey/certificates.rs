@@ -5,6 +5,7 @@ use crate::{
     certificate::Certificate,
     facts::{ForeignLineage, Service},
     moment::Moment,
+    mta::dialect::{Certificates, Dialect},
     world::Look,
 };
 use rustls::{
@@ -20,23 +21,6 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Settings that name a certificate file, each with the one that names its key.
-const PAIRS: [(&str, &str); 10] = [
-    ("smtpd_tls_cert_file", "smtpd_tls_key_file"),
-    ("smtpd_tls_eccert_file", "smtpd_tls_eckey_file"),
-    ("smtpd_tls_dcert_file", "smtpd_tls_dkey_file"),
-    ("tlsproxy_tls_cert_file", "tlsproxy_tls_key_file"),
-    ("tlsproxy_tls_eccert_file", "tlsproxy_tls_eckey_file"),
-    ("smtp_tls_cert_file", "smtp_tls_key_file"),
-    ("smtp_tls_eccert_file", "smtp_tls_eckey_file"),
-    ("lmtp_tls_cert_file", "lmtp_tls_key_file"),
-    ("MAIN_TLS_CERTIFICATE", "MAIN_TLS_PRIVATEKEY"),
-    ("MAIN_TLS_CERTKEY", "MAIN_TLS_CERTKEY"),
-];
-
-/// Settings that name files in which each key comes before its chain (postconf(5) `smtpd_tls_chain_files`).
-const CHAINS: [&str; 3] = ["smtpd_tls_chain_files", "tlsproxy_tls_chain_files", "smtp_tls_chain_files"];
-
 /// Where certificate programs keep what they got: folder of folders (or of files), chain, key. `*` is the folder's name.
 const KEEPERS: [(&str, &str, &str, &str); 6] = [
     ("certbot", "/etc/letsencrypt/live", "fullchain.pem", "privkey.pem"),
@@ -49,7 +33,13 @@ const KEEPERS: [(&str, &str, &str, &str); 6] = [
 
 /// Every certificate that the services name or another program keeps, in use first. Files below `live_dir` are ours and
 /// left out.
-pub(super) fn foreign(look: &dyn Look, services: &[Service], live_dir: &Path, roots: &RootCertStore, now: Moment) -> Vec<ForeignLineage> {
+pub(super) fn foreign(
+    look: &dyn Look,
+    served: Option<(Dialect, &[Service])>,
+    live_dir: &Path,
+    roots: &RootCertStore,
+    now: Moment,
+) -> Vec<ForeignLineage> {
     let mut kept = Vec::new();
     for (keeper, folder, chain, key) in KEEPERS {
         for (chain, key) in lineages(look, Path::new(folder), chain, key) {
@@ -57,7 +47,7 @@ pub(super) fn foreign(look: &dyn Look, services: &[Service], live_dir: &Path, ro
         }
     }
     let mut found: Vec<ForeignLineage> = Vec::new();
-    for (chain, key) in named(look, services) {
+    for (chain, key) in served.map(|(dialect, services)| named(look, dialect, services)).unwrap_or_default() {
         // Every path begins with the empty one.
         if live_dir.is_absolute() && chain.starts_with(live_dir) {
             continue;
@@ -75,13 +65,12 @@ pub(super) fn foreign(look: &dyn Look, services: &[Service], live_dir: &Path, ro
 }
 
 /// The files that the settings name: chain and key. Chain files hold their keys before their chains.
-fn named(look: &dyn Look, services: &[Service]) -> BTreeSet<(PathBuf, PathBuf)> {
+fn named(look: &dyn Look, dialect: Dialect, services: &[Service]) -> BTreeSet<(PathBuf, PathBuf)> {
     let mut all = BTreeSet::new();
-    for settings in services.iter().map(|s| &s.settings) {
-        let value = |name: &str| settings.get(name).map(|e| e.value.trim()).filter(|v| v.starts_with('/'));
-        for list in CHAINS.iter().filter_map(|name| value(name)) {
+    for Certificates { pairs, chains } in services.iter().map(|s| dialect.certificates(s)) {
+        for list in chains {
             let mut key: Option<PathBuf> = None;
-            for file in list.split([',', ' ', '\t', '\n']).filter(|f| !f.is_empty()).map(PathBuf::from) {
+            for file in list {
                 let (holds_key, holds_chain) = contents(look, &file);
                 if holds_key {
                     key = Some(file.clone());
@@ -91,11 +80,7 @@ fn named(look: &dyn Look, services: &[Service]) -> BTreeSet<(PathBuf, PathBuf)> 
                 }
             }
         }
-        for (chain, key) in PAIRS {
-            if let Some(chain) = value(chain) {
-                all.insert((PathBuf::from(chain), PathBuf::from(value(key).unwrap_or(chain))));
-            }
-        }
+        all.extend(pairs);
     }
     all
 }
@@ -250,7 +235,7 @@ mod tests {
             ("smtpd_tls_eccert_file", "/nowhere.pem".into()),
         ])];
         let now = Moment(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
-        let mut found = foreign(&Machine, &services, &dir.path().join("live"), &roots, now);
+        let mut found = foreign(&Machine, Some((Dialect::PostfixCf, &services)), &dir.path().join("live"), &roots, now);
         found.retain(|f| f.in_use);
         let rows: Vec<_> =
             found.iter().map(|f| (f.leaf.names[0].as_str(), f.chain.clone(), f.key.clone(), f.trusted, f.keeper.as_str())).collect();
@@ -262,9 +247,18 @@ mod tests {
                 ("c.example", cert, key, true, "file"),
             ]
         );
-        assert!(foreign(&Machine, &services, dir.path(), &RootCertStore::empty(), now).iter().all(|f| !f.in_use || !f.trusted));
+        assert!(
+            foreign(&Machine, Some((Dialect::PostfixCf, &services)), dir.path(), &RootCertStore::empty(), now)
+                .iter()
+                .all(|f| !f.in_use || !f.trusted)
+        );
         let later = Moment(now.0 + 10_000 * 365 * 86_400);
-        assert!(foreign(&Machine, &services, &dir.path().join("live"), &roots, later).iter().filter(|f| f.in_use).all(|f| !f.trusted));
+        assert!(
+            foreign(&Machine, Some((Dialect::PostfixCf, &services)), &dir.path().join("live"), &roots, later)
+                .iter()
+                .filter(|f| f.in_use)
+                .all(|f| !f.trusted)
+        );
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let services = found.as_ref().map(|f| f.server.services.as_slice()).unwrap_or_default();
     let processes = found.as_ref().map(|f| f.profile.recognise.processes.as_slice()).unwrap_or_default();
     let listeners = sockets::listeners(&sockets, &owners, services, processes, found.as_ref().ok().and_then(|f| f.pid));
-    let foreign = certificates::foreign(look, services, &wants.live_dir, &net.verdict_roots, now);
+    let foreign =
+        certificates::foreign(look, found.as_ref().ok().map(|f| (f.profile.dialect, services)), &wants.live_dir, &net.verdict_roots, now);
     let lineages = lineages(store, host.root)?;
     let sni_names = sni::names(look, services);
 
@@ -94,7 +95,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         lineages,
         foreign,
         sni_names,
-        groups: profiles.as_deref().map(groups).unwrap_or_default(),
+        groups: found.as_ref().map(groups).unwrap_or_default(),
         claims: Claims::default(),
         server: match found {
             Ok(Found { server, .. }) => {
@@ -164,12 +165,14 @@ fn lineages(store: &Store, root: bool) -> io::Result<Vec<Lineage>> {
 
 /// The files of our lineages as they lie on the disk.
 fn live(look: &dyn Look, lineages: &[Lineage]) -> BTreeMap<PathBuf, Image> {
-    lineages.iter().filter_map(|l| Some((l.live.clone(), look.image(&l.live).ok()??))).collect()
+    let all = lineages.iter().flat_map(Lineage::live_files);
+    all.filter_map(|path| Some((path.clone(), look.image(&path).ok()??))).collect()
 }
 
-/// Ids of the groups that profiles name, where this host has them.
-fn groups(profiles: &[Profile]) -> BTreeMap<String, u32> {
-    let named = |name: &str| nix::unistd::Group::from_name(name).ok().flatten().map(|g| g.gid.as_raw());
-    let id = |name: &str| named(name).or_else(|| name.parse().ok());
-    profiles.iter().filter_map(|p| Some((p.key.group.clone(), id(&p.key.group)?))).collect()
+/// The id of the group that must read the key, where this host has it.
+fn groups(found: &Found<'_>) -> BTreeMap<String, u32> {
+    let group = found.profile.key.group.fill(&found.server);
+    let named = nix::unistd::Group::from_name(&group).ok().flatten().map(|g| g.gid.as_raw());
+    let id = named.or_else(|| group.parse().ok());
+    id.map(|id| (group, id)).into_iter().collect()
 }

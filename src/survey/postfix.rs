@@ -1,9 +1,11 @@
 //! What only Postfix has: instances with a queue each, and a master process that is known by the queue's lock file.
 
-use super::tools::run;
+use super::{names, server::settings, tools::run};
 use crate::{
     change::Command,
-    facts::{Instance, Known, PortOwner},
+    facts::{Instance, Known, PortOwner, Server},
+    mta::profile::Argv,
+    name::DnsName,
     world::Look,
 };
 use std::{
@@ -28,18 +30,43 @@ pub(super) fn receiving(look: &dyn Look, instances: &[Instance], owners: &BTreeM
     enabled.iter().find(listens).map(|i| i.config_dir.clone())
 }
 
+/// What only the expanded values say: whether it runs, its name and its domains. Gives the process that holds its sockets.
+pub(super) fn expanded(
+    look: &dyn Look,
+    values: &Argv,
+    processes: &[String],
+    server: &mut Server,
+    domains: &mut Vec<DnsName>,
+) -> Result<Option<u32>, String> {
+    let mut command = values.fill(&*server);
+    command.0.extend(["queue_directory", "myhostname"].iter().chain(&names::DOMAIN_SETTINGS).map(ToString::to_string));
+    let values = settings(&run(look, &command)?.stdout);
+    let queue = values.get("queue_directory").map_or("/var/spool/postfix", String::as_str);
+    server.running = master_runs(look, Path::new(queue), processes);
+    let pid = server.running.value().copied().filter(|up| *up).and_then(|_| master_pid(look, Path::new(queue)).ok()?);
+    if server.hostname.value().is_none()
+        && let Some(name) = values.get("myhostname").and_then(|n| n.parse().ok())
+    {
+        server.hostname = Known::seen(name, command.to_string());
+    }
+    let received = names::received(look, names::DOMAIN_SETTINGS.iter().filter_map(|s| Some((*s, values.get(*s)?.as_str()))));
+    server.receives_for = received.known(&command.to_string());
+    *domains = received.domains.into_iter().collect();
+    Ok(pid)
+}
+
 fn lock_file(queue: &Path) -> PathBuf {
     queue.join("pid/master.pid")
 }
 
 /// The process id in the lock file of a queue's master, which is empty of meaning where no such process lives.
-pub(super) fn master_pid(look: &dyn Look, queue: &Path) -> std::io::Result<Option<u32>> {
+fn master_pid(look: &dyn Look, queue: &Path) -> std::io::Result<Option<u32>> {
     Ok(look.read(&lock_file(queue))?.and_then(|(bytes, _)| String::from_utf8_lossy(&bytes).trim().parse().ok()))
 }
 
 /// Whether the master process of this queue runs: the PID in its lock file is a live process of one of these names that works in
 /// the queue.
-pub(super) fn master_runs(look: &dyn Look, queue: &Path, names: &[String]) -> Known<bool> {
+fn master_runs(look: &dyn Look, queue: &Path, names: &[String]) -> Known<bool> {
     let at = lock_file(queue).display().to_string();
     let pid = match master_pid(look, queue) {
         Ok(None) => return Known::seen(false, format!("{at} holds no process id")),

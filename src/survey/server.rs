@@ -2,12 +2,17 @@
 //! `postfix check` makes directories and `postfix status` writes a log line, so neither is run here.
 
 use super::{
-    Wants, names, postfix,
+    Wants, postfix,
+    sockets::MAIL_PORTS,
     tools::{PATIENCE, answer, run},
 };
 use crate::{
     facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
-    mta::{config::ConfigText, dialect::Dialect, profile::Profile},
+    mta::{
+        config::ConfigText,
+        dialect::{MACROS, PROCESS},
+        profile::{Ask, Filling, Profile},
+    },
     name::DnsName,
     world::Look,
 };
@@ -43,6 +48,35 @@ fn installed(look: &dyn Look, profile: &Profile) -> bool {
     profile.recognise.programs.iter().any(|p| look.identity(p).is_ok())
 }
 
+/// Whether everything that tells it from its relatives is so; what cannot be asked does not speak against it.
+fn is_meant(look: &dyn Look, profile: &Profile) -> Result<(), String> {
+    let nothing = BTreeMap::new();
+    for says in &profile.recognise.only_where {
+        let (what, said) = match (&says.file, &says.command) {
+            (Some(file), _) => (format!("{} of {}", says.name, file.display()), Some(shell_value(look, file, &says.name))),
+            (None, Some(argv)) => {
+                let command = argv.fill(Filling::new(&profile.recognise.config_dir_default, &nothing));
+                let word = run(look, &command).ok().map(|o| o.stdout.split_whitespace().next().unwrap_or_default().to_owned());
+                (format!("`{command}`"), word)
+            }
+            (None, None) => continue,
+        };
+        let fits = said.as_ref().is_none_or(|s| says.is.as_ref().is_none_or(|is| is == s))
+            && says.is_not.as_ref().is_none_or(|not| said.as_ref().is_some_and(|s| s != not));
+        if !fits {
+            return Err(format!("{} is not what is configured here: {what} is {:?}", profile.title, said.unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+/// The last value of a name in a file of shell assignments, quotes taken off; empty where there is none.
+fn shell_value(look: &dyn Look, file: &Path, name: &str) -> String {
+    let text = look.read(file).ok().flatten().map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let mut values = text.lines().filter_map(|l| l.trim().strip_prefix(name)?.strip_prefix('='));
+    values.next_back().map(|v| v.trim_matches(['\'', '"']).to_owned()).unwrap_or_default()
+}
+
 fn recognise<'a>(
     look: &dyn Look,
     profiles: &'a [Profile],
@@ -57,9 +91,9 @@ fn recognise<'a>(
             let programs: Vec<_> = profile.recognise.programs.iter().map(|p| p.display().to_string()).collect();
             return Err(format!("{} is not installed: there is no {}", profile.title, programs.join(" and no ")));
         }
-        return Ok(profile);
+        return is_meant(look, profile).map(|()| profile);
     }
-    let found: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p)).collect();
+    let found: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p) && is_meant(look, p).is_ok()).collect();
     let on_25: Vec<&PortOwner> = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| o.value()).collect();
     let receiving: Vec<&Profile> =
         found.iter().copied().filter(|p| on_25.iter().any(|o| !o.elsewhere && p.recognise.processes.contains(&o.program))).collect();
@@ -92,7 +126,7 @@ pub(super) fn candidates(
     wants: &Wants,
     owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
 ) -> Vec<String> {
-    let installed: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p)).collect();
+    let installed: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p) && is_meant(look, p).is_ok()).collect();
     let strange = |o: &PortOwner| o.elsewhere || !installed.iter().any(|p| p.recognise.processes.contains(&o.program));
     let stranger = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| o.value()).any(strange);
     if wants.mta.is_some() || stranger || recognise(look, profiles, wants, owners).is_ok() {
@@ -107,31 +141,34 @@ fn read<'a>(
     wants: &Wants,
     owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
 ) -> Result<Found<'a>, String> {
-    let told = profile.recognise.config_dir_default.as_path();
-    let first = match (&wants.config_dir, &profile.recognise.config_dir) {
-        (Some(given), _) => given.clone(),
-        (None, Some(ask)) => PathBuf::from(answer(look, ask, told).map_err(|why| blame(look, profile, told, why))?),
-        (None, None) => told.to_owned(),
-    };
-    let instances = instances(look, profile, &first);
-    let config_dir = match (profile.dialect, &wants.config_dir) {
-        (Dialect::PostfixCf, None) => postfix::receiving(look, &instances, owners).unwrap_or(first),
-        _ => first,
+    let mut answers = BTreeMap::new();
+    let config_dir = config_dir(look, profile, wants, &mut answers)?;
+    let instances = instances(look, profile, &config_dir);
+    let config_dir = match &wants.config_dir {
+        None => postfix::receiving(look, &instances, owners).unwrap_or(config_dir),
+        Some(_) => config_dir,
     };
     let dir = config_dir.as_path();
-    let version = answer(look, &profile.recognise.version, dir).map_err(|why| blame(look, profile, dir, why))?;
+    let version = answer(look, &profile.recognise.version, dir).map_err(|why| blame(look, profile, Filling::new(dir, &answers), why))?;
     let version = Version::from(version);
-    let files = files(look, profile, dir)?;
+    let mut files = files(look, profile, Filling::new(dir, &answers))?;
 
-    let mut defaults = BTreeMap::new();
     let asks = profile.dialect.asks();
     if let (Some(argv), false) = (&profile.recognise.defaults, asks.is_empty()) {
-        let mut command = argv.fill(dir);
+        let mut command = argv.fill(Filling::new(dir, &answers));
         command.0.extend(asks.iter().map(ToString::to_string));
-        let told = run(look, &command).map_err(|why| blame(look, profile, dir, why))?;
-        defaults = settings(&told.stdout);
+        let told = run(look, &command).map_err(|why| blame(look, profile, Filling::new(dir, &answers), why))?;
+        answers.extend(settings(&told.stdout));
     }
-    let understood = profile.dialect.understand(&version, &files, &defaults).map_err(|e| e.to_string())?;
+    let pid = holder(profile, owners);
+    if let Some(command_line) = pid.and_then(|pid| look.read(&PathBuf::from(format!("/proc/{pid}/cmdline"))).ok().flatten()) {
+        answers.insert(PROCESS.to_owned(), String::from_utf8_lossy(&command_line.0).trim_end_matches('\0').replace('\0', "\n"));
+    }
+    profile.dialect.complete(&mut answers);
+    let macros = profile.recognise.macros.as_ref().and_then(|argv| run(look, &argv.fill(Filling::new(dir, &answers))).ok());
+    included(look, profile, &mut files, &mut answers, macros.map(|said| said.stdout).as_deref())?;
+    let understood = profile.dialect.understand(&version, &files, &answers).map_err(|e| e.to_string())?;
+    profile.dialect.agree(&understood, &answers)?;
 
     let mut server = Server {
         profile: profile.id.clone(),
@@ -140,56 +177,123 @@ fn read<'a>(
         instances,
         running: Known::unknown("it was not looked for"),
         files,
-        defaults,
+        defaults: answers,
         hostname: understood.hostname,
         receives_for: understood.receives_for,
         services: understood.services,
     };
-    let mut pid = None;
     let mut domains = server.receives_for.value().cloned().unwrap_or_default();
-    match profile.dialect {
-        Dialect::PostfixCf => {
-            let mut command = profile.recognise.values.as_ref().ok_or("the profile says no command for values")?.fill(dir);
-            command.0.extend(["queue_directory", "myhostname"].iter().chain(&names::DOMAIN_SETTINGS).map(ToString::to_string));
-            let values = settings(&run(look, &command)?.stdout);
-            let queue = values.get("queue_directory").map_or("/var/spool/postfix", String::as_str);
-            server.running = postfix::master_runs(look, Path::new(queue), &profile.recognise.processes);
-            pid = server.running.value().copied().filter(|up| *up).and_then(|_| postfix::master_pid(look, Path::new(queue)).ok()?);
-            if server.hostname.value().is_none()
-                && let Some(name) = values.get("myhostname").and_then(|n| n.parse().ok())
-            {
-                server.hostname = Known::seen(name, command.to_string());
-            }
-            let received = names::received(look, names::DOMAIN_SETTINGS.iter().filter_map(|s| Some((*s, values.get(*s)?.as_str()))));
-            server.receives_for = received.known(&command.to_string());
-            domains = received.domains.into_iter().collect();
-        }
-        Dialect::EximMacros => {
-            let command = profile.recognise.running.fill(dir);
-            server.running = match look.run(&command, PATIENCE) {
-                Ok(out) => Known::seen(out.code == 0, command.to_string()),
-                Err(e) => Known::unknown(e.to_string()),
-            };
-        }
+    if let Some(values) = &profile.recognise.values {
+        let pid = postfix::expanded(look, values, &profile.recognise.processes, &mut server, &mut domains)?;
+        return Ok(Found { server, profile, domains, pid });
     }
+    server.running = match pid {
+        Some(pid) => Known::seen(true, format!("/proc/{pid}")),
+        None => {
+            let command = profile.recognise.running.fill(&server);
+            look.run(&command, PATIENCE)
+                .map_or_else(|e| Known::unknown(e.to_string()), |out| Known::seen(out.code == 0, command.to_string()))
+        }
+    };
     Ok(Found { server, profile, domains, pid })
 }
 
-fn files(look: &dyn Look, profile: &Profile, dir: &Path) -> Result<Vec<ConfigFile>, String> {
-    profile.files.iter().filter_map(|f| file(look, f.path.path(dir), f.optional).transpose()).collect()
+/// The directory that was named, else the one that the server's tools say, or that of the file that they say.
+fn config_dir(look: &dyn Look, profile: &Profile, wants: &Wants, answers: &mut BTreeMap<String, String>) -> Result<PathBuf, String> {
+    let told = profile.recognise.config_dir_default.as_path();
+    let nothing = BTreeMap::new();
+    let ask = |ask: &Ask| answer(look, ask, told).map(PathBuf::from).map_err(|why| blame(look, profile, Filling::new(told, &nothing), why));
+    if let Some(question) = &profile.recognise.config_file {
+        let file = ask(question)?;
+        answers.insert("config_file".to_owned(), file.display().to_string());
+        let dir = file.parent().unwrap_or(told).to_owned();
+        return match &wants.config_dir {
+            Some(given) if *given != dir => {
+                Err(format!("{} is configured in {}, and not in {}", profile.title, file.display(), given.display()))
+            }
+            _ => Ok(dir),
+        };
+    }
+    match (&wants.config_dir, &profile.recognise.config_dir) {
+        (Some(given), _) => Ok(given.clone()),
+        (None, Some(question)) => ask(question),
+        (None, None) => Ok(told.to_owned()),
+    }
+}
+
+/// The process of this server that holds a mail port, 25 first.
+fn holder(profile: &Profile, owners: &BTreeMap<SocketAddr, Known<PortOwner>>) -> Option<u32> {
+    let ours = |o: &&PortOwner| !o.elsewhere && profile.recognise.processes.contains(&o.program);
+    let mut by_port: Vec<(u16, &PortOwner)> = owners
+        .iter()
+        .filter_map(|(a, o)| Some((a.port(), o.value().filter(ours)?)))
+        .filter(|(port, _)| MAIL_PORTS.contains(port))
+        .collect();
+    by_port.sort_by_key(|(port, _)| *port);
+    by_port.first().map(|(_, owner)| owner.pid)
+}
+
+/// Adds the files that are included, and of the macros that the server knows those that the files ask for.
+fn included(
+    look: &dyn Look,
+    profile: &Profile,
+    files: &mut Vec<ConfigFile>,
+    answers: &mut BTreeMap<String, String>,
+    macros: Option<&str>,
+) -> Result<(), String> {
+    loop {
+        if let Some(macros) = macros {
+            answers.insert(MACROS.to_owned(), profile.dialect.asked_macros(files, macros));
+        }
+        let missing = profile.dialect.missing(files, answers).map_err(|e| e.to_string())?;
+        let before = files.len();
+        for path in missing {
+            files.extend(file(look, path, true)?);
+        }
+        if files.len() == before {
+            return Ok(());
+        }
+    }
+}
+
+fn files(look: &dyn Look, profile: &Profile, with: Filling<'_>) -> Result<Vec<ConfigFile>, String> {
+    let mut found: Vec<ConfigFile> = Vec::new();
+    for one in &profile.files {
+        let path = one.path.path(with);
+        let paths = if one.parts { parts(look, &path)? } else { vec![path] };
+        for path in paths {
+            if !found.iter().any(|f| f.path == path) {
+                found.extend(file(look, path, one.optional)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The parts of a directory in their order.
+fn parts(look: &dyn Look, dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let all = look.list(dir).map_err(|e| format!("{} cannot be read: {e}", dir.display()))?;
+    let plain = |p: &&PathBuf| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    let replaced = |p: &PathBuf| {
+        let rule = p.with_extension("rul");
+        if all.contains(&rule) { rule } else { p.clone() }
+    };
+    Ok(all.iter().filter(plain).map(replaced).collect())
 }
 
 /// Where the server's tools refuse its configuration, our own reading says at which line; else the tools' words stand.
-fn blame(look: &dyn Look, profile: &Profile, dir: &Path, why: String) -> String {
-    let read = files(look, profile, dir);
-    let understood = read.and_then(|files| {
+fn blame(look: &dyn Look, profile: &Profile, with: Filling<'_>, why: String) -> String {
+    let understood = files(look, profile, with).and_then(|files| {
         profile.dialect.understand(&Version::default(), &files, &BTreeMap::new()).map(drop).map_err(|wrong| wrong.to_string())
     });
     understood.err().unwrap_or(why)
 }
 
 /// `name = value` lines, as `postconf` prints them.
-fn settings(text: &str) -> BTreeMap<String, String> {
+pub(super) fn settings(text: &str) -> BTreeMap<String, String> {
     text.lines().filter_map(|l| l.split_once(" =")).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
 }
 
@@ -205,7 +309,8 @@ fn file(look: &dyn Look, path: PathBuf, optional: bool) -> Result<Option<ConfigF
 
 /// What the server's own list says; the one that is looked at where there is no list.
 fn instances(look: &dyn Look, profile: &Profile, dir: &Path) -> Vec<Instance> {
-    let listed = profile.recognise.instances.as_ref().and_then(|argv| run(look, &argv.fill(dir)).ok());
+    let nothing = BTreeMap::new();
+    let listed = profile.recognise.instances.as_ref().and_then(|argv| run(look, &argv.fill(Filling::new(dir, &nothing))).ok());
     let mut found: Vec<Instance> = listed.map(|out| out.stdout.lines().filter_map(instance).collect()).unwrap_or_default();
     if !found.iter().any(|i| i.config_dir == dir) {
         found.push(Instance { name: "-".into(), config_dir: dir.to_owned(), enabled: true });

@@ -2,10 +2,10 @@
 
 use crate::{
     change::Command,
-    mta::profile::Ask,
+    mta::profile::{Ask, Filling},
     world::{Look, Output},
 };
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// How long a question may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,7 +24,8 @@ pub(super) fn run(look: &dyn Look, command: &Command) -> Result<Output, String> 
 
 /// The one word that a question is about.
 pub(super) fn answer(look: &dyn Look, ask: &Ask, dir: &Path) -> Result<String, String> {
-    let command = ask.command.fill(dir);
+    let nothing = BTreeMap::new();
+    let command = ask.command.fill(Filling::new(dir, &nothing));
     let said = run(look, &command)?.stdout;
     let behind = if ask.after.is_empty() { Some(said.as_str()) } else { said.split_once(&ask.after).map(|(_, rest)| rest) };
     let word = behind.and_then(|rest| rest.split_whitespace().next());

@@ -4,16 +4,23 @@ use super::Topic;
 
 pub(super) const TOPICS: &[Topic] = &[
     Topic {
+        id: "MAIN_TLS_ADVERTISE_HOSTS",
+        title: "To whom Debian's Exim offers TLS",
+        text: "The list of hosts that are offered STARTTLS; the template's own answer is everybody. Other servers than those in it deliver in clear.",
+        see: "exim4 -bP tls_advertise_hosts",
+        reference: "update-exim4.conf(8); RFC 3207",
+    },
+    Topic {
         id: "MAIN_TLS_CERTKEY",
         title: "Exim's key and chain in one file",
-        text: "The file from which Debian's Exim presents its certificate, key included. It beats MAIN_TLS_CERTIFICATE and MAIN_TLS_PRIVATEKEY.",
+        text: "The file from which Debian's Exim presents its certificate, key included; a list of two where it presents an ECDSA and an RSA certificate. It beats MAIN_TLS_CERTIFICATE and MAIN_TLS_PRIVATEKEY.",
         see: "exim4 -bP macro_MAIN_TLS_CERTKEY\nopenssl s_client -starttls smtp -connect mx.example.org:25 -servername mx.example.org -verify_hostname mx.example.org </dev/null",
         reference: "update-exim4.conf(8)",
     },
     Topic {
         id: "MAIN_TLS_ENABLE",
         title: "Exim offers TLS",
-        text: "Debian's template of Exim's configuration asks whether this macro is defined. Whatever its value is, the server then offers STARTTLS; without it nobody is offered TLS.",
+        text: "Debian's template of Exim's configuration asks whether this macro is defined. Whatever its value is, the certificate that is configured then counts; without it Exim offers STARTTLS all the same, with a certificate that it makes up and no sender can verify.",
         see: "exim4 -bP macro_MAIN_TLS_ENABLE",
         reference: "update-exim4.conf(8); RFC 3207",
     },
@@ -100,6 +107,27 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "Level may offers STARTTLS to other mail servers; those that do not speak it still deliver. A service that asks for more keeps that. Without a level here or in the older switches nobody is offered TLS, and senders that must verify keep the mail.",
         see: "postconf smtpd_tls_security_level\npostconf -P | grep tls_security_level",
         reference: "RFC 3207; postconf(5) smtpd_tls_security_level",
+    },
+    Topic {
+        id: "tls_advertise_hosts",
+        title: "To whom Exim offers TLS",
+        text: "The list of hosts that are offered STARTTLS: since 4.87 everybody where nothing is said, nobody where it is empty. Other servers than those in it deliver in clear.",
+        see: "exim -bP tls_advertise_hosts",
+        reference: "Exim specification (tls_advertise_hosts); RFC 3207",
+    },
+    Topic {
+        id: "tls_certificate",
+        title: "Exim's certificate",
+        text: "The file from which Exim presents its certificate and chain, the key included where tls_privatekey says nothing; a list of two where it presents an ECDSA and an RSA certificate. Where it is not set Exim makes a certificate up that no sender can verify.",
+        see: "exim -bP tls_certificate\nopenssl s_client -starttls smtp -connect mx.example.org:25 -servername mx.example.org -verify_hostname mx.example.org </dev/null",
+        reference: "Exim specification (tls_certificate)",
+    },
+    Topic {
+        id: "tls_privatekey",
+        title: "Exim's private key",
+        text: "The file of the key that belongs to tls_certificate. A key that Exim's user cannot read is noticed only when a sender asks for TLS: it is told to come back, or delivers in clear.",
+        see: "exim -bP tls_privatekey",
+        reference: "Exim specification (tls_privatekey)",
     },
     Topic {
         id: "tlsproxy_tls_chain_files",

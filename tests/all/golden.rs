@@ -63,7 +63,7 @@ fn lineage(types: &[KeyType], deployment: Deployment) -> Lineage {
     let key = |t: &KeyType| {
         let spki = if *t == KeyType::Ecdsa { "ec" } else { "a5" };
         let leaf = leaf(spki, *t, &["mx1.example.org"], NOW.0 - 10 * DAY, NOW.0 + 80 * DAY);
-        LineageKey { key_type: *t, spki: leaf.spki.clone(), leaf: Some(leaf), window: None }
+        LineageKey { key_type: *t, spki: leaf.spki.clone(), leaf: Some(leaf), bundle: Some(Digest::of(b"bundle of one")), window: None }
     };
     Lineage {
         name: name("mx1.example.org"),
@@ -115,7 +115,11 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
         })
         .collect();
     let version = Version::from(version.to_owned());
-    let defaults = BTreeMap::new();
+    let known = [("pid_file_path", "/run/exim.pid"), ("exim_user", "exim"), ("exim_group", "exim"), ("config_file", "/etc/exim/configure")];
+    let defaults = match profile.id.as_str() {
+        "postfix" => BTreeMap::new(),
+        _ => known.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    };
     let understood = profile.dialect.understand(&version, &files, &defaults).expect("an understandable configuration");
     let server = Server {
         profile: profile.id.clone(),
@@ -163,7 +167,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
         live: BTreeMap::new(),
         other_names: vec![],
         sni_names: BTreeMap::new(),
-        groups: BTreeMap::from([("Debian-exim".to_owned(), 115)]),
+        groups: BTreeMap::from([("Debian-exim".to_owned(), 115), ("exim".to_owned(), 93)]),
     }
 }
 
@@ -248,8 +252,12 @@ fn after(change: &Change, facts: &Facts) -> (Vec<ConfigFile>, BTreeMap<PathBuf, 
         match &target.content {
             Content::Stored { .. } => drop(live.insert(edit.path.clone(), image)),
             Content::Text(Raw(bytes)) => {
+                let place = files.iter().position(|f| f.real == edit.path);
                 files.retain(|f| f.real != edit.path);
-                files.push(ConfigFile { path: edit.path.clone(), real: edit.path.clone(), image, text: ConfigText::of(bytes.clone()) });
+                files.insert(
+                    place.unwrap_or(0),
+                    ConfigFile { path: edit.path.clone(), real: edit.path.clone(), image, text: ConfigText::of(bytes.clone()) },
+                );
             }
         }
     }
@@ -562,14 +570,26 @@ fn names_of_the_replaced_certificate_stay() {
 
 #[test]
 fn exim_of_debian_gets_macros() {
-    case("exim-debian", "exim-debian", "4.96", |f, _| f.lineages = vec![lineage(&[KeyType::Rsa], Deployment::Issued)]).expect("a plan");
+    let issued = |f: &mut Facts, _: &mut Intent| f.lineages = vec![lineage(BOTH, Deployment::Issued)];
+    case("exim-debian", "exim-debian", "4.96", issued).expect("a plan");
+    // Where somebody wrote the options into the template they are edited there.
+    case("exim-debian-options", "exim-debian", "4.96", issued).expect("a plan");
 }
 
 #[test]
 fn exim_of_debian_without_any_macro() {
+    let issued = |f: &mut Facts, _: &mut Intent| f.lineages = vec![lineage(BOTH, Deployment::Issued)];
+    case("exim-debian-stock", "exim-debian", "4.96", issued).expect("a plan");
+    case("exim-debian-split", "exim-debian-split", "4.96", issued).expect("a plan");
+}
+
+#[test]
+fn exim_of_upstream_is_edited_before_its_drivers() {
     let rsa = |f: &mut Facts, _: &mut Intent| f.lineages = vec![lineage(&[KeyType::Rsa], Deployment::Issued)];
-    case("exim-debian-stock", "exim-debian", "4.96", rsa).expect("a plan");
-    case("exim-debian-split", "exim-debian", "4.96", rsa).expect("a plan");
+    case("exim-upstream", "exim", "4.98", |f, _| f.lineages = vec![lineage(BOTH, Deployment::Issued)]).expect("a plan");
+    // One key type where the version takes no list.
+    case("exim-upstream-old", "exim", "4.86", rsa).expect("a plan");
+    case("exim-refused", "exim", "4.98", rsa).expect_err("a refusal");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod demo;
 mod dialect;
 mod dialogue;
 mod dns;
+mod exim;
 mod faults;
 mod golden;
 mod kill_matrix;

@@ -112,7 +112,7 @@ impl Scene {
             let issued = self.authority.issue(&names, choice.key_type);
             bundle += &issued.bundle;
             let leaf = Certificate::read_pem(issued.chain.as_bytes()).unwrap().remove(0);
-            LineageKey { key_type: choice.key_type, spki: leaf.spki.clone(), leaf: Some(leaf), window: None }
+            LineageKey { key_type: choice.key_type, spki: leaf.spki.clone(), leaf: Some(leaf), bundle: None, window: None }
         });
         let keys = keys.collect();
         Lineage {

@@ -1,144 +1,195 @@
-//! Exim as Debian configures it: answers to its questions, and macros that its template asks for. A macro that is set twice is
-//! fatal, so one that is there is edited in place.
+//! Exim: what its main section means for the ports that answer from the network. What its files say is read here and compared
+//! with what `exim -bP` says; where the two differ nothing is touched.
 
+mod edit;
+mod listens;
+mod main_section;
+mod redacted;
 mod wanted;
 
+pub(super) use edit::{restore, set};
+pub(super) use redacted::redacted;
 pub(super) use wanted::{is_ours, wanted};
 
 use super::{
-    lines::Unreadable,
-    lines::{Logical, Restored, words},
-    main_cf::{self, Entry},
-    settings::MACROS,
+    lines::{Unreadable, words},
     understood::Understood,
 };
 use crate::{
-    change::SettingChange,
-    facts::{ConfigFile, Effective, Known, Origin, Role, Service},
+    facts::{ConfigFile, Effective, Known, Origin, Role, Service, Version},
     name::DnsName,
 };
+use main_section::MainSection;
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// Every macro of a file, in order.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, Unreadable> {
-    let all = each(bytes);
-    match all.iter().find(|(e, conditional)| *conditional && MACROS.contains(&e.name.as_str())) {
-        Some((e, _)) => {
-            let why = "this macro is set under a condition; set it without one, or set TLS up by hand".to_owned();
-            Err(Unreadable { path: path.to_owned(), line: e.line, why })
-        }
-        None => Ok(all.into_iter().map(|(e, _)| e).collect()),
-    }
-}
+const CERTIFICATE: &str = "tls_certificate";
+const KEY: &str = "tls_privatekey";
+const ADVERTISE: &str = "tls_advertise_hosts";
 
-/// Every macro, with whether it stands under a condition.
-fn each(bytes: &[u8]) -> Vec<(Entry, bool)> {
-    let (mut found, mut conditions) = (Vec::new(), 0_usize);
-    let (mut at, mut open): (usize, Option<Logical>) = (0, None);
-    for (number, text) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
-        let part = at..at + text.len();
-        at = part.end;
-        let trimmed = text.trim_ascii();
-        let goes_on = trimmed.ends_with(b"\\");
-        let mut whole = match open.take() {
-            Some(whole) => whole,
-            None if trimmed.is_empty() || trimmed.starts_with(b"#") => continue,
-            None => Logical { line: number + 1, parts: Vec::new() },
-        };
-        whole.parts.push(part);
-        if goes_on {
-            open = Some(whole);
-            continue;
-        }
-        let body = &bytes[whole.span()];
-        if trimmed.starts_with(b".if") {
-            conditions += 1;
-        } else if trimmed.starts_with(b".endif") {
-            conditions = conditions.saturating_sub(1);
-        }
-        let Some(equals) = body.iter().position(|b| *b == b'=').filter(|_| body.first().is_some_and(u8::is_ascii_uppercase)) else {
-            continue;
-        };
-        let name = words(&body[..equals]);
-        let value_at = whole.span().start + equals + 1 + usize::from(body.get(equals + 1) == Some(&b'='));
-        let rest = &bytes[value_at..whole.span().end];
-        let lead = rest.len() - rest.trim_ascii_start().len();
-        let value_at = (value_at + lead).min(whole.parts[0].end - usize::from(bytes[whole.parts[0].clone()].ends_with(b"\n")));
-        let value =
-            words(&rest.split(|b| *b == b'\n').flat_map(|l| l.trim_ascii().strip_suffix(b"\\").unwrap_or(l)).copied().collect::<Vec<_>>());
-        found.push((Entry { name, value, line: whole.line, at: whole, value_at }, conditions > 0));
-    }
-    found
-}
+/// The options that decide about TLS.
+const OPTIONS: [&str; 4] = [CERTIFICATE, KEY, ADVERTISE, "log_selector"];
 
-pub(super) fn set(path: &Path, bytes: &[u8], name: &str, value: &str, why: &str) -> Result<(Vec<u8>, Option<SettingChange>), Unreadable> {
-    let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
-    if !plain {
-        let why = format!("the value of {name} would be expanded by Exim; choose a path of letters, digits, `/`, `.`, `_` and `-`");
-        return Err(Unreadable { path: path.to_owned(), line: 0, why });
-    }
-    Ok(main_cf::set_in(&read(path, bytes)?, bytes, name, value, why))
-}
+/// What `exim -bP` is asked.
+pub(super) const ASKS: &[&str] = &[
+    CERTIFICATE,
+    KEY,
+    ADVERTISE,
+    "log_selector",
+    "daemon_smtp_ports",
+    "tls_on_connect_ports",
+    "local_interfaces",
+    "primary_hostname",
+    "pid_file_path",
+    "spool_directory",
+    "exim_user",
+    "exim_group",
+    "+local_domains",
+    "+relay_to_domains",
+];
 
-pub(super) fn restore(bytes: &[u8], change: &SettingChange) -> Restored {
-    main_cf::restore_in(&each(bytes).into_iter().map(|(e, _)| e).collect::<Vec<_>>(), bytes, change)
-}
-
-/// The file whose macros count, by the layout that the admin chose.
-pub(crate) fn macros_file(files: &[ConfigFile]) -> &'static str {
-    if answer(files, "dc_use_split_config").is_some_and(|(v, _)| v == "true") { "000_mxseal" } else { "exim4.conf.localmacros" }
-}
-
-/// One answer of `update-exim4.conf.conf`: shell syntax, single or double quotes or none.
-fn answer(files: &[ConfigFile], name: &str) -> Option<(String, Origin)> {
-    let file = files.iter().find(|f| f.path.file_name().is_some_and(|n| n == "update-exim4.conf.conf"))?;
-    // Facts of another host write blanks around the sign.
-    let text = words_by_line(&file.text.0.0);
-    let (number, value) =
-        text.iter().enumerate().rev().find_map(|(n, l)| Some((n, l.strip_prefix(name)?.trim_start().strip_prefix('=')?.trim_start())))?;
-    Some((value.trim_matches(['\'', '"']).to_owned(), Origin::File { path: file.path.clone(), line: number + 1 }))
-}
-
-fn words_by_line(bytes: &[u8]) -> Vec<String> {
-    bytes.split(|b| *b == b'\n').map(words).collect()
-}
-
-pub(super) fn understand(files: &[ConfigFile]) -> Result<Understood, Unreadable> {
-    let counts = macros_file(files);
-    let mut settings = BTreeMap::new();
-    if let Some(file) = files.iter().find(|f| f.path.file_name().is_some_and(|n| n == counts)) {
-        for e in read(&file.path, &file.text.0.0)?.into_iter().filter(|e| MACROS.contains(&e.name.as_str())) {
-            settings.insert(e.name, Effective { value: e.value, from: Origin::File { path: file.path.clone(), line: e.line } });
-        }
-    }
-    let (interfaces, from) = answer(files, "dc_local_interfaces").unwrap_or((String::new(), Origin::Default));
-    let mut listens: Vec<SocketAddr> = Vec::new();
-    for word in interfaces.split([';', ' ']).map(str::trim).filter(|w| !w.is_empty()) {
-        let with_port = word.rsplit_once('.').filter(|(a, _)| a.parse::<IpAddr>().is_ok());
-        if let Some((ip, port)) = with_port {
-            listens.extend(ip.parse::<IpAddr>().ok().zip(port.parse().ok()).map(|(ip, port)| SocketAddr::new(ip, port)));
-        } else {
-            listens.extend(word.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 25)));
-        }
-    }
-    if listens.is_empty() {
-        listens = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 25)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, 25))];
-    }
-    let at = match &from {
-        Origin::File { path, line } | Origin::Service { path, line } => (path.clone(), *line),
-        Origin::Default => (files.first().map(|f| f.path.clone()).unwrap_or_default(), 0),
+/// Reads the files as Exim does. `answers` are those to [`ASKS`], with [`super::dialect::MACROS`] and
+/// [`super::dialect::PROCESS`].
+pub(super) fn understand(version: &Version, files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<Understood, Unreadable> {
+    let main = section(files, answers)?;
+    let settings: BTreeMap<String, Effective> = OPTIONS.iter().map(|name| ((*name).to_owned(), effective(&main, version, name))).collect();
+    let at = match &settings[CERTIFICATE].from {
+        Origin::File { path, line } => (path.clone(), *line),
+        _ => (files.first().map(|f| f.path.clone()).unwrap_or_default(), 0),
     };
-    let service = Service { name: "exim4".into(), at, program: "exim4".into(), listens, role: Role::Mx, chroot: false, settings };
-    let domains: Vec<DnsName> = answer(files, "dc_other_hostnames")
-        .map(|(v, _)| v.split([':', ';', ' ']).filter_map(|w| w.trim().parse().ok()).filter(|n: &DnsName| n.parent().is_some()).collect())
-        .unwrap_or_default();
-    let receives_for =
-        if domains.is_empty() { Known::unknown("dc_other_hostnames names no domain") } else { Known::seen(domains, "dc_other_hostnames") };
-    Ok(Understood { services: vec![service], hostname: Known::unknown("Exim takes the name of the host"), receives_for })
+    let service = |(port, listens, on_connect): (u16, Vec<_>, bool)| Service {
+        name: format!("port {port}"),
+        at: at.clone(),
+        program: "exim".into(),
+        listens,
+        role: match port {
+            _ if on_connect => Role::Submissions,
+            587 | 465 => Role::Submission,
+            _ => Role::Mx,
+        },
+        chroot: false,
+        settings: settings.clone(),
+    };
+    let services = listens::ports(answers).into_iter().map(service).collect();
+    let hostname = match answers.get("primary_hostname").map(|name| name.parse::<DnsName>()) {
+        Some(Ok(name)) => Known::seen(name, "primary_hostname"),
+        Some(Err(e)) => Known::unknown(format!("primary_hostname: {e}")),
+        None => Known::unknown("Exim was not asked for its primary_hostname"),
+    };
+    let receives_for = receives_for(answers, hostname.value());
+    Ok(Understood { services, hostname, receives_for })
+}
+
+/// The files that those given include, and that are not among them.
+pub(super) fn missing(files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, Unreadable> {
+    Ok(section(files, answers)?.missing)
+}
+
+/// The macros of `known` that conditions of the files ask for, and that the files do not define themselves.
+pub(super) fn asked_macros(files: &[ConfigFile], known: &str) -> String {
+    let conditions: Vec<String> = files.iter().map(|f| main_section::conditions(&f.text.0.0)).collect();
+    let own: Vec<String> = files.iter().flat_map(|f| main_section::entries(&f.text.0.0).0).map(|e| e.name).collect();
+    let names = known.lines().filter_map(|l| l.split('=').next()).filter(|n| !n.is_empty() && !own.iter().any(|o| o == n));
+    names.filter(|n| conditions.iter().any(|c| c.contains(n))).collect::<Vec<_>>().join(" ")
+}
+
+/// What Exim says of itself must be what its files say: else there is a file, or a way to read one, that we do not know.
+pub(super) fn agree(understood: &Understood, answers: &BTreeMap<String, String>) -> Result<(), String> {
+    let Some(service) = understood.services.first() else { return Ok(()) };
+    for name in [CERTIFICATE, KEY, ADVERTISE] {
+        let (Some(files), Some(exim)) = (service.settings.get(name), answers.get(name)) else { continue };
+        let exim = words(exim.as_bytes());
+        if files.value != exim {
+            let (path, line) = &service.at;
+            return Err(format!(
+                "Exim says {name} = {exim}, and its files, as mxseal reads them, say {name} = {} ({}:{line}): set TLS up by hand",
+                files.value,
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Where the daemon keeps its process id: its command line says so, else its configuration, else it is a file in the spool.
+pub(super) fn complete(answers: &mut BTreeMap<String, String>) {
+    let Some(configured) = answers.get("pid_file_path").cloned() else { return };
+    let spool = answers.get("spool_directory").map_or("/var/spool/exim", String::as_str);
+    let compiled = if configured.is_empty() { format!("{spool}/exim-daemon.pid") } else { configured };
+    let path = listens::option(answers, "-oP").map_or(compiled, ToOwned::to_owned);
+    answers.insert("pid_file_path".to_owned(), path);
+}
+
+/// Chain and key files that a service presents; none where they depend on the connection, or Exim makes a certificate up.
+pub(super) fn presents(service: &Service) -> Vec<(PathBuf, PathBuf)> {
+    let get = |name: &str| service.settings.get(name).map_or("", |e| e.value.as_str());
+    let chains = list(get(CERTIFICATE));
+    let keys = list(get(KEY));
+    if chains.iter().chain(&keys).any(|p| !p.starts_with('/')) {
+        return Vec::new();
+    }
+    let key = |place: usize| keys.get(place).unwrap_or(&chains[place]);
+    (0..chains.len()).map(|n| (PathBuf::from(&chains[n]), PathBuf::from(key(n)))).collect()
+}
+
+fn section(files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<MainSection, Unreadable> {
+    MainSection::read(files, answers.get(super::dialect::MACROS).map_or("", String::as_str).split_whitespace())
+}
+
+fn effective(main: &MainSection, version: &Version, name: &str) -> Effective {
+    match main.get(name) {
+        Some(d) => Effective { value: d.value.clone(), from: Origin::File { path: d.path.clone(), line: d.line } },
+        // Every sender is offered TLS since 4.87, with a certificate that Exim makes up where none is set.
+        None if name == ADVERTISE && *version >= Version(vec![4, 87]) => Effective { value: "*".into(), from: Origin::Default },
+        None => Effective { value: String::new(), from: Origin::Default },
+    }
+}
+
+/// A list as Exim splits it: by colons, or by what follows `<` at its beginning; a doubled separator stands for itself.
+fn list(text: &str) -> Vec<String> {
+    let text = text.trim();
+    let (separator, text) = match text.strip_prefix('<').and_then(|rest| rest.chars().next().map(|c| (c, &rest[c.len_utf8()..]))) {
+        Some((c, rest)) if c.is_ascii_punctuation() => (c, rest),
+        _ => (':', text),
+    };
+    let (doubled, mark) = (format!("{separator}{separator}"), "\0");
+    let one = |item: &str| item.replace(mark, &separator.to_string()).trim().to_owned();
+    text.replace(&doubled, mark).split(separator).map(one).filter(|item| !item.is_empty()).collect()
+}
+
+/// The domains that are written down; what a lookup or another list says is named, not asked.
+fn receives_for(answers: &BTreeMap<String, String>, own: Option<&DnsName>) -> Known<Vec<DnsName>> {
+    let (mut domains, mut elsewhere): (Vec<DnsName>, Vec<String>) = (Vec::new(), Vec::new());
+    for name in ["local_domains", "relay_to_domains"] {
+        for item in list(answers.get(&format!("domainlist {name}")).map_or("", String::as_str)) {
+            let found = match item.as_str() {
+                "@" => own.cloned(),
+                "@[]" | "localhost" => continue,
+                _ if item.starts_with(['!', '*', '^']) => continue,
+                _ => item.parse().ok(),
+            };
+            match found {
+                Some(domain) if domain.parent().is_none() || domains.contains(&domain) => {}
+                Some(domain) => domains.push(domain),
+                None => elsewhere.push(format!("{name} holds {item}")),
+            }
+        }
+    }
+    if !elsewhere.is_empty() {
+        return Known::unknown(format!("{}, which only Exim can ask; name the domains with --domain", elsewhere.join(", ")));
+    }
+    if domains.is_empty() {
+        Known::unknown("local_domains and relay_to_domains name no domain")
+    } else {
+        Known::seen(domains, "exim -bP +local_domains +relay_to_domains")
+    }
+}
+
+/// Whether a path can stand in a value: Exim expands the rest, and replaces macros inside words.
+fn is_plain(path: &Path) -> bool {
+    path.to_str().is_some_and(|p| p.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b)))
 }
 
 #[cfg(test)]
@@ -146,32 +197,51 @@ mod tests {
     use super::*;
     use crate::mta::postfix::tests::file;
 
-    #[test]
-    fn macros_are_edited_in_place() {
-        let path = Path::new("exim4.conf.localmacros");
-        for (before, after) in [
-            ("", "M = /x\n"),
-            ("# c\nA = b\n", "# c\nA = b\nM = /x\n"),
-            ("M=/old\nA = b\n", "M=/x\nA = b\n"),
-            ("M = /old\\\n  /older\nA = b", "M = /x\nA = b"),
-            ("M ==  /old\n", "M ==  /x\n"),
-        ] {
-            let (got, change) = set(path, before.as_bytes(), "M", "/x", "why").expect("an edit");
-            assert_eq!(String::from_utf8_lossy(&got), after, "{before:?}");
-            assert_eq!(restore(&got, &change.expect("a change")), Restored::Done(before.into()), "{before:?}");
-        }
-        assert!(set(path, b"", "M", "/x${run{/bin/sh}}", "why").is_err());
-        assert!(read(path, b".ifdef A\nMAIN_TLS_ENABLE = yes\n.endif\n").is_err());
+    fn answers(all: &[(&str, &str)]) -> BTreeMap<String, String> {
+        all.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
     }
 
     #[test]
-    fn answers_of_debian_are_read() {
-        let conf = "dc_other_hostnames='example.org : example.net'\ndc_local_interfaces='192.0.2.1 ; 2001:db8::1;127.0.0.1.587'\ndc_use_split_config='true'\n";
-        let files = [file("/etc/exim4/update-exim4.conf.conf", conf), file("/etc/exim4/conf.d/main/000_mxseal", "MAIN_TLS_ENABLE = yes\n")];
-        let got = understand(&files).expect("understood");
-        let listens: Vec<_> = got.services[0].listens.iter().map(ToString::to_string).collect();
-        assert_eq!(listens, ["192.0.2.1:25", "[2001:db8::1]:25", "127.0.0.1:587"]);
-        assert!(got.services[0].settings.contains_key("MAIN_TLS_ENABLE"));
-        assert_eq!(got.receives_for.value().map(Vec::len), Some(2));
+    fn ports_and_names_are_what_exim_says() {
+        let told = answers(&[
+            ("primary_hostname", "mx1.example.org"),
+            ("domainlist local_domains", "@:localhost:example.net : *.example.com"),
+            ("local_interfaces", "<; ::0 ; 0.0.0.0"),
+            ("daemon_smtp_ports", "smtp : 465 : 587"),
+            ("tls_on_connect_ports", "465"),
+        ]);
+        let got = understand(&Version(vec![4, 96]), &[file("/c", "tls_certificate = /a : /b\n")], &told).expect("understood");
+        let all: Vec<_> = got.services.iter().map(|s| (s.name.as_str(), s.role, s.listens.len())).collect();
+        assert_eq!(all, [("port 25", Role::Mx, 2), ("port 465", Role::Submissions, 2), ("port 587", Role::Submission, 2)]);
+        assert_eq!(
+            got.receives_for.value().expect("domains").iter().map(DnsName::as_str).collect::<Vec<_>>(),
+            ["mx1.example.org", "example.net"]
+        );
+        assert_eq!(got.services[0].settings[ADVERTISE].value, "*");
+        let both = [("/a", "/a"), ("/b", "/b")].map(|(c, k)| (c.into(), k.into()));
+        assert_eq!(presents(&got.services[0]), both);
+        let lookup = answers(&[("domainlist local_domains", "lsearch;/etc/domains")]);
+        assert!(understand(&Version::default(), &[], &lookup).expect("understood").receives_for.value().is_none());
+    }
+
+    #[test]
+    fn files_that_say_something_else_than_exim_are_not_believed() {
+        let told = answers(&[("tls_certificate", "/x"), ("daemon_smtp_ports", "25")]);
+        let got = understand(&Version(vec![4, 96]), &[file("/c", "tls_certificate = /a\n")], &told).expect("understood");
+        assert!(agree(&got, &told).expect_err("another").starts_with("Exim says tls_certificate = /x"));
+        let same = answers(&[("tls_certificate", "/a"), ("tls_advertise_hosts", "*")]);
+        assert_eq!(agree(&got, &same), Ok(()));
+    }
+
+    #[test]
+    fn lists_are_split_as_exim_does() {
+        for (text, want) in [
+            ("a : b:c", vec!["a", "b", "c"]),
+            ("<; ::1 ; 0.0.0.0", vec!["::1", "0.0.0.0"]),
+            ("::::1 : 127.0.0.1", vec!["::1", "127.0.0.1"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(list(text), want, "{text}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Postfix: what its two files mean for each service that answers from the network.
 
+mod certificates;
 mod wanted;
 
+pub(super) use certificates::{certificates, strangers_see_another};
 pub(super) use wanted::{is_ours, wanted};
 
 use super::{

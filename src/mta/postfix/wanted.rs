@@ -29,8 +29,8 @@ const CHAIN: &str = "smtpd_tls_chain_files";
 const LEVEL: &str = "smtpd_tls_security_level";
 
 /// Whether a service presents `live` and nothing else.
-pub(in crate::mta) fn is_ours(service: &Service, live: &Path) -> bool {
-    service.program == "postscreen" || (presents(service) == [live] && level(service) != Level::None)
+pub(in crate::mta) fn is_ours(service: &Service, live: &[PathBuf]) -> bool {
+    service.program == "postscreen" || (presents(service) == live && level(service) != Level::None)
 }
 
 /// What will become of one service.
@@ -52,7 +52,7 @@ struct Planner<'a> {
 
 pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) -> Result<Wanted, Unreadable> {
     let config = Config::read(&server.files, &server.defaults)?;
-    let live_text = aim.live.to_string_lossy().into_owned();
+    let live_text = aim.live.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
     let main = Dialect::PostfixCf.asks().iter().map(|n| Ok((*n, config.effective(n, None)?))).collect::<Result<_, _>>()?;
     let mut planner = Planner { server, profile, live: &live_text, config, main, wanted: Wanted::default() };
     let fates: Vec<(&Service, Fate)> = server.services.iter().map(|s| (s, planner.fate(s, aim))).collect();

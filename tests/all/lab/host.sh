@@ -1,7 +1,7 @@
 #!/bin/sh
 # A stock Debian mail host over this machine's own root, for host.rs. Runs in a mount namespace of its own, so no mount
 # outlives it.
-#   host.sh layer FILE                     the upper layer of the host, as a tar file
+#   host.sh layer FILE [DEBS]              the upper layer of the host, as a tar file; with Exim from these packages instead
 #   host.sh boot FOLDER LAYER NETNS NAME [nspawn option...]
 #   host.sh again FOLDER NETNS NAME [nspawn option...]    in the mount namespace of a host whose power was cut
 set -eu
@@ -35,9 +35,16 @@ layer() {
   rm -f "$root/etc/resolv.conf"; printf 'nameserver 198.18.0.54\noptions trust-ad\n' >"$root/etc/resolv.conf"
   echo mx1.example.test >"$root/etc/hostname"
   printf '127.0.0.1 localhost\n::1 localhost\n198.18.0.25 mx1.example.test mx1\n' >"$root/etc/hosts"
-  # Postfix as its package configures it on a new machine.
-  rm -rf "$root/var/lib/mxseal" "$root/etc/mxseal" "$root/etc/postfix/main.cf" "$root/etc/postfix/master.cf"
+  rm -rf "$root/var/lib/mxseal" "$root/etc/mxseal"
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
+  if [ -z "${2:-}" ]; then postfix; else exim "$2"; fi
+  rm -f "$root/usr/sbin/policy-rc.d"
+  tar --xattrs --xattrs-include='*' -C "$folder/memory/upper" -cf "$1" .
+}
+
+# Postfix as its package configures it on a new machine.
+postfix() {
+  rm -f "$root/etc/postfix/main.cf" "$root/etc/postfix/master.cf"
   chroot "$root" debconf-set-selections <<C
 postfix postfix/main_mailer_type select Internet Site
 postfix postfix/mailname string mx1.example.test
@@ -50,8 +57,24 @@ C
   chroot "$root" newaliases
   mkdir -p "$system/multi-user.target.wants"
   ln -sf /lib/systemd/system/postfix.service "$system/multi-user.target.wants/postfix.service"
-  rm -f "$root/usr/sbin/policy-rc.d"
-  tar --xattrs --xattrs-include='*' -C "$folder/memory/upper" -cf "$1" .
+}
+
+# Exim in Postfix's place, as its package configures it on a new machine.
+exim() {
+  chroot "$root" debconf-set-selections <<C
+exim4-config exim4/dc_eximconfig_configtype select internet site; mail is sent and received directly using SMTP
+exim4-config exim4/dc_other_hostnames string example.test
+exim4-config exim4/dc_local_interfaces string
+exim4-config exim4/use_split_config boolean false
+exim4-config exim4/mailname string mx1.example.test
+C
+  mkdir -p "$root/var/cache/mxseal-debs/partial"; cp "$1"/*.deb "$root/var/cache/mxseal-debs"
+  DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" apt-get install -y -qq --no-download --no-install-recommends \
+    -o Dir::Cache::archives=/var/cache/mxseal-debs exim4-daemon-light exim4-config 2>&1
+  rm -rf "$root/var/cache/mxseal-debs"
+  # All local mail goes to one user, so that a test can count it.
+  chroot "$root" useradd --no-create-home --shell /usr/sbin/nologin everything
+  printf 'postmaster: root\nroot: everything\n' >"$root/etc/aliases"
 }
 
 boot() {

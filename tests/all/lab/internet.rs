@@ -3,7 +3,7 @@
 
 use super::{
     dns::{Dns, Place, Signed},
-    host::Host,
+    host::{Host, Server},
     net::{self, Net},
     pebble::new_pebble,
     postfix::Postfix,
@@ -116,7 +116,12 @@ impl Internet {
 
     /// A stock Debian mail host in the MX host's place, with the CA's files at `/root/api-ca.pem` and `/root/root.pem`.
     pub fn mail_host(&self) -> Host {
-        let host = Host::boot(&self.net, MX);
+        self.mail_host_with(Server::Postfix)
+    }
+
+    /// The same with another mail server.
+    pub fn mail_host_with(&self, server: Server) -> Host {
+        let host = Host::boot(&self.net, MX, server);
         host.write("/root/api-ca.pem", self.api_ca());
         host.write("/root/root.pem", self.root());
         host

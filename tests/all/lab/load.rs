@@ -87,7 +87,7 @@ fn work(source: &Command, stop: &AtomicBool, accepted: &AtomicUsize) -> Vec<Stri
 
 /// Waits until the host's queue is empty, and counts what lies in its mailbox: (messages, different messages).
 pub fn delivered(host: &Host) -> (usize, usize) {
-    wait_for("the host's queue to drain", Duration::from_secs(600), || host.ok(&["postqueue", "-j"]).is_empty());
+    wait_for("the host's queue to drain", Duration::from_secs(600), || host.queue_is_empty());
     let mailbox = File::open(host.path("/var/mail/everything")).expect("the host's mailbox");
     let ids: Vec<_> =
         BufReader::new(mailbox).lines().map(|line| line.expect("ASCII")).filter(|line| line.starts_with("Message-Id: <")).collect();
