@@ -12,7 +12,8 @@
 //!
 //! `rehearsal` makes up a world, in which all of this can be watched before it is done.
 //!
-//! What is said about it all is a [`finding`], explained in [`topics`]; `report` prints it. `world` is the only room that
+//! What is said about it all is a [`finding`]; every one, every error and every setting is explained in [`topics`], and
+//! `nearest` finds what a mistyped word meant. `report` prints it. `world` is the only room that
 //! touches the machine, and `command` has a file a verb, which tells its story with the others' words.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test makes the files that it reads"))]
 

@@ -7,7 +7,10 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
         .into_iter()
         .filter_map(|k| {
             let holds = word.len() > 3 && (k.contains(&word) || word.contains(k));
-            let far = strsim::damerau_levenshtein(&word, k);
+            // The beginning of a name is enough.
+            let beginnings = k.match_indices(['-', '_']).map(|(at, _)| &k[..at]).filter(|b| word.len() > 3 && b.len() > 3);
+            let from_start = beginnings.map(|b| strsim::damerau_levenshtein(&word, b)).filter(|far| *far <= word.len() / 4).min();
+            let far = strsim::damerau_levenshtein(&word, k).min(from_start.map_or(usize::MAX, |far| far + 1));
             (holds || far <= word.len().max(k.len()) / 3).then_some((if holds { far.min(2) } else { far }, k))
         })
         .collect();
@@ -37,6 +40,7 @@ mod tests {
             ("trust_anchor", "; do you mean trust-anchor?"),
             ("Trust-Anchors", "; do you mean trust-anchor?"),
             ("domains", "; do you mean domain?"),
+            ("startls", "; do you mean starttls-gone or starttls-refused?"),
             ("starttls", "; do you mean starttls-gone or starttls-refused?"),
             ("port", ""),
             ("", ""),

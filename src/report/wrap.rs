@@ -17,15 +17,19 @@ pub(super) fn hang(out: &mut String, label: &str, text: &str, width: usize) {
     let indent = measure_text_width(label);
     let mut lead = label.to_owned();
     for line in text.lines() {
-        let mut column = indent;
+        // What is indented stays so: a caret stands below a column.
+        let words = line.trim_start_matches(' ');
+        let start = indent + line.len() - words.len();
+        let mut column = start;
         out.push_str(&lead);
-        for word in line.split(' ') {
+        out.push_str(&line[..line.len() - words.len()]);
+        for word in words.split(' ') {
             let long = measure_text_width(word);
-            if column > indent && column + 1 + long > width {
+            if column > start && column + 1 + long > width {
                 out.push('\n');
-                out.push_str(&" ".repeat(indent));
-                column = indent;
-            } else if column > indent {
+                out.push_str(&" ".repeat(start));
+                column = start;
+            } else if column > start {
                 out.push(' ');
                 column += 1;
             }
@@ -50,6 +54,8 @@ mod tests {
             ("- ", "/a/path/that/is/long is kept", 10, "- /a/path/that/is/long\n  is kept\n"),
             ("- ", "one\ntwo three", 7, "- one\n  two\n  three\n"),
             ("- ", "größer über", 8, "- größer\n  über\n"),
+            ("", "wrong:\n   |  ^ here", 80, "wrong:\n   |  ^ here\n"),
+            ("- ", "  one two", 7, "-   one\n    two\n"),
             ("\u{1b}[31mno\u{1b}[0m ", "colour has no width", 13, "\u{1b}[31mno\u{1b}[0m colour has\n   no width\n"),
         ] {
             let mut out = String::new();

@@ -11,7 +11,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, path::Path};
 
-/// Keeps the answers, and asks before it does where a person is there; a file that cannot be written is no reason to put a proved change back.
+/// Keeps the answers, and asks before it does where a person is there; a file that cannot be written is no reason to put a
+/// proved change back.
 pub(super) fn answers(file: &Path, said: &Settings, ask: bool, progress: &Progress) -> Option<Finding> {
     match write(file, said, ask) {
         Ok(false) => None,
