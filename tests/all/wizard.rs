@@ -157,6 +157,23 @@ fn every_terminal_and_none_is_served() {
     session.end();
     assert_eq!(host.run(&["mxseal"]).status.code(), Some(2), "without a terminal it is a misuse");
 
+    // What could not be seen is asked, and an answer is looked at: an MX name that DNS does not show, a port that is taken.
+    host.ok(&["sh", "-c", "openssl s_server -accept 80 -nocert >/dev/null 2>&1 </dev/null & echo $! >/tmp/web.pid"]);
+    wait_for("port 80", Duration::from_secs(20), || host.ok(&["ss", "-Hltn", "sport", "=", ":80"]).contains(":80"));
+    let mut session = setup(&host, "--domain sender.test");
+    let shown = session.answer("MX name of this host [mx1.example.test]:", "\n");
+    assert!(lines(&shown).join(" ").contains("sender.test points elsewhere"), "{shown}");
+    let shown = session.answer("Directory that it serves (or stop it, and type again) [", "b\n");
+    let said = lines(&shown).join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("this host, as you say") && said.contains("openssl (pid "), "{shown}");
+    session.answer("MX name of this host [mx1.example.test]:", "\n");
+    session.until("Directory that it serves");
+    host.ok(&["sh", "-c", "kill $(cat /tmp/web.pid)"]);
+    session.answer("Directory that it serves (or stop it, and type again) [", "again\n");
+    let shown = session.answer(TERMS, "q\n");
+    assert!(shown.contains("Port 80       free"), "{shown}");
+    session.end();
+
     // A terminal that becomes narrow meanwhile. Its answers are recorded.
     let mut session = setup(&host, "--answers /root/answers.toml");
     assert!(colour(&session.until(TERMS)));
