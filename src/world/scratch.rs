@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const PREFIX: &str = "mxseal-room-";
+const PREFIX: &str = "mxseal-";
 
 /// A directory of our own, which nobody else can look into; removed with its value. What a killed run left is removed by the
 /// next one.

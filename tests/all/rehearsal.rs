@@ -210,6 +210,12 @@ fn the_certificate_errand_runs_to_a_chain_that_its_root_verifies() {
     assert!(said.contains(": OK"), "{said}");
     // Nothing is ordered twice.
     assert_eq!(world.obtain(&[KeyType::Ecdsa, KeyType::Rsa], &NAMES, &wishes()).unwrap(), lineage);
+    // Each certificate is to be renewed in the last third of its life (RFC 9773).
+    for key in on_a_runtime(acme::ask_windows(&world.net, &world.store, &lineage)).unwrap().keys {
+        let (leaf, window) = (key.leaf.unwrap(), key.window.unwrap());
+        let life = leaf.not_after.since(leaf.not_before);
+        assert!(window.start > leaf.not_before.after(life / 2) && window.end < leaf.not_after, "{window:?}");
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(super) async fn run(
         let says = format!("Nothing on this host was changed: all of it lay in {lay_in}, which is gone.{etc} It took {took:.1} s.");
         Terminal::print(&format!("\n{}", row(Style::of_stdout(), "", &says)));
         if told.is_ok() && outcome.exit == 0 && args.fault.is_none() {
-            Terminal::print("On the machine that receives your mail: sudo mxseal rehearse, then sudo mxseal setup\n");
+            Terminal::print("On the machine that receives your mail: sudo mxseal rehearse, then setup.\n");
         }
     }
     told.map(|()| outcome.exit)
