@@ -58,6 +58,9 @@ impl Ground {
     }
 }
 
+/// What only this host can show: senders elsewhere, and whether mail is accepted.
+const UNSEEN: [&str; 2] = ["outside-unknown", "wire-tempfail"];
+
 /// How a change ended.
 pub(super) struct Enacted {
     expect: Vec<Expect>,
@@ -197,8 +200,13 @@ impl Enacted {
                     Ground::Host => page.push_str("Proved on this host's own addresses\n"),
                 }
                 page.push_str(&report::proof_table(&self.expect, &views));
-                let of_copy = |f: &Finding| f.id != "outside-unknown";
-                let notes: Vec<Finding> = notes.into_iter().filter(|f| ground == Ground::Host || of_copy(f)).collect();
+                let only_here = |f: &Finding| ground != Ground::Host && UNSEEN.contains(&f.id.as_str());
+                let (unseen, notes): (Vec<Finding>, Vec<Finding>) = notes.into_iter().partition(only_here);
+                if unseen.iter().any(|f| f.id == "wire-tempfail") {
+                    let says =
+                        "Rules that ask DNS, a database or another program get no answer here: whether mail is accepted is not shown.";
+                    page.push_str(&report::row(style, "  ", says));
+                }
                 if !notes.is_empty() {
                     page.push_str("Left to see\n");
                 }

@@ -143,4 +143,11 @@ fn on_an_odd_host_that_is_stopped_too() {
     assert!(diff.contains("/srv/mail/main.cf") && !diff.contains("discard"), "{diff}");
     assert_eq!(differences(&before, &everything(&host)), Vec::<String>::new());
     assert_eq!((masters(&host).as_str(), host.mail_log()), ("0", log), "and it is as stopped as before");
+
+    // Where the copy does not start, the server's own words say why.
+    let addresses = format!("{}inet_interfaces = 203.0.113.99\n", host.read("/srv/mail/main.cf"));
+    host.write("/srv/mail/main.cf", addresses);
+    let failed = outcome(&rehearse(&host, &[]), 1);
+    assert!(failed["error"].as_str().is_some_and(|e| e.contains("203.0.113.99") && e.contains("does not start")), "{failed:#}");
+    assert_eq!(failed["host"]["unchanged"], true, "{failed:#}");
 }
