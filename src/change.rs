@@ -7,7 +7,7 @@ use crate::{
     view::{EndpointView, Wire},
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 pub use crate::image::{Content, Image, Meta, Raw, Target};
 
@@ -148,6 +148,13 @@ pub struct Change {
     pub prove: Vec<Expect>,
     /// The id of the change that this one undoes.
     pub undoes: Option<String>,
+    /// The id of the change whose certificates this one renews: both are undone together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
+    /// The files of the server's configuration, links followed, as this change leaves them: whatever else lies there later is
+    /// somebody's work that no proof has seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<PathBuf, Digest>,
 }
 
 /// A change that was proved and stands: what undo is planned from.
@@ -161,4 +168,7 @@ pub struct Receipt {
     pub proved: Moment,
     /// What each listener presented before it: what an undo must show again.
     pub baseline: Vec<EndpointView>,
+    /// Files were renewed and the wire has not shown them yet: it stands because what was there before would be worse.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproved: bool,
 }

@@ -45,9 +45,6 @@ pub struct Intent {
     pub directory: Option<String>,
     /// Profile to ask of the CA; `None` means the one that was asked before, if any.
     pub acme_profile: Option<String>,
-    /// Serials of certificates to replace although they are not due.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub replace: Vec<String>,
     /// Directory of the files that mail servers read: `live` beside the configuration file.
     pub live_dir: PathBuf,
 }

@@ -219,6 +219,8 @@ mod tests {
             running: None,
             prove: vec![],
             undoes: None,
+            renews: None,
+            config: std::collections::BTreeMap::new(),
         }
     }
 

@@ -83,7 +83,7 @@ impl Live<'_> {
     /// When the proof could not be recorded; everything was put back then.
     pub fn commit(self, proof: &Proof, baseline: Vec<EndpointView>) -> Result<Receipt, Undone> {
         let change = self.journal.change.clone();
-        let receipt = Receipt { id: change.id.clone(), change, proved: proof.at(), baseline };
+        let receipt = Receipt { id: change.id.clone(), change, proved: proof.at(), baseline, unproved: proof.is_last_resort() };
         match self.journal.prove(&receipt) {
             Ok(()) => {
                 let _ = recover::finish(self.hands, self.store, self.journal);
@@ -121,10 +121,11 @@ pub fn standing(receipts: &[Receipt]) -> Option<&Receipt> {
     receipts.iter().rev().find(|r| r.change.undoes.is_none() && !is_undone(r, receipts))
 }
 
-/// Whether another of these undid it.
+/// Whether another of these undid it, or what it renews.
 #[must_use]
 pub fn is_undone(receipt: &Receipt, receipts: &[Receipt]) -> bool {
-    receipts.iter().any(|r| r.change.undoes.as_ref() == Some(&receipt.id))
+    let base = receipt.change.renews.as_ref().unwrap_or(&receipt.id);
+    receipts.iter().any(|r| r.change.undoes.as_ref() == Some(base))
 }
 
 /// The id of the change that is open: being made now, or interrupted.

@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 pub struct Proof {
     at: Moment,
     shown: Vec<Shown>,
+    last_resort: bool,
 }
 
 /// What one listener showed.
@@ -32,7 +33,20 @@ impl Proof {
     /// A change that promises nothing on the wire is proved by that; `None` where it promises something.
     #[must_use]
     pub fn of_no_promise(change: &Change, now: Moment) -> Option<Self> {
-        change.prove.is_empty().then_some(Self { at: now, shown: Vec::new() })
+        change.prove.is_empty().then_some(Self { at: now, shown: Vec::new(), last_resort: false })
+    }
+
+    /// A renewal that the wire has not shown stands all the same, where the files before it would be worse; `None` for every
+    /// other change.
+    #[must_use]
+    pub fn of_last_resort(change: &Change, now: Moment) -> Option<Self> {
+        change.renews.is_some().then_some(Self { at: now, shown: Vec::new(), last_resort: true })
+    }
+
+    /// Nothing was shown, and it stands all the same.
+    #[must_use]
+    pub const fn is_last_resort(&self) -> bool {
+        self.last_resort
     }
 
     /// When it was shown.
@@ -113,7 +127,11 @@ pub fn proof(
                 .remedy(Remedy::Do("Start the mail server, then run the command again.".into())),
         );
     }
-    if court.faults.is_empty() { Ok(Proved { proof: Proof { at: now, shown }, notes: court.notes }) } else { Err(court.faults) }
+    if court.faults.is_empty() {
+        Ok(Proved { proof: Proof { at: now, shown, last_resort: false }, notes: court.notes })
+    } else {
+        Err(court.faults)
+    }
 }
 
 #[cfg(test)]

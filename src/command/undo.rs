@@ -40,13 +40,15 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
             progress.line(&said);
         }
     }
-    let receipt = chosen(args, apply::receipts(&site.store).map_err(Trouble::state)?)?;
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    let receipt = chosen(args, &receipts)?;
+    let renewals: Vec<&Receipt> = receipts.iter().filter(|r| r.change.renews.as_ref() == Some(&receipt.id)).collect();
     if !args.dry_run {
         outcome.log = log::keep(&site.store, "undo");
     }
     let profile = place::profile(&receipt.change.profile)?;
     let current = current(&receipt)?;
-    let mut plan = plan::undo(&receipt, &current, world::now(), &profile).map_err(Trouble::of)?;
+    let mut plan = plan::undo(&receipt, &renewals, &current, world::now(), &profile).map_err(Trouble::of)?;
     let files: Vec<ConfigFile> = current.into_values().collect();
     show(global, &files, &plan, outcome);
     let Some(Stage::Change(change)) = plan.next.take() else {
@@ -81,9 +83,10 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
 }
 
 /// The receipt that is meant: the last one that was not undone, or the one named.
-fn chosen(args: &Undo, receipts: Vec<Receipt>) -> Result<Receipt, Trouble> {
+fn chosen(args: &Undo, receipts: &[Receipt]) -> Result<Receipt, Trouble> {
     let ids: Vec<String> = receipts.iter().map(|r| r.id.clone()).collect();
-    let mut open = receipts.iter().filter(|r| r.change.undoes.is_none() && !apply::is_undone(r, &receipts)).cloned();
+    let done = |r: &Receipt| r.change.undoes.is_some() || r.change.renews.is_some() || apply::is_undone(r, receipts);
+    let mut open = receipts.iter().filter(|r| !done(r)).cloned();
     match &args.id {
         Some(id) => open.find(|r| r.id == *id).ok_or_else(|| {
             let all = if ids.is_empty() { "there is none".to_owned() } else { format!("there are {}", ids.join(", ")) };

@@ -14,7 +14,7 @@ pub use undo::undo;
 use crate::{
     certificate::{Digest, KeyType},
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
-    facts::{Facts, Known, Lineage, LineageKey, Server, live_of},
+    facts::{ConfigFile, Facts, Known, Lineage, Server, live_of},
     finding::Finding,
     intent::{Intent, LETS_ENCRYPT},
     maintain::{self, Due},
@@ -220,7 +220,7 @@ fn order(
     // A profile is a word of the CA that has it.
     let kept = lineage.filter(|l| l.directory == directory).and_then(|l| l.acme_profile.clone());
     let acme_profile = intent.acme_profile.clone().or(kept);
-    let due = lineage.filter(|l| is_due(l, intent, now));
+    let due = lineage.filter(|l| matches!(maintain::lineage_due(l, now), Due::Now { .. }));
     let serial = |key: &KeyChoice| {
         let held = due.into_iter().flat_map(|l| &l.keys).filter(|k| k.key_type == key.key_type);
         held.filter_map(|k| k.leaf.as_ref()).map(|leaf| leaf.serial.clone()).next()
@@ -272,19 +272,13 @@ fn is_good(lineage: &Lineage, now: Moment, intent: &Intent, names: &[DnsName], k
                 k.key_type == choice.key_type && leaf.is_some() && choice.reuse.as_ref().is_none_or(|(_, spki)| *spki == k.spki)
             })
         });
-    same_keys && !is_due(lineage, intent, now) && is_of(lineage, intent)
+    same_keys && matches!(maintain::lineage_due(lineage, now), Due::Later(_)) && is_of(lineage, intent)
 }
 
 /// From the CA, and with the profile, that the admin named; where none was named, every one is right.
 fn is_of(lineage: &Lineage, intent: &Intent) -> bool {
     intent.directory.as_ref().is_none_or(|d| *d == lineage.directory)
         && intent.acme_profile.as_ref().is_none_or(|p| lineage.acme_profile.as_ref() == Some(p))
-}
-
-/// By the CA's window or its lifetime, or because somebody wants it.
-fn is_due(lineage: &Lineage, intent: &Intent, now: Moment) -> bool {
-    let wanted = |k: &LineageKey| k.leaf.as_ref().is_some_and(|leaf| intent.replace.contains(&leaf.serial));
-    matches!(maintain::lineage_due(lineage, now), Due::Now { .. }) || lineage.keys.iter().any(wanted)
 }
 
 fn outlook(edits: &[Edit], live: &[PathBuf]) -> Vec<Outlook> {
@@ -307,14 +301,23 @@ fn change(now: Moment, server: &Server, profile: &Profile, live: &[PathBuf], why
         activation: if stopped { Activation::None } else { profile.activation },
         activate: if stopped { Vec::new() } else { fill(&profile.activate) },
         running: Some(profile.recognise.running.fill(server)),
+        config: config_after(server, &edits),
         edits,
         prove,
         undoes: None,
+        renews: None,
     }
 }
 
+/// The server's configuration as the edits leave it.
+fn config_after(server: &Server, edits: &[Edit]) -> BTreeMap<PathBuf, Digest> {
+    let edited = |path: &Path| edits.iter().find(|e| e.path == *path).map(|e| e.becomes.as_ref().map(|t| t.content.digest()));
+    let after = |f: &ConfigFile| Some((f.real.clone(), edited(&f.real).unwrap_or_else(|| Some(f.image.digest.clone()))?));
+    server.files.iter().filter_map(after).collect()
+}
+
 /// Digits of the moment and a short digest of the edits: unique and sortable.
-fn change_id(now: Moment, edits: &[Edit]) -> String {
+pub(crate) fn change_id(now: Moment, edits: &[Edit]) -> String {
     let digits: String = now.to_string().chars().filter(char::is_ascii_digit).take(14).collect();
     let digest = Digest::of(&serde_json::to_vec(edits).unwrap_or_default());
     format!("{digits}-{}", digest.short())

@@ -12,12 +12,18 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 /// The way back from a change: a setting that is as the change left it gets its former bytes again; one that was changed since
 /// stays and is named (`undo-conflict`); what others wrote elsewhere stays. Where nothing else changed, the files are byte by
-/// byte what they were. A file that the change made goes, where it is as it was made. Works on bytes alone; `current` holds
-/// every edited file that exists now, by its real path.
+/// byte what they were. A file that the change made goes, where it is as it was made or as a renewal left it. Works on bytes
+/// alone; `current` holds every edited file that exists now, by its real path.
 ///
 /// # Errors
 /// When nothing is left to undo.
-pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Moment, profile: &Profile) -> Result<Plan, Refusal> {
+pub fn undo(
+    receipt: &Receipt,
+    renewals: &[&Receipt],
+    current: &BTreeMap<PathBuf, ConfigFile>,
+    now: Moment,
+    profile: &Profile,
+) -> Result<Plan, Refusal> {
     let mut notes = Vec::new();
     let mut edits: Vec<Edit> = Vec::new();
     for edit in receipt.change.edits.iter().rev().filter(|e| !e.settings.is_empty()) {
@@ -26,8 +32,9 @@ pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Mom
     // A key that a kept setting may still name stays.
     if notes.is_empty() {
         for edit in receipt.change.edits.iter().filter(|e| e.settings.is_empty() && e.was.is_none()) {
-            let made = edit.becomes.as_ref().map(|t| t.content.digest());
-            if let Some(image) = current.get(&edit.path).map(|f| &f.image).filter(|i| Some(&i.digest) == made.as_ref()) {
+            let ours = renewals.iter().flat_map(|r| &r.change.edits).filter(|e| e.path == edit.path).chain([edit]);
+            let made: Vec<_> = ours.filter_map(|e| Some(e.becomes.as_ref()?.content.digest())).collect();
+            if let Some(image) = current.get(&edit.path).map(|f| &f.image).filter(|i| made.contains(&i.digest)) {
                 edits.push(Edit {
                     path: edit.path.clone(),
                     was: Some(image.clone()),
@@ -45,7 +52,8 @@ pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Mom
         Want::Ours(all) | Want::Former(all) => all.clone(),
         Want::Unchanged => Vec::new(),
     };
-    let back = |e: &Expect| Expect { want: Want::Former(brought(e)), ..e.clone() };
+    let renewed = |e: &Expect| renewals.iter().flat_map(|r| &r.change.prove).filter(|r| r.addr == e.addr).flat_map(brought).collect();
+    let back = |e: &Expect| Expect { want: Want::Former([brought(e), renewed(e)].concat()), ..e.clone() };
     let change = Change {
         id: change_id(now, &edits),
         why: format!("Undo {}.", receipt.id),
@@ -53,6 +61,8 @@ pub fn undo(receipt: &Receipt, current: &BTreeMap<PathBuf, ConfigFile>, now: Mom
         // They look at what was brought.
         check: Vec::new(),
         undoes: Some(receipt.id.clone()),
+        renews: None,
+        config: BTreeMap::new(),
         edits,
         ..receipt.change.clone()
     };

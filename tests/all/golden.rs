@@ -94,7 +94,6 @@ fn intent() -> Intent {
         key_types: None,
         directory: Some("https://ca.test/dir".into()),
         acme_profile: None,
-        replace: Vec::new(),
         live_dir: "/etc/mxseal/live".into(),
     }
 }
@@ -278,8 +277,8 @@ fn current(files: &[ConfigFile], live: &BTreeMap<PathBuf, Image>) -> BTreeMap<Pa
 /// Undo of the change, with nothing else changed, gives back every byte.
 fn undone(change: &Change, facts: &Facts, profile: &Profile) {
     let (files, live) = after(change, facts);
-    let receipt = Receipt { id: change.id.clone(), change: change.clone(), proved: NOW, baseline: vec![] };
-    let back = undo(&receipt, &current(&files, &live), NOW, profile).expect("a way back");
+    let receipt = Receipt { id: change.id.clone(), change: change.clone(), proved: NOW, baseline: vec![], unproved: false };
+    let back = undo(&receipt, &[], &current(&files, &live), NOW, profile).expect("a way back");
     assert_eq!(back.notes, []);
     let Some(Stage::Change(back)) = back.next else { panic!("nothing to undo") };
     for edit in change.edits.iter().filter(|e| !e.settings.is_empty()) {
@@ -613,14 +612,14 @@ fn undo_names_conflicts_and_keeps_the_rest() {
     let mut facts = host(&profile, "3.7.11", &files);
     issued(&mut facts);
     let Some(Stage::Change(change)) = plan(&facts, &intent(), &profile).expect("a plan").next else { panic!("a change") };
-    let receipt = Receipt { id: change.id.clone(), change: *change.clone(), proved: NOW, baseline: vec![] };
+    let receipt = Receipt { id: change.id.clone(), change: *change.clone(), proved: NOW, baseline: vec![], unproved: false };
     let (mut files, live) = after(&change, &facts);
     let main = files.iter_mut().find(|f| f.path.ends_with("main.cf")).expect("main.cf");
     let text = String::from_utf8(main.text.0.0.clone()).expect("text");
     // The admin changed one of our settings, added another and broke a line.
     main.text =
         ConfigText::of(format!("# mine\n{}broken line\nx = y\n", text.replace("smtpd_tls_loglevel = 1", "smtpd_tls_loglevel = 2")).into());
-    let back = undo(&receipt, &current(&files, &live), NOW, &profile).expect("a plan");
+    let back = undo(&receipt, &[], &current(&files, &live), NOW, &profile).expect("a plan");
     let ids: Vec<_> = back.notes.iter().map(|f| f.id.as_str()).collect();
     assert_eq!(ids, ["undo-conflict"]);
     let Some(Stage::Change(back)) = back.next else { panic!("a change") };

@@ -92,15 +92,8 @@ impl Scene {
 
     fn plan(&self, facts: &Facts) -> Plan {
         let profile = Profile::built_in().unwrap().into_iter().find(|p| p.id == "postfix").unwrap();
-        let intent = Intent {
-            domains: vec![],
-            mx: vec![],
-            key_types: None,
-            directory: None,
-            acme_profile: None,
-            replace: Vec::new(),
-            live_dir: self.live_dir(),
-        };
+        let intent =
+            Intent { domains: vec![], mx: vec![], key_types: None, directory: None, acme_profile: None, live_dir: self.live_dir() };
         plan(facts, &intent, &profile).unwrap_or_else(|e| panic!("{e}"))
     }
 

@@ -365,7 +365,6 @@ fn a_plan_can_be_made_of_it() {
         key_types: None,
         directory: Some("https://ca.test/directory".into()),
         acme_profile: None,
-        replace: Vec::new(),
         live_dir: "/etc/mxseal/live".into(),
     };
     let profile = Profile::built_in().unwrap().into_iter().find(|p| p.id == "postfix").unwrap();

@@ -32,6 +32,8 @@ fn change(dir: &Path, text: &str) -> Change {
         running: None,
         prove: vec![],
         undoes: None,
+        renews: None,
+        config: std::collections::BTreeMap::new(),
     }
 }
 

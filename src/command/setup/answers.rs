@@ -77,7 +77,6 @@ impl Answers {
             key_types: self.key_types,
             directory: self.directory.clone(),
             acme_profile: self.acme_profile.clone(),
-            replace: Vec::new(),
             live_dir: place::live_dir(global),
         }
     }

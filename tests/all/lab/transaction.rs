@@ -121,6 +121,8 @@ impl Scene {
             running: None,
             prove: vec![],
             undoes: None,
+            renews: None,
+            config: std::collections::BTreeMap::new(),
         }
     }
 

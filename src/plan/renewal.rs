@@ -1,0 +1,144 @@
+//! A renewal needs no survey: what was proved says what is served, where, by which keys and under which names. Nothing here
+//! asks DNS, so that a resolver that is down at night does not let a certificate expire.
+
+use super::{Errand, KeyChoice, Obtain, Stage, change_id};
+use crate::{
+    certificate::Digest,
+    change::{Activation, Change, Content, Edit, Expect, Image, Presented, Receipt, Target, Want},
+    facts::{Deployment, Lineage, LineageKey},
+    finding::{Finding, Remedy, Subject, Verdict},
+    maintain::{Due, lineage_due},
+    moment::Moment,
+    name::DnsName,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+/// What a renewal is planned from.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The change that stands: a setup, or a renewal of it.
+    pub receipt: &'a Receipt,
+    /// What it serves.
+    pub lineage: &'a Lineage,
+    /// The file that the mail server reads, as it lies there.
+    pub live: Option<&'a Image>,
+    /// The digests of everything that we ever laid there.
+    pub laid: &'a BTreeSet<Digest>,
+    /// The digests of the configuration's files today, by the paths of the proof; `None` for one that is gone.
+    pub config: &'a BTreeMap<PathBuf, Option<Digest>>,
+    /// Somebody wants it although it is not due.
+    pub forced: bool,
+    /// Every listener shows what was promised.
+    pub shown: bool,
+}
+
+/// What is to be done, and what a human has to look at all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// The next stage; `None` where nothing is to be done, or nothing may be.
+    pub next: Option<Stage>,
+    /// What is not as it was proved.
+    pub findings: Vec<Finding>,
+}
+
+/// The next stage of keeping a certificate: an order where it is due, then the file, then the proof. Configuration is never
+/// written; where it changed since the proof, the new file is laid in place and the server is not told.
+#[must_use]
+pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
+    let Standing { receipt, lineage, live, .. } = standing;
+    let drift = drift(&receipt.change.config, standing.config);
+    if standing.forced || matches!(lineage_due(lineage, now), Due::Now { .. }) {
+        let next = order(lineage).map(|order| Stage::Errand(Errand::Obtain(order)));
+        return Renewal { next, findings: drift };
+    }
+    let (Some(bundle), Some(live)) = (&lineage.bundle, live) else {
+        return Renewal { next: None, findings: vec![foreign(&lineage.live, "is gone")] };
+    };
+    let lies = live.digest == *bundle;
+    if !lies && !standing.laid.contains(&live.digest) {
+        return Renewal { next: None, findings: vec![foreign(&lineage.live, "holds something else than was proved")] };
+    }
+    let proved = lineage.deployment == Deployment::Proved && standing.shown;
+    if lies && (proved || !drift.is_empty()) {
+        return Renewal { next: None, findings: drift };
+    }
+    let edit = (!lies).then(|| Edit {
+        path: lineage.live.clone(),
+        was: Some((*live).clone()),
+        becomes: Some(Target { content: Content::Stored { digest: bundle.clone(), secret: true }, meta: live.meta.clone() }),
+        edit_lock: None,
+        settings: Vec::new(),
+    });
+    let edits: Vec<Edit> = edit.into_iter().collect();
+    let before = &receipt.change;
+    let told = drift.is_empty();
+    let change = Change {
+        id: change_id(now, &edits),
+        why: format!("Renew the certificate of {}.", lineage.name),
+        edits,
+        // Nothing of the configuration changes: where it is as it was proved, there is nothing to try.
+        trial: if told { None } else { before.trial.clone() },
+        activation: if told { before.activation } else { Activation::None },
+        activate: if told { before.activate.clone() } else { Vec::new() },
+        prove: if told { before.prove.iter().map(|e| expect(e, lineage)).collect() } else { Vec::new() },
+        undoes: None,
+        renews: Some(before.renews.clone().unwrap_or_else(|| before.id.clone())),
+        ..before.clone()
+    };
+    Renewal { next: Some(Stage::Change(Box::new(change))), findings: drift }
+}
+
+/// The order of the same names and the same keys: a published TLSA record stays true.
+fn order(lineage: &Lineage) -> Option<Obtain> {
+    let mut names = vec![lineage.name.clone()];
+    let leaves = lineage.keys.iter().filter_map(|k| k.leaf.as_ref());
+    for name in leaves.flat_map(|leaf| &leaf.names).filter_map(|n| n.parse::<DnsName>().ok()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let key = |k: &LineageKey| KeyChoice {
+        key_type: k.key_type,
+        reuse: None,
+        replaces: k.leaf.as_ref().map(|leaf| leaf.serial.clone()),
+    };
+    (!lineage.keys.is_empty()).then(|| Obtain {
+        lineage: lineage.name.clone(),
+        names,
+        keys: lineage.keys.iter().map(key).collect(),
+        directory: lineage.directory.clone(),
+        acme_profile: lineage.acme_profile.clone(),
+        live: lineage.live.clone(),
+    })
+}
+
+fn expect(before: &Expect, lineage: &Lineage) -> Expect {
+    let presented =
+        |k: &LineageKey| Some(Presented { key_type: k.key_type, spki: k.spki.clone(), serial: k.leaf.as_ref()?.serial.clone() });
+    match before.want {
+        Want::Ours(_) => Expect { want: Want::Ours(lineage.keys.iter().filter_map(presented).collect()), ..before.clone() },
+        Want::Unchanged | Want::Former(_) => before.clone(),
+    }
+}
+
+/// The files of the configuration that are not as the last proof saw them.
+fn drift(proved: &BTreeMap<PathBuf, Digest>, today: &BTreeMap<PathBuf, Option<Digest>>) -> Vec<Finding> {
+    let differs = |(path, was): &(&PathBuf, &Digest)| today.get(*path).is_none_or(|is| is.as_ref() != Some(*was));
+    let finding = |(path, _): (&PathBuf, &Digest)| {
+        let says = "the configuration changed since the last proof, so the mail server is not told to read it";
+        Finding::new("drift", Verdict::Warn, Subject::File { path: path.clone(), line: 0 }, says)
+            .means("a reload at night must not activate what somebody may not have finished; what is renewed is served as the server's processes are replaced")
+            .remedy(Remedy::Command("mxseal setup".into()))
+    };
+    proved.iter().filter(differs).map(finding).collect()
+}
+
+fn foreign(live: &Path, what: &str) -> Finding {
+    let subject = Subject::File { path: live.to_owned(), line: 0 };
+    Finding::new("live-changed", Verdict::Fail, subject, format!("the file that the mail server reads its certificate from {what}"))
+        .means("nothing is renewed there, because it is somebody else's now")
+        .remedy(Remedy::Command("mxseal setup".into()))
+}
