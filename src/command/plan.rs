@@ -54,7 +54,6 @@ fn intent(args: &Plan, global: &Global) -> Result<Intent, Trouble> {
         directory: wishes.acme_directory,
         acme_profile: wishes.acme_profile,
         live_dir: place::live_dir(global),
-        replace: Vec::new(),
     })
 }
 

@@ -5,10 +5,12 @@ mod configure;
 mod keys;
 mod names;
 mod prove;
+mod renewal;
 mod sni;
 mod tlsa;
 mod undo;
 
+pub use renewal::{Renewal, Standing, renewal};
 pub use undo::undo;
 
 use crate::{
@@ -317,7 +319,7 @@ fn config_after(server: &Server, edits: &[Edit]) -> BTreeMap<PathBuf, Digest> {
 }
 
 /// Digits of the moment and a short digest of the edits: unique and sortable.
-pub(crate) fn change_id(now: Moment, edits: &[Edit]) -> String {
+fn change_id(now: Moment, edits: &[Edit]) -> String {
     let digits: String = now.to_string().chars().filter(char::is_ascii_digit).take(14).collect();
     let digest = Digest::of(&serde_json::to_vec(edits).unwrap_or_default());
     format!("{digits}-{}", digest.short())

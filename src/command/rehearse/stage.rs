@@ -144,7 +144,6 @@ impl Scene<'_> {
             key_types: brief.key_types,
             directory: None,
             acme_profile: None,
-            replace: Vec::new(),
             live_dir: place::live_dir(global),
         };
         progress.see(Event::Started(format!("survey {}", ground.called())));
