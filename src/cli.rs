@@ -71,6 +71,8 @@ pub enum Verb {
     /// Watch a whole setup on a private copy of this host's mail server, with a made-up CA and DNS: nothing leaves, nothing is
     /// changed
     Rehearse(Rehearse),
+    /// Renew what is due, put it in place and prove it; what the timer runs
+    Renew(Renew),
     /// Put back what a setup changed, setting by setting; what you changed since stays
     Undo(Undo),
     /// What is installed, since when, until when, and what is served
@@ -271,6 +273,17 @@ pub struct Rehearse {
     /// Keep the copy and its server until Ctrl-C, for a look around
     #[arg(long, conflicts_with = "json")]
     pub keep: bool,
+}
+
+/// `mxseal renew`
+#[derive(Clone, Debug, Args)]
+pub struct Renew {
+    /// Renew although it is not due: CAs count certificates
+    #[arg(long)]
+    pub force: bool,
+    /// The configuration that changed since the last proof is meant so: check it on a copy, reload the server, prove it
+    #[arg(long)]
+    pub reload: bool,
 }
 
 /// `mxseal undo`

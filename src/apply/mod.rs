@@ -115,6 +115,15 @@ pub fn receipts(store: &Store) -> io::Result<Vec<Receipt>> {
         .collect()
 }
 
+/// Removes the receipts of earlier renewals of the same change: only the last one stands for what is served.
+///
+/// # Errors
+/// When one cannot be read or removed.
+pub fn forget_renewals_before(store: &Store, last: &Receipt) -> io::Result<()> {
+    let earlier = |r: &Receipt| r.change.renews.is_some() && r.change.renews == last.change.renews && r.id < last.id;
+    receipts(store)?.iter().filter(|r| earlier(r)).try_for_each(|r| store.remove(format!("receipts/{}.json", r.id)))
+}
+
 /// The last change that stands: neither undone, nor itself an undo.
 #[must_use]
 pub fn standing(receipts: &[Receipt]) -> Option<&Receipt> {

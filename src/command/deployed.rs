@@ -23,7 +23,13 @@ pub(super) fn record(store: &Store) -> Result<(), Trouble> {
 /// Proved while a change stands that promised these certificates; back to issued when it is undone, or they were renewed.
 pub(super) fn deployment(lineage: &Lineage, receipts: &[Receipt]) -> Deployment {
     match (apply::standing(receipts), lineage.deployment) {
-        (Some(receipt), _) if is_promised(lineage, &receipt.change) => Deployment::Proved,
+        (Some(receipt), _) if is_promised(lineage, &receipt.change) => {
+            if receipt.unproved {
+                Deployment::Installed
+            } else {
+                Deployment::Proved
+            }
+        }
         (_, Deployment::Installed | Deployment::Proved) => Deployment::Issued,
         (_, as_recorded) => as_recorded,
     }

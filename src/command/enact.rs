@@ -13,6 +13,7 @@ use crate::{
     cli::Global,
     facts::{Facts, Service},
     finding::Finding,
+    maintain,
     moment::Moment,
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     topics::Explained as _,
@@ -68,8 +69,21 @@ pub(super) struct Enacted {
 }
 
 enum End {
-    Proved { receipt: Box<Receipt>, views: Vec<EndpointView>, notes: Vec<Finding> },
-    PutBack { why: Vec<Finding>, still: Vec<Finding>, stuck: Option<Stuck> },
+    Proved {
+        receipt: Box<Receipt>,
+        views: Vec<EndpointView>,
+        notes: Vec<Finding>,
+    },
+    /// Renewed files that the wire does not show yet, and that stay.
+    Installed {
+        receipt: Box<Receipt>,
+        why: Vec<Finding>,
+    },
+    PutBack {
+        why: Vec<Finding>,
+        still: Vec<Finding>,
+        stuck: Option<Stuck>,
+    },
 }
 
 /// Tries the change on a copy.
@@ -127,6 +141,12 @@ async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Pro
         let receipt = live.commit(&proof, Vec::new()).map_err(Trouble::of)?;
         return Ok(End::Proved { receipt: Box::new(receipt), views: Vec::new(), notes: Vec::new() });
     }
+    if live.change().activate.is_empty()
+        && let Some(proof) = Proof::of_last_resort(live.change(), world::now())
+    {
+        let receipt = live.commit(&proof, promise.baseline.clone()).map_err(Trouble::of)?;
+        return Ok(End::Installed { receipt: Box::new(receipt), why: Vec::new() });
+    }
     progress.see(Event::Started("prove it on every listening address".into()));
     let (views, judged) = check::prove(net, &promise.expect, &promise.baseline, promise.claims, CONVERSATION).await;
     match judged {
@@ -138,6 +158,13 @@ async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Pro
         }
         Err(why) => {
             progress.see(Event::Done("not met".into()));
+            let now = world::now();
+            if let Some(proof) = Proof::of_last_resort(live.change(), now)
+                && !maintain::old_files_return(&why, &promise.baseline, now)
+            {
+                let receipt = live.commit(&proof, promise.baseline.clone()).map_err(Trouble::of)?;
+                return Ok(End::Installed { receipt: Box::new(receipt), why });
+            }
             progress.see(Event::Started("put everything back".into()));
             if let Err(stuck) = live.roll_back() {
                 progress.see(Event::Done("not ended".into()));
@@ -180,7 +207,7 @@ impl Enacted {
     /// The receipt, where the change stands.
     pub(super) fn receipt(&self) -> Option<&Receipt> {
         match &self.end {
-            End::Proved { receipt, .. } => Some(receipt),
+            End::Proved { receipt, .. } | End::Installed { receipt, .. } => Some(receipt),
             End::PutBack { .. } => None,
         }
     }
@@ -211,13 +238,20 @@ impl Enacted {
                     page.push_str("Left to see\n");
                 }
                 page.push_str(&report::findings(style, &notes));
-                if ground == Ground::Host && receipt.change.undoes.is_none() {
+                if ground == Ground::Host && receipt.change.undoes.is_none() && receipt.change.renews.is_none() {
                     let until = outcome.certificate.as_ref().map_or_else(String::new, |c| format!(" (now {})", Moment(c.not_after).day()));
                     page.push_str("Next\n  mxseal status\n");
                     page.push_str(&format!("      what is served, and how long the certificate is good{until}\n"));
                     page.push_str(&format!("  mxseal undo {}\n      puts back what was there before\n", receipt.id));
                 }
                 outcome.findings.extend(notes);
+            }
+            End::Installed { receipt, why } => {
+                (outcome.outcome, outcome.exit) = ("installed", 1);
+                outcome.change = Some(receipt.id.clone());
+                page.push_str("The renewed certificate is in place, and the wire does not show it yet; the next run looks again\n");
+                page.push_str(&report::findings(style, &why));
+                outcome.findings.extend(why);
             }
             End::PutBack { why, stuck: Some(stuck), .. } => {
                 (outcome.outcome, outcome.exit, outcome.error) = ("failed", 1, Some(stuck.to_string()));

@@ -11,6 +11,7 @@ mod place;
 mod plan;
 mod recover;
 mod rehearse;
+mod renew;
 mod setup;
 mod stand_in;
 mod status;
@@ -81,6 +82,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Setup(args) => runtime.block_on(setup::run(args, global)),
         Verb::Rehearse(args) => or_told("rehearse", global, runtime.block_on(rehearse::run(args, global))),
         Verb::Stage => runtime.block_on(rehearse::on_stage()),
+        Verb::Renew(args) => runtime.block_on(renew::run(args, global)),
         Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),

@@ -15,7 +15,7 @@ pub fn old_files_return(faults: &[Finding], baseline: &[EndpointView], now: Mome
     let silent = ["wire-silent", "proof-impossible"];
     let fails = faults.iter().any(|f| !silent.contains(&f.id.as_str()));
     let mut before = baseline.iter().filter_map(EndpointView::leaf).peekable();
-    let lives = before.peek().is_some()
-        && before.all(|leaf| leaf.not_after.since(now) >= ENOUGH.min(leaf.not_after.since(leaf.not_before) / 4));
+    let lives =
+        before.peek().is_some() && before.all(|leaf| leaf.not_after.since(now) >= ENOUGH.min(leaf.not_after.since(leaf.not_before) / 4));
     fails && lives
 }

@@ -21,6 +21,8 @@ use std::{
 pub struct Standing<'a> {
     /// The change that stands: a setup, or a renewal of it.
     pub receipt: &'a Receipt,
+    /// The setup itself: how the server is told.
+    pub base: &'a Change,
     /// What it serves.
     pub lineage: &'a Lineage,
     /// The file that the mail server reads, as it lies there.
@@ -31,6 +33,8 @@ pub struct Standing<'a> {
     pub config: &'a BTreeMap<PathBuf, Option<Digest>>,
     /// Somebody wants it although it is not due.
     pub forced: bool,
+    /// Somebody says that the configuration as it lies there is meant so.
+    pub meant: bool,
     /// Every listener shows what was promised.
     pub shown: bool,
 }
@@ -45,11 +49,13 @@ pub struct Renewal {
 }
 
 /// The next stage of keeping a certificate: an order where it is due, then the file, then the proof. Configuration is never
-/// written; where it changed since the proof, the new file is laid in place and the server is not told.
+/// written; where it changed since the proof and nobody says that it is meant so, the new file is laid in place and the server
+/// is not told.
 #[must_use]
 pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
     let Standing { receipt, lineage, live, .. } = standing;
     let drift = drift(&receipt.change.config, standing.config);
+    let (drift, news) = if standing.meant { (Vec::new(), !drift.is_empty()) } else { (drift, false) };
     if standing.forced || matches!(lineage_due(lineage, now), Due::Now { .. }) {
         let next = order(lineage).map(|order| Stage::Errand(Errand::Obtain(order)));
         return Renewal { next, findings: drift };
@@ -62,7 +68,7 @@ pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
         return Renewal { next: None, findings: vec![foreign(&lineage.live, "holds something else than was proved")] };
     }
     let proved = lineage.deployment == Deployment::Proved && standing.shown;
-    if lies && (proved || !drift.is_empty()) {
+    if lies && !news && (proved || !drift.is_empty()) {
         return Renewal { next: None, findings: drift };
     }
     let edit = (!lies).then(|| Edit {
@@ -73,19 +79,24 @@ pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
         settings: Vec::new(),
     });
     let edits: Vec<Edit> = edit.into_iter().collect();
-    let before = &receipt.change;
+    let (base, before) = (standing.base, &receipt.change);
     let told = drift.is_empty();
     let change = Change {
         id: change_id(now, &edits),
         why: format!("Renew the certificate of {}.", lineage.name),
         edits,
-        // Nothing of the configuration changes: where it is as it was proved, there is nothing to try.
-        trial: if told { None } else { before.trial.clone() },
-        activation: if told { before.activation } else { Activation::None },
-        activate: if told { before.activate.clone() } else { Vec::new() },
-        prove: if told { before.prove.iter().map(|e| expect(e, lineage)).collect() } else { Vec::new() },
+        // Where the configuration is as it was proved, there is nothing to try.
+        trial: if told && !news { None } else { base.trial.clone() },
+        activation: if told { base.activation } else { Activation::None },
+        activate: if told { base.activate.clone() } else { Vec::new() },
+        prove: before.prove.iter().map(|e| expect(e, lineage)).collect(),
+        config: if news {
+            standing.config.iter().filter_map(|(p, d)| Some((p.clone(), d.clone()?))).collect()
+        } else {
+            before.config.clone()
+        },
         undoes: None,
-        renews: Some(before.renews.clone().unwrap_or_else(|| before.id.clone())),
+        renews: Some(base.id.clone()),
         ..before.clone()
     };
     Renewal { next: Some(Stage::Change(Box::new(change))), findings: drift }
@@ -100,11 +111,7 @@ fn order(lineage: &Lineage) -> Option<Obtain> {
             names.push(name);
         }
     }
-    let key = |k: &LineageKey| KeyChoice {
-        key_type: k.key_type,
-        reuse: None,
-        replaces: k.leaf.as_ref().map(|leaf| leaf.serial.clone()),
-    };
+    let key = |k: &LineageKey| KeyChoice { key_type: k.key_type, reuse: None, replaces: k.leaf.as_ref().map(|leaf| leaf.serial.clone()) };
     (!lineage.keys.is_empty()).then(|| Obtain {
         lineage: lineage.name.clone(),
         names,
@@ -131,7 +138,7 @@ fn drift(proved: &BTreeMap<PathBuf, Digest>, today: &BTreeMap<PathBuf, Option<Di
         let says = "the configuration changed since the last proof, so the mail server is not told to read it";
         Finding::new("drift", Verdict::Warn, Subject::File { path: path.clone(), line: 0 }, says)
             .means("a reload at night must not activate what somebody may not have finished; what is renewed is served as the server's processes are replaced")
-            .remedy(Remedy::Command("mxseal setup".into()))
+            .remedy(Remedy::Command("mxseal renew --reload".into()))
     };
     proved.iter().filter(differs).map(finding).collect()
 }

@@ -112,6 +112,15 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     Ok(facts)
 }
 
+/// The directory that a web server on the port of http-01 serves for these names, where its files say so plainly.
+#[must_use]
+pub fn webroot(look: &dyn Look, net: &Net, names: &BTreeSet<DnsName>) -> Option<PathBuf> {
+    let mut sockets = sockets::listening(look);
+    sockets.retain(|s| s.addr.port() == net.http_port);
+    let owners = sockets::owners(look, &sockets);
+    port80::owner(look, net.http_port, &sockets, &owners, names).value()?.webroot.clone()
+}
+
 struct Published {
     domains: Vec<DomainFacts>,
     mx_hosts: Vec<MxFacts>,

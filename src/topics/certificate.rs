@@ -143,4 +143,11 @@ pub(super) const TOPICS: &[Topic] = &[
         see: "openssl pkey -in /etc/mxseal/live/mx.example.org.pem -noout -check",
         reference: "RFC 7672 section 3.1.1",
     },
+    Topic {
+        id: "window-unknown",
+        title: "The CA did not say when to renew",
+        text: "CAs suggest a window for each certificate and move it when many certificates must be replaced at once. When the CA cannot be asked, the window that it told last counts, and without one the lifetime: two thirds of it, or half where it is ten days or less.",
+        see: "curl -s https://acme-v02.api.letsencrypt.org/directory | grep -i renewalInfo",
+        reference: "RFC 9773 sections 4.2 and 4.3",
+    },
 ];

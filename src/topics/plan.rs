@@ -18,6 +18,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "RFC 8996; RFC 8314 section 4.1; postconf(5) smtpd_tls_mandatory_protocols",
     },
     Topic {
+        id: "drift",
+        title: "The configuration changed since the last proof",
+        text: "A renewal replaces the file with key and chain and nothing else. Where the configuration is not the one that was proved, the new file is laid in place after the server's own check of a copy, and the server is not told: a reload in the night must not activate what somebody may not have finished. Processes that start later read the new file by themselves. Once the edit is finished, `mxseal renew --reload` checks the configuration on a copy, tells the server and proves it.",
+        see: "mxseal status\npostconf -n",
+        reference: "postfix(1) reload; postconf(5) max_idle",
+    },
+    Topic {
         id: "encrypt-on-mx",
         title: "The MX takes mail in TLS only",
         text: "A public MX that enforces TLS refuses senders without STARTTLS, which RFC 3207 section 4 forbids. It was set so by the admin and is kept; `smtpd_tls_security_level = may` takes mail from everybody.",
@@ -50,6 +57,13 @@ pub(super) const TOPICS: &[Topic] = &[
         title: "An older setting is ignored from now on",
         text: "`smtpd_tls_chain_files` beats the settings that name certificate and key files one by one; Exim's `MAIN_TLS_CERTKEY` beats the two other macros. They are kept as they are, so that undo finds them, and have no effect meanwhile.",
         see: "postconf -n | grep _tls_",
+        reference: "postconf(5) smtpd_tls_chain_files",
+    },
+    Topic {
+        id: "live-changed",
+        title: "The file with key and chain is somebody else's now",
+        text: "The file that the mail server reads its certificate from is gone, or holds something that no run of mxseal laid there. It is not written over. `mxseal setup` shows what there is and what it would change.",
+        see: "openssl x509 -noout -subject -issuer -dates -in /etc/mxseal/live/mx.example.org.pem",
         reference: "postconf(5) smtpd_tls_chain_files",
     },
     Topic {

@@ -88,6 +88,20 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "postconf(5) smtpd_client_connection_rate_limit",
     },
     Topic {
+        id: "served-other",
+        title: "Another certificate is served than was proved",
+        text: "A listener presents a certificate that is neither the one that was proved nor the one that renews it: somebody changed the configuration or the file, or another program keeps a certificate here too. Senders that verify may refuse it. `mxseal setup` shows what it would take to serve ours again, and leaves alone what somebody else keeps well.",
+        see: "openssl s_client -starttls smtp -connect mx.example.org:25 -servername mx.example.org </dev/null | openssl x509 -noout -serial -issuer -dates",
+        reference: "RFC 8461 section 4.2; RFC 7672 section 3.1; postconf(5) smtpd_tls_chain_files",
+    },
+    Topic {
+        id: "served-unknown",
+        title: "A listener could not be asked what it serves",
+        text: "Nobody answered where the certificate was proved before, or the answer had no TLS. A server that is down, or a port that the admin closed, is no reason to change anything: the next run asks again.",
+        see: "ss -ltnp | grep -E ':(25|465|587) '\nopenssl s_client -starttls smtp -connect mx.example.org:25 -servername mx.example.org </dev/null | openssl x509 -noout -serial -issuer -dates",
+        reference: "RFC 5321 section 4.5.4.1",
+    },
+    Topic {
         id: "starttls-gone",
         title: "STARTTLS is not offered",
         text: "The server does not offer STARTTLS. Everyone between sender and server can read the mail, and senders that must verify keep it.",

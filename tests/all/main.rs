@@ -33,6 +33,7 @@ mod records;
 mod refusals;
 mod rehearsal;
 mod rehearse;
+mod renewal;
 mod shared_facts;
 mod stand_in;
 mod strange_hosts;

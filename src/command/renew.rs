@@ -1,0 +1,208 @@
+//! `mxseal renew`: setup's loop with nobody to ask. What was proved is kept true: the CA is asked when, the order repeats names
+//! and keys, the file goes to its place, and the wire proves it. No configuration is ever written.
+
+use super::{
+    Trouble,
+    course::Ended,
+    deployed,
+    enact::{self, Ground, Promise},
+    place::{self, Site},
+    recover,
+};
+use crate::{
+    acme::{self, Challenge, Wishes},
+    apply,
+    certificate::Digest,
+    change::{Change, Expect, Receipt, Want},
+    check,
+    claims::Claims,
+    cli::{Global, Renew, Where},
+    facts::Lineage,
+    finding::{Finding, Remedy, Subject, Verdict},
+    maintain::{self, Due},
+    plan::{self, Errand, Obtain, Renewal, Stage, Standing},
+    report::{Progress, json, json::Outcome},
+    settings::Settings,
+    survey,
+    view::EndpointView,
+    world::{self, Look as _, Machine},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// An order, the file, a proof of what was interrupted, and a last look.
+const ROUNDS: usize = 4;
+/// One look at a listener takes no longer.
+const LOOK: Duration = Duration::from_secs(15);
+
+pub(super) async fn run(args: &Renew, global: &Global) -> Result<u8, Trouble> {
+    let mut outcome = Outcome { version: json::VERSION, verb: "renew", ..Outcome::default() };
+    let told = tell(args, global, &mut outcome).await;
+    super::close(global, told, outcome)
+}
+
+async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
+    place::needs_root()?;
+    let settings = place::settings(global)?;
+    let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
+    site.open_store(&global.state_dir)?;
+    let progress = Progress::new(global.json);
+    if let Some(said) = recover::first(&site.store)? {
+        progress.line(&said);
+    }
+    deployed::record(&site.store)?;
+    let Some((base, mut receipt, mut lineage)) = standing(&site)? else {
+        return Ended::new("nothing-to-do", 0, "nothing of mxseal stands on this host; mxseal setup begins").tell(outcome, global);
+    };
+    let mut lock = Some(place::lock(&receipt.change.config_dir)?);
+    match acme::ask_windows(&site.net, &site.store, &lineage).await {
+        Ok(told) => lineage = told,
+        Err(trouble) => outcome.findings.push(window_unknown(&lineage, &trouble)),
+    }
+    let views = look(&site, &receipt).await;
+    outcome.findings.extend(not_ours(&receipt, &lineage, &views));
+    let shown = outcome.findings.iter().all(|f| f.id != "served-other");
+
+    let mut forced = args.force;
+    for _ in 0..ROUNDS {
+        let (live, laid, config) = (image(&lineage)?, laid(&site, &lineage)?, config(&receipt)?);
+        let standing_now = Standing {
+            receipt: &receipt,
+            base: &base,
+            lineage: &lineage,
+            live: live.as_ref(),
+            laid: &laid,
+            config: &config,
+            forced,
+            meant: args.reload,
+            shown,
+        };
+        let Renewal { next, findings } = plan::renewal(&standing_now, world::now());
+        let worst = findings.iter().map(|f| f.verdict).max();
+        match next {
+            None => {
+                outcome.findings.extend(findings);
+                let exit = u8::from(worst.is_some() || !shown);
+                return rests(&lineage, exit).tell(outcome, global);
+            }
+            Some(Stage::Errand(Errand::Obtain(order))) => {
+                let wishes = wishes(&site, &settings, &order);
+                lineage = acme::obtain(&site.net, &site.store, &order, &wishes, &progress).await.map_err(Trouble::of)?;
+                outcome.certificate = Some(json::CertificateDoc::of(&lineage));
+                forced = false;
+            }
+            Some(Stage::Change(change)) => {
+                outcome.findings.extend(findings);
+                enact::try_out(&site, &change)?;
+                let expect = change.prove.clone();
+                let baseline = enact::baseline(&site.net, &expect, &[]).await;
+                let claims = Claims::default();
+                let promise = Promise { expect, baseline, claims: &claims, services: &[] };
+                let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
+                let enacted = enact::run(&site, *change, promise, lock, global, &progress).await?;
+                if let Some(made) = enacted.receipt() {
+                    receipt = made.clone();
+                    apply::forget_renewals_before(&site.store, &receipt).map_err(Trouble::state)?;
+                    deployed::record(&site.store)?;
+                }
+                enacted.tell(outcome, global, Ground::Host);
+                return Ok(());
+            }
+            Some(Stage::Wait { what, not_before }) => {
+                return Ended::new("held", 1, format!("wait for {what}, not before {not_before}")).tell(outcome, global);
+            }
+        }
+    }
+    Err(Trouble::human("the renewal did not come to an end; run mxseal status and see what changes all the time"))
+}
+
+/// The setup that stands, its last renewal or itself, and the lineage that it serves.
+fn standing(site: &Site) -> Result<Option<(Change, Receipt, Lineage)>, Trouble> {
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    let Some(receipt) = apply::standing(&receipts) else { return Ok(None) };
+    let base = receipt.change.renews.as_ref().and_then(|id| receipts.iter().find(|r| r.id == *id)).unwrap_or(receipt);
+    let promised: BTreeSet<&Digest> = ours(receipt).flat_map(|(_, all)| all).map(|p| &p.spki).collect();
+    let lineages = acme::load_lineages(&site.store).map_err(Trouble::state)?;
+    let serves = |l: &Lineage| l.keys.iter().any(|k| promised.contains(&k.spki));
+    Ok(lineages.into_iter().find(serves).map(|lineage| (base.change.clone(), receipt.clone(), lineage)))
+}
+
+/// The listeners that present ours.
+fn ours(receipt: &Receipt) -> impl Iterator<Item = (&Expect, &Vec<crate::change::Presented>)> {
+    receipt.change.prove.iter().filter_map(|e| match &e.want {
+        Want::Ours(all) => Some((e, all)),
+        Want::Unchanged | Want::Former(_) => None,
+    })
+}
+
+/// One conversation with each listener that presents ours.
+async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
+    let mut probes: Vec<_> = ours(receipt).filter_map(|(e, _)| check::probes_for(e).into_iter().next()).collect();
+    probes.dedup_by_key(|p| p.addr);
+    check::observe(&site.net, &probes, LOOK).await
+}
+
+/// What the listeners present that is not ours; one that nobody answers on is unknown, and no fault.
+fn not_ours(receipt: &Receipt, lineage: &Lineage, views: &[EndpointView]) -> Vec<Finding> {
+    let held = |serial: &String| lineage.keys.iter().any(|k| k.leaf.as_ref().is_some_and(|l| l.serial == *serial));
+    let promised = |serial: &String| ours(receipt).flat_map(|(_, all)| all).any(|p| p.serial == *serial);
+    let finding = |view: &EndpointView| {
+        let at = Subject::Address(view.probe.addr);
+        let Some(leaf) = view.leaf() else {
+            let says = "nobody could be asked here which certificate is served";
+            return Some(Finding::new("served-unknown", Verdict::Unknown, at, says));
+        };
+        if held(&leaf.serial) || promised(&leaf.serial) {
+            return None;
+        }
+        let says = format!("another certificate is served than was proved on {}", receipt.proved);
+        let seen = format!("issuer {}, serial {}, until {}", leaf.issuer, leaf.serial, leaf.not_after);
+        let means = "senders that verify may refuse it";
+        Some(Finding::new("served-other", Verdict::Fail, at, says).seen(seen).means(means).remedy(Remedy::Command("mxseal setup".into())))
+    };
+    views.iter().filter_map(finding).collect()
+}
+
+fn window_unknown(lineage: &Lineage, trouble: &acme::Trouble) -> Finding {
+    let says = "the CA did not say when to renew, so the lifetime tells";
+    Finding::new("window-unknown", Verdict::Unknown, Subject::Mx(lineage.name.clone()), says).seen(trouble.to_string())
+}
+
+fn image(lineage: &Lineage) -> Result<Option<crate::change::Image>, Trouble> {
+    Machine.image(&lineage.live).map_err(|e| Trouble::human(format!("{}: {e}", lineage.live.display())))
+}
+
+/// Everything that we ever laid where the mail server reads it.
+fn laid(site: &Site, lineage: &Lineage) -> Result<BTreeSet<Digest>, Trouble> {
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    let edits = receipts.iter().flat_map(|r| &r.change.edits).filter(|e| e.path == lineage.live);
+    Ok(edits.filter_map(|e| Some(e.becomes.as_ref()?.content.digest())).collect())
+}
+
+/// The configuration's files as they lie there today.
+fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Digest>>, Trouble> {
+    let today = |path: &PathBuf| {
+        let image = Machine.image(path).map_err(|e| Trouble::human(format!("{}: {e}", path.display())))?;
+        Ok((path.clone(), image.map(|i| i.digest)))
+    };
+    receipt.change.config.keys().map(today).collect()
+}
+
+/// What the CA is told: an account is there, and what the admin answered is in the settings.
+fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
+    let names = order.names.iter().cloned().collect();
+    let webroot = settings.webroot.clone().or_else(|| survey::webroot(&Machine, &site.net, &names));
+    let challenge = webroot.map_or(Challenge::Listen, Challenge::Webroot);
+    Wishes { agree_tos: settings.agree_tos, challenge, ..Wishes::default() }
+}
+
+fn rests(lineage: &Lineage, exit: u8) -> Ended {
+    let says = match maintain::lineage_due(lineage, world::now()) {
+        Due::Later(at) => format!("the certificate of {} is renewed from {at} on", lineage.name),
+        Due::Now { .. } => format!("the certificate of {} is due", lineage.name),
+    };
+    Ended::new("nothing-to-do", exit, says)
+}

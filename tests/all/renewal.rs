@@ -1,0 +1,154 @@
+//! Renewal on a booted stock host: nobody is asked, nothing but key and chain is written, and the wire proves it.
+
+use crate::lab::{
+    host::{Host, differences, text},
+    internet::Internet,
+    process::wait_for,
+    setup::{SNAKE_OIL, assert_verifiable, contents, outcome, reloads, setup},
+};
+use serde_json::Value;
+use std::time::Duration;
+
+const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
+
+fn renew(host: &Host, more: &[&str], code: i32) -> Value {
+    outcome(&host.run(&[&["mxseal", "renew", "--json"], more].concat()), code)
+}
+
+fn ids(done: &Value) -> Vec<&str> {
+    done["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect()
+}
+
+/// What a sender sees: the serial, and the digest of the key.
+fn served(internet: &Internet, options: &[&str]) -> (String, String) {
+    let seen = internet.s_client(options);
+    let pem = seen.split("-----BEGIN CERTIFICATE-----").nth(1).expect("a certificate").split("-----END").next().expect("its end");
+    let pem = format!("-----BEGIN CERTIFICATE-----{pem}-----END CERTIFICATE-----\n");
+    let leaf = mxseal::certificate::Certificate::read_pem(pem.as_bytes()).expect("a certificate").remove(0);
+    (leaf.serial, leaf.spki.0)
+}
+
+#[test]
+fn what_is_due_is_renewed_with_the_same_keys() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do", "on a host without anything of ours");
+    let before = contents(&host.tree("/etc/postfix"));
+    outcome(&setup(&host, &[]), 0);
+    let (etc, reloaded, orders) = (host.tree("/etc"), reloads(&host), internet.ca_log().matches("Added order ").count());
+
+    let done = renew(&host, &[], 0);
+    assert_eq!((done["outcome"].as_str(), ids(&done)), (Some("nothing-to-do"), vec![]), "{done:#}");
+    assert_eq!(differences(&etc, &host.tree("/etc")), Vec::<String>::new(), "no inode and no time changed");
+    assert_eq!((reloads(&host), internet.ca_log().matches("Added order ").count()), (reloaded, orders));
+
+    let rsa = ["-tls1_2", "-cipher", "aRSA"];
+    let old = [served(&internet, &[]), served(&internet, &rsa)];
+    let done = renew(&host, &["--force"], 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert_verifiable(&internet);
+    let new = [served(&internet, &[]), served(&internet, &rsa)];
+    for (old, new) in old.iter().zip(&new) {
+        assert_ne!(old.0, new.0);
+        assert_eq!(old.1, new.1, "a published TLSA record stays true");
+    }
+    let foreign: Vec<_> = differences(&etc, &host.tree("/etc")).into_iter().filter(|d| !d.contains("mxseal/live")).collect();
+    assert_eq!(foreign, Vec::<String>::new(), "nothing but key and chain");
+    assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do");
+    assert_eq!(outcome(&setup(&host, &[]), 0)["outcome"], "nothing-to-do");
+
+    // One way back for both.
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(differences(&before, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new());
+    assert!(internet.s_client(&[]).contains(SNAKE_OIL) && !host.path(LIVE).exists());
+}
+
+/// A configuration that nobody has proved is not activated in the night.
+#[test]
+fn a_half_finished_edit_is_not_activated() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    // Else its idle processes stay for a hundred seconds.
+    host.ok(&["postconf", "-e", "max_idle = 5s"]);
+    outcome(&setup(&host, &[]), 0);
+    let (reloaded, old) = (reloads(&host), served(&internet, &[]));
+    host.ok(&["sh", "-c", "echo 'smtpd_banner = half finished' >>/etc/postfix/main.cf"]);
+    let done = renew(&host, &["--force"], 1);
+    assert_eq!((done["outcome"].as_str(), ids(&done)), (Some("installed"), vec!["drift"]), "{done:#}");
+    assert_eq!(reloads(&host), reloaded);
+    // Its processes are replaced one by one.
+    wait_for("a process that reads the new file", Duration::from_secs(150), || served(&internet, &[]).0 != old.0);
+    let again = renew(&host, &[], 1);
+    assert_eq!((again["outcome"].as_str(), ids(&again)), (Some("nothing-to-do"), vec!["drift"]), "{again:#}");
+
+    // Whoever has finished it says so.
+    assert_eq!(renew(&host, &["--reload"], 0)["outcome"], "proved");
+    assert!(reloads(&host) > reloaded);
+    assert_eq!(ids(&renew(&host, &[], 0)), Vec::<&str>::new());
+}
+
+/// What somebody else put in our file's place is not written over, and what is served instead is said.
+#[test]
+fn what_somebody_else_put_there_stays() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &[]), 0);
+    host.ok(&[
+        "sh",
+        "-c",
+        &format!("cat /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem >{LIVE}; postfix reload"),
+    ]);
+    wait_for("the foreign certificate", Duration::from_secs(20), || internet.s_client(&[]).contains(SNAKE_OIL));
+    let (theirs, orders) = (host.read(LIVE), internet.ca_log());
+    let done = renew(&host, &[], 1);
+    assert!(ids(&done).contains(&"live-changed") && ids(&done).contains(&"served-other"), "{done:#}");
+    assert_eq!((host.read(LIVE), internet.ca_log().matches("Added order ").count()), (theirs, orders.matches("Added order ").count()));
+}
+
+/// A CA that is away is told in its words; what is served goes on being served.
+#[test]
+fn a_ca_that_is_away_changes_nothing() {
+    let mut internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &[]), 0);
+    let (etc, old) = (host.tree("/etc"), served(&internet, &[]));
+    internet.stop_ca();
+    assert_eq!(ids(&renew(&host, &[], 0)), ["window-unknown"], "nothing is due by its lifetime");
+    let failed = renew(&host, &["--force"], 1);
+    assert!(failed["error"].as_str().unwrap_or_default().contains("acme.test"), "{failed:#}");
+    assert_eq!(differences(&etc, &host.tree("/etc")), Vec::<String>::new());
+    assert_eq!(served(&internet, &[]), old);
+}
+
+/// The new files do not work and the old ones do: they return. A server that is down is no fault of the new ones: they stay,
+/// and are proved when it is back.
+#[test]
+fn old_files_return_only_where_they_help() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &[]), 0);
+    let old = served(&internet, &[]);
+    let instead = |of_reload: &str| {
+        let text = format!(
+            "#!/bin/sh\nfor word; do [ \"$word\" != reload ] || {{ {of_reload}; exit 0; }}; done\nexec /usr/sbin/postfix.real \"$@\"\n"
+        );
+        host.ok(&["sh", "-c", "[ -e /usr/sbin/postfix.real ] || mv /usr/sbin/postfix /usr/sbin/postfix.real"]);
+        host.write("/usr/sbin/postfix", text);
+        host.ok(&["chmod", "755", "/usr/sbin/postfix"]);
+    };
+    // A reload that is ignored: processes that the look before has left go on with the old certificate.
+    instead(":");
+    let back = renew(&host, &["--force"], 1);
+    assert_eq!(back["outcome"], "put-back", "{back:#}");
+    assert_eq!(served(&internet, &[]), old);
+
+    instead("/usr/sbin/postfix.real -c /etc/postfix stop");
+    let kept = renew(&host, &["--force"], 1);
+    assert_eq!(kept["outcome"], "installed", "{kept:#}");
+    host.ok(&["sh", "-c", "mv -f /usr/sbin/postfix.real /usr/sbin/postfix; systemctl restart postfix@-"]);
+    wait_for("the server", Duration::from_secs(30), || text(&host.run(&["ss", "-Hltn", "sport = :25"])).contains(":25"));
+    let done = renew(&host, &[], 0);
+    assert_eq!(done["outcome"], "proved", "what was interrupted goes on: {done:#}");
+    assert_ne!(served(&internet, &[]), old);
+    assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do");
+}
