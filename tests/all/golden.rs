@@ -217,6 +217,7 @@ fn without_bytes(mut plan: Plan) -> Plan {
     let (mut in_change, mut change) = (Vec::new(), None);
     if let Some(Stage::Change(next)) = &mut plan.next {
         next.id = String::new();
+        next.config.clear();
         in_change = std::mem::take(&mut next.edits);
         change = Some(next);
     }
