@@ -20,7 +20,7 @@ use crate::{
     facts::Lineage,
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{self, Due},
-    plan::{self, Errand, Obtain, Renewal, Stage, Standing},
+    plan::{self, Errand, LiveFile, Obtain, Renewal, Stage, Standing},
     report::{Progress, json, json::Outcome},
     settings::Settings,
     survey,
@@ -68,13 +68,12 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
 
     let mut forced = args.force;
     for _ in 0..ROUNDS {
-        let (live, laid, config) = (image(&lineage)?, laid(&site, &lineage)?, config(&receipt)?);
+        let (files, config) = (live_files(&site, &lineage)?, config(&receipt)?);
         let standing_now = Standing {
             receipt: &receipt,
             base: &base,
             lineage: &lineage,
-            live: live.as_ref(),
-            laid: &laid,
+            files: &files,
             config: &config,
             forced,
             meant: args.reload,
@@ -171,15 +170,18 @@ fn window_unknown(lineage: &Lineage, trouble: &acme::Trouble) -> Finding {
     Finding::new("window-unknown", Verdict::Unknown, Subject::Mx(lineage.name.clone()), says).seen(trouble.to_string())
 }
 
-fn image(lineage: &Lineage) -> Result<Option<crate::change::Image>, Trouble> {
-    Machine.image(&lineage.live).map_err(|e| Trouble::human(format!("{}: {e}", lineage.live.display())))
-}
-
-/// Everything that we ever laid where the mail server reads it.
-fn laid(site: &Site, lineage: &Lineage) -> Result<BTreeSet<Digest>, Trouble> {
+/// What changes of ours laid for the mail server, and what lies there today.
+fn live_files(site: &Site, lineage: &Lineage) -> Result<BTreeMap<PathBuf, LiveFile>, Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
-    let edits = receipts.iter().flat_map(|r| &r.change.edits).filter(|e| e.path == lineage.live);
-    Ok(edits.filter_map(|e| Some(e.becomes.as_ref()?.content.digest())).collect())
+    let mut files: BTreeMap<PathBuf, LiveFile> = BTreeMap::new();
+    let standing = receipts.iter().filter(|r| r.change.undoes.is_none() && !apply::is_undone(r, &receipts));
+    for edit in standing.flat_map(|r| &r.change.edits).filter(|e| lineage.live_files().any(|live| live == e.path)) {
+        files.entry(edit.path.clone()).or_default().laid.extend(edit.becomes.as_ref().map(|t| t.content.digest()));
+    }
+    for (path, file) in &mut files {
+        file.lies = Machine.image(path).map_err(|e| Trouble::human(format!("{}: {e}", path.display())))?;
+    }
+    Ok(files)
 }
 
 /// The configuration's files as they lie there today.

@@ -10,7 +10,7 @@ mod sni;
 mod tlsa;
 mod undo;
 
-pub use renewal::{Renewal, Standing, renewal};
+pub use renewal::{LiveFile, Renewal, Standing, renewal};
 pub use undo::undo;
 
 use crate::{

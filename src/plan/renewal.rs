@@ -5,7 +5,7 @@ use super::{Errand, KeyChoice, Obtain, Stage, change_id};
 use crate::{
     certificate::Digest,
     change::{Activation, Change, Content, Edit, Expect, Image, Presented, Receipt, Target, Want},
-    facts::{Deployment, Lineage, LineageKey},
+    facts::{Deployment, Lineage, LineageKey, live_of},
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{Due, lineage_due},
     moment::Moment,
@@ -16,6 +16,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A file with key and chain that changes of ours laid for a mail server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveFile {
+    /// As it lies there; `None` where it is gone.
+    pub lies: Option<Image>,
+    /// The digests of everything that we ever laid there.
+    pub laid: BTreeSet<Digest>,
+}
+
 /// What a renewal is planned from.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
@@ -25,10 +34,8 @@ pub struct Standing<'a> {
     pub base: &'a Change,
     /// What it serves.
     pub lineage: &'a Lineage,
-    /// The file that the mail server reads, as it lies there.
-    pub live: Option<&'a Image>,
-    /// The digests of everything that we ever laid there.
-    pub laid: &'a BTreeSet<Digest>,
+    /// The files that the mail server reads its certificates from.
+    pub files: &'a BTreeMap<PathBuf, LiveFile>,
     /// The digests of the configuration's files today, by the paths of the proof; `None` for one that is gone.
     pub config: &'a BTreeMap<PathBuf, Option<Digest>>,
     /// Somebody wants it although it is not due.
@@ -53,32 +60,33 @@ pub struct Renewal {
 /// is not told.
 #[must_use]
 pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
-    let Standing { receipt, lineage, live, .. } = standing;
+    let Standing { receipt, lineage, .. } = standing;
     let drift = drift(&receipt.change.config, standing.config);
     let (drift, news) = if standing.meant { (Vec::new(), !drift.is_empty()) } else { (drift, false) };
     if standing.forced || matches!(lineage_due(lineage, now), Due::Now { .. }) {
         let next = order(lineage).map(|order| Stage::Errand(Errand::Obtain(order)));
         return Renewal { next, findings: drift };
     }
-    let (Some(bundle), Some(live)) = (&lineage.bundle, live) else {
-        return Renewal { next: None, findings: vec![foreign(&lineage.live, "is gone")] };
-    };
-    let lies = live.digest == *bundle;
-    if !lies && !standing.laid.contains(&live.digest) {
-        return Renewal { next: None, findings: vec![foreign(&lineage.live, "holds something else than was proved")] };
+    let mut edits = Vec::new();
+    for (path, file) in standing.files {
+        let Some(bundle) = bundle(lineage, path) else { continue };
+        match &file.lies {
+            None => return Renewal { next: None, findings: vec![foreign(path, "is gone")] },
+            Some(lies) if lies.digest == *bundle => {}
+            Some(lies) if file.laid.contains(&lies.digest) => edits.push(Edit {
+                path: path.clone(),
+                was: Some(lies.clone()),
+                becomes: Some(Target { content: Content::Stored { digest: bundle.clone(), secret: true }, meta: lies.meta.clone() }),
+                edit_lock: None,
+                settings: Vec::new(),
+            }),
+            Some(_) => return Renewal { next: None, findings: vec![foreign(path, "holds something else than was proved")] },
+        }
     }
     let proved = lineage.deployment == Deployment::Proved && standing.shown;
-    if lies && !news && (proved || !drift.is_empty()) {
+    if edits.is_empty() && !news && (proved || !drift.is_empty()) {
         return Renewal { next: None, findings: drift };
     }
-    let edit = (!lies).then(|| Edit {
-        path: lineage.live.clone(),
-        was: Some((*live).clone()),
-        becomes: Some(Target { content: Content::Stored { digest: bundle.clone(), secret: true }, meta: live.meta.clone() }),
-        edit_lock: None,
-        settings: Vec::new(),
-    });
-    let edits: Vec<Edit> = edit.into_iter().collect();
     let (base, before) = (standing.base, &receipt.change);
     let told = drift.is_empty();
     let change = Change {
@@ -120,6 +128,12 @@ fn order(lineage: &Lineage) -> Option<Obtain> {
         acme_profile: lineage.acme_profile.clone(),
         live: lineage.live.clone(),
     })
+}
+
+/// What belongs into a live file: all keys with their chains, or those of one key type.
+fn bundle<'a>(lineage: &'a Lineage, path: &Path) -> Option<&'a Digest> {
+    let of_key = || lineage.keys.iter().find(|k| live_of(&lineage.live, k.key_type) == *path)?.bundle.as_ref();
+    if *path == *lineage.live { lineage.bundle.as_ref() } else { of_key() }
 }
 
 fn expect(before: &Expect, lineage: &Lineage) -> Expect {
