@@ -26,6 +26,9 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(
 /// that greets late (postscreen) costs less.
 const AT_ONCE: usize = 4;
 
+/// And with all addresses together: a server that takes twenty at the same time (Exim's default) has room for senders.
+const AT_ONCE_IN_ALL: usize = 8;
+
 /// Has the conversations, `limit` for each, and gives what was seen, in the order of the probes.
 ///
 /// An address where nobody answers, that turns us away or lets us wait in vain, is not asked again: its other probes are left out. Where two probes of an address
@@ -75,8 +78,9 @@ async fn ask(net: &Net, probes: &[Probe], limit: Duration, other_type: bool, slo
         by_address.entry(probe.addr).or_default().push((place, probe.clone()));
     }
     let mut tasks = JoinSet::new();
+    let at_once = (AT_ONCE_IN_ALL / by_address.len().max(1)).clamp(1, AT_ONCE);
     for (_, probes) in by_address {
-        tasks.spawn(one_address(net.clone(), probes, limit, other_type, slow.to_vec()));
+        tasks.spawn(one_address(net.clone(), probes, limit, other_type, slow.to_vec(), at_once));
     }
     let mut views: Vec<(usize, EndpointView)> = tasks.join_all().await.into_iter().flatten().collect();
     views.sort_by_key(|(place, _)| *place);
@@ -89,6 +93,7 @@ async fn one_address(
     limit: Duration,
     other_type: bool,
     slow: Vec<Probe>,
+    at_once: usize,
 ) -> Vec<(usize, EndpointView)> {
     let enough = |view: &EndpointView| view.silent() || view.turned_away() || hung(view, limit) && !slow.contains(&view.probe);
     let (whole, short): (Vec<_>, Vec<_>) = probes.into_iter().partition(|(_, p)| p.postmaster_of.is_some() || other_type);
@@ -105,7 +110,7 @@ async fn one_address(
             return views;
         }
     }
-    for some in short.chunks(AT_ONCE) {
+    for some in short.chunks(at_once) {
         let mut tasks = JoinSet::new();
         for (place, probe) in some.iter().cloned() {
             let net = net.clone();

@@ -17,7 +17,7 @@ use crate::{
     certificate::{Digest, KeyType},
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
     facts::{ConfigFile, Facts, Known, Lineage, Server, live_of},
-    finding::Finding,
+    finding::{Finding, Subject, Verdict},
     intent::{Intent, LETS_ENCRYPT},
     maintain::{self, Due},
     moment::Moment,
@@ -199,6 +199,9 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         plan.later = outlook(&configured.edits, &live);
         plan.next = Some(Stage::Errand(Errand::Obtain(order(facts.now, intent, lineage, first, names.all, keys.choices, one_file))));
     }
+    if plan.next.is_some() {
+        plan.notes.extend(gap(server, profile));
+    }
     match plan.next {
         None => plan.notes.extend(keys.unknown),
         // Otherwise an order would be spent on a change that breaks DANE, or that the wire cannot prove.
@@ -229,6 +232,16 @@ fn order(
     };
     let keys = keys.into_iter().map(|key| KeyChoice { replaces: serial(&key), ..key }).collect();
     Obtain { lineage: first, names, keys, directory, acme_profile, live }
+}
+
+/// What senders notice while the server takes the change into service.
+fn gap(server: &Server, profile: &Profile) -> Option<Finding> {
+    if profile.gap_ms == 0 || server.running.value() == Some(&false) {
+        return None;
+    }
+    let says = format!("{} takes no new connections for about {} ms while it reads its configuration again", profile.title, profile.gap_ms);
+    let means = "a sender who comes in that moment tries again a little later; no message is lost, and conversations go on to their end";
+    Some(Finding::new("activation-gap", Verdict::Pass, Subject::Host, says).means(means))
 }
 
 /// The files that the server shall name: one for all key types, or one for each.

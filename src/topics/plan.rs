@@ -4,6 +4,13 @@ use super::Topic;
 
 pub(super) const TOPICS: &[Topic] = &[
     Topic {
+        id: "activation-gap",
+        title: "No new connections for a moment",
+        text: "Exim closes its sockets when it is told to read its configuration again, and the daemon that starts in its place opens them. Who connects in between is refused and tries again a little later, as RFC 5321 asks; conversations that are under way go on to their end, and no message is lost.",
+        see: "exim4 -bP pid_file_path daemon_smtp_ports",
+        reference: "Exim specification (daemon, SIGHUP); RFC 5321 section 4.5.4.1",
+    },
+    Topic {
         id: "client-certificate",
         title: "The server's certificate is also a client's",
         text: "Postfix presents the same certificate when it delivers to other servers. Public CAs no longer certify for that use, so nothing of ours can replace it there: the old file stays named for it and expires one day. Hardly any receiver asks for a client certificate; empty the setting unless a relay of yours does.",

@@ -4,7 +4,14 @@
 use crate::lab::{
     host::{Host, Server, differences, text},
     internet::Internet,
-    setup::{VERIFIED, assert_verifiable, contents, outcome, setup},
+    load::{self, Load},
+    process::wait_for,
+    setup::{VERIFIED, assert_verifiable, contents, kill, outcome, setup, start, until_changed},
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 const ALL: [Server; 3] = [Server::Exim, Server::EximSplit, Server::EximOwn];
@@ -13,9 +20,9 @@ const ALL: [Server; 3] = [Server::Exim, Server::EximSplit, Server::EximOwn];
 const MADE_UP: &str = "O = Exim Developers";
 
 /// Configuration and what is generated of it, each file with content, owner and mode.
-fn configuration(host: &Host) -> std::collections::BTreeMap<std::path::PathBuf, (String, u32, (u32, u32))> {
+fn configuration(host: &Host) -> BTreeMap<PathBuf, (String, u32, (u32, u32))> {
     let mut all = contents(&host.tree("/etc/exim4"));
-    all.extend(contents(&host.tree("/var/lib/exim4")).into_iter().map(|(path, e)| (std::path::Path::new("generated").join(path), e)));
+    all.extend(contents(&host.tree("/var/lib/exim4")).into_iter().map(|(path, e)| (Path::new("generated").join(path), e)));
     all
 }
 
@@ -63,4 +70,70 @@ fn a_survey_tells_what_is_there() {
         assert_eq!(seen["services"][0]["listens"], serde_json::json!(["[::]:25", "0.0.0.0:25"]), "{seen:#}");
         assert!(seen["receives_for"].to_string().contains("example.test"), "{seen:#}");
     }
+}
+
+/// Every message that was accepted while setup and undo ran is delivered. Exim closes its port for a moment when it reads its
+/// configuration again, as the plan says: senders come again.
+#[test]
+fn mail_flows_through_setup_and_undo() {
+    let messages = std::env::var("MXSEAL_LOAD").map_or(400, |n| n.parse().expect("MXSEAL_LOAD is a number"));
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Exim);
+    let load = Load::patient(&internet.net);
+    let mut rounds = 0;
+    while rounds == 0 || load.accepted() < messages {
+        let done = outcome(&setup(&host, &[]), 0);
+        assert!(done["findings"].to_string().contains("activation-gap"), "{done:#}");
+        assert_verifiable(&internet);
+        outcome(&host.run(&["mxseal", "undo", "--json", "--non-interactive", "--yes"]), 0);
+        rounds += 1;
+    }
+    let sent = load.finish(messages);
+    assert_eq!(sent.complaints, Vec::<String>::new());
+    assert_eq!(load::delivered(&host), (sent.accepted, sent.accepted), "every accepted message is delivered once");
+    eprintln!("{} messages delivered through {rounds} x setup and undo, {} refused for the moment", sent.accepted, sent.refused);
+}
+
+/// SIGKILL once the configuration is changed and not yet proved: the guard puts it back with nobody's help.
+#[test]
+fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
+    for server in [Server::EximSplit, Server::EximOwn] {
+        let internet = Internet::start();
+        let host = internet.mail_host_with(server);
+        let (before, in_force) = (configuration(&host), host.read(host.in_force()));
+        let mut running = start(&host);
+        until_changed(&host, &mut running, &in_force);
+        kill(running);
+        wait_for("the guard to put everything back", Duration::from_secs(10), || configuration(&host) == before);
+        wait_for("the old certificate", Duration::from_secs(10), || internet.s_client(&[]).contains(MADE_UP));
+        outcome(&setup(&host, &[]), 0);
+        assert_verifiable(&internet);
+    }
+}
+
+/// Each of these ends with a sentence, and with the host as it was.
+#[test]
+fn what_cannot_work_is_put_back() {
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Exim);
+    let check = |prepare: &[&str], words: &str, mend: &[&str]| {
+        host.ok(prepare);
+        let before = configuration(&host);
+        let failed = setup(&host, &[]);
+        assert_eq!(failed.status.code(), Some(1), "{words}: {}", text(&failed));
+        assert!(text(&failed).contains(words), "{words}: {}", text(&failed));
+        assert_eq!(differences(&before, &configuration(&host)), Vec::<String>::new(), "{words}");
+        assert!(internet.s_client(&[]).contains(MADE_UP), "{words}");
+        host.ok(mend);
+    };
+    let template = "/etc/exim4/exim4.conf.template";
+    // The generator refuses what the admin left half done, before anything live is touched.
+    check(&["sed", "-i", "1i nonsense_option = 1", template], "nonsense_option", &["sed", "-i", "1d", template]);
+    // Exim's user cannot enter the folder of the key.
+    check(&["install", "-d", "-m", "700", "/etc/mxseal"], "test -r /etc/mxseal/live", &["chmod", "755", "/etc/mxseal"]);
+    // The daemon is told, and does not listen.
+    host.ok(&["cp", "/bin/true", "/usr/local/sbin/pkill"]);
+    check(&["chmod", "755", "/usr/local/sbin/pkill"], "put-back", &["rm", "/usr/local/sbin/pkill"]);
+    outcome(&setup(&host, &[]), 0);
+    assert_verifiable(&internet);
 }

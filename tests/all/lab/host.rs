@@ -109,6 +109,14 @@ impl Host {
         }
     }
 
+    /// Every message that was delivered here, with its header, in no order.
+    pub fn mailbox(&self) -> String {
+        match self.server {
+            Server::Postfix => self.read("/var/mail/everything"),
+            _ => self.ok(&["sh", "-c", "find /var/mail/everything/Maildir/new -type f -exec cat {} +"]),
+        }
+    }
+
     /// Whether nothing waits in the queue.
     pub fn queue_is_empty(&self) -> bool {
         match self.server {
@@ -315,10 +323,10 @@ begin transports
 
 box:
   driver = appendfile
-  file = /var/mail/everything
+  directory = /var/mail/everything/Maildir
+  maildir_format
+  create_directory
   user = everything
-  group = mail
-  mode = 0660
 
 begin retry
 

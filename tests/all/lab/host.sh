@@ -72,8 +72,9 @@ C
   DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" apt-get install -y -qq --no-download --no-install-recommends \
     -o Dir::Cache::archives=/var/cache/mxseal-debs exim4-daemon-light exim4-config 2>&1
   rm -rf "$root/var/cache/mxseal-debs"
-  # All local mail goes to one user, so that a test can count it.
-  chroot "$root" useradd --no-create-home --shell /usr/sbin/nologin everything
+  # All local mail goes to one user's Maildir, so that a test can count it; one file would be waited for.
+  chroot "$root" useradd --create-home --home-dir /var/mail/everything --shell /usr/sbin/nologin everything
+  sed -i "s/^dc_localdelivery=.*/dc_localdelivery='maildir_home'/" "$root/etc/exim4/update-exim4.conf.conf"
   printf 'postmaster: root\nroot: everything\n' >"$root/etc/aliases"
 }
 

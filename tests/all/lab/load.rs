@@ -3,8 +3,6 @@
 use super::{host::Host, internet::SENDER, net::Net, process::wait_for};
 use std::{
     collections::HashSet,
-    fs::File,
-    io::{BufRead as _, BufReader},
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -23,6 +21,7 @@ const SESSIONS: usize = 20;
 pub struct Load {
     stop: Arc<AtomicBool>,
     accepted: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
     workers: Vec<JoinHandle<Vec<String>>>,
 }
 
@@ -31,6 +30,8 @@ pub struct Load {
 pub struct Sent {
     /// Messages that the host took over, with a 250 after the last dot.
     pub accepted: usize,
+    /// How often nobody listened, where that was allowed for.
+    pub refused: usize,
     /// What smtp-source said of anything but acceptance: refused connections, 4xx, 5xx, lost connections.
     pub complaints: Vec<String>,
 }
@@ -38,15 +39,25 @@ pub struct Sent {
 impl Load {
     /// Begins, and returns when the first messages were accepted.
     pub fn start(net: &Net) -> Self {
-        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let workers = (0..2).map(|_| {
+        Self::of(net, 2, SESSIONS, BATCH, false)
+    }
+
+    /// The same for a server that takes twenty connections at once, and closes its port for a moment when it is told to read
+    /// its configuration again: a message a connection, and who is refused comes again.
+    pub fn patient(net: &Net) -> Self {
+        Self::of(net, 4, 1, 1, true)
+    }
+
+    fn of(net: &Net, workers: usize, sessions: usize, batch: usize, patient: bool) -> Self {
+        let (stop, accepted, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let workers = (0..workers).map(|_| {
             let mut source = net.command(SENDER, "smtp-source");
-            source.args(["-s", &SESSIONS.to_string(), "-m", &BATCH.to_string(), "-l", "200", "-M", "sender.test"]);
+            source.args(["-s", &sessions.to_string(), "-m", &batch.to_string(), "-l", "200", "-M", "sender.test"]);
             source.args(["-f", "a@sender.test", "-t", "root@example.test", "198.18.0.25:25"]);
-            let (stop, accepted) = (stop.clone(), accepted.clone());
-            std::thread::spawn(move || work(&source, &stop, &accepted))
+            let (stop, accepted, refused) = (stop.clone(), accepted.clone(), patient.then(|| refused.clone()));
+            std::thread::spawn(move || work(&source, batch, &stop, &accepted, refused.as_deref()))
         });
-        let load = Self { workers: workers.collect(), stop, accepted };
+        let load = Self { workers: workers.collect(), stop, accepted, refused };
         wait_for("the first messages", Duration::from_secs(60), || load.accepted() > 0 || load.workers.iter().any(JoinHandle::is_finished));
         load
     }
@@ -63,11 +74,11 @@ impl Load {
         }
         self.stop.store(true, Ordering::SeqCst);
         let complaints = self.workers.into_iter().flat_map(|w| w.join().expect("a worker")).collect();
-        Sent { accepted: self.accepted.load(Ordering::SeqCst), complaints }
+        Sent { accepted: self.accepted.load(Ordering::SeqCst), refused: self.refused.load(Ordering::SeqCst), complaints }
     }
 }
 
-fn work(source: &Command, stop: &AtomicBool, accepted: &AtomicUsize) -> Vec<String> {
+fn work(source: &Command, batch: usize, stop: &AtomicBool, accepted: &AtomicUsize, refused: Option<&AtomicUsize>) -> Vec<String> {
     // Process ids come again in a long run, and smtp-source makes its Message-Ids of them: the subject tells runs apart.
     static RUN: AtomicUsize = AtomicUsize::new(0);
     let fixed: Vec<_> = source.get_args().map(std::ffi::OsStr::to_owned).collect();
@@ -77,10 +88,16 @@ fn work(source: &Command, stop: &AtomicBool, accepted: &AtomicUsize) -> Vec<Stri
         source.args(before).args(["-S", &RUN.fetch_add(1, Ordering::SeqCst).to_string()]).arg(target);
         let out = source.stdin(Stdio::null()).output().expect("smtp-source comes with Postfix; tests/run installs it");
         let said: Vec<_> = String::from_utf8_lossy(&out.stderr).lines().map(str::to_owned).collect();
+        if let (Some(refused), [one]) = (refused, said.as_slice())
+            && (one.ends_with("connect: Connection refused") || one.contains(" 421 Too many concurrent"))
+        {
+            refused.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
         if !out.status.success() || !said.is_empty() {
             return said.into_iter().chain([format!("smtp-source ended with {}", out.status)]).collect();
         }
-        accepted.fetch_add(BATCH, Ordering::SeqCst);
+        accepted.fetch_add(batch, Ordering::SeqCst);
     }
     Vec::new()
 }
@@ -88,8 +105,7 @@ fn work(source: &Command, stop: &AtomicBool, accepted: &AtomicUsize) -> Vec<Stri
 /// Waits until the host's queue is empty, and counts what lies in its mailbox: (messages, different messages).
 pub fn delivered(host: &Host) -> (usize, usize) {
     wait_for("the host's queue to drain", Duration::from_secs(600), || host.queue_is_empty());
-    let mailbox = File::open(host.path("/var/mail/everything")).expect("the host's mailbox");
-    let ids: Vec<_> =
-        BufReader::new(mailbox).lines().map(|line| line.expect("ASCII")).filter(|line| line.starts_with("Message-Id: <")).collect();
+    let mailbox = host.mailbox();
+    let ids: Vec<_> = mailbox.lines().filter(|line| line.to_ascii_lowercase().starts_with("message-id: <")).collect();
     (ids.len(), ids.iter().collect::<HashSet<_>>().len())
 }

@@ -47,7 +47,7 @@ pub fn start(host: &Host) -> Child {
 pub fn until_changed(host: &Host, running: &mut Child, main: &str) {
     wait_for("the change", Duration::from_secs(60), || {
         assert!(matches!(running.try_wait(), Ok(None)), "setup ended before it changed anything");
-        host.read("/etc/postfix/main.cf") != main
+        host.read(host.in_force()) != main
     });
 }
 
