@@ -11,7 +11,7 @@
     clippy::disallowed_methods
 )]
 
-#[path = "../tests/all/lab/mod.rs"]
+#[path = "../all/lab/mod.rs"]
 mod lab;
 
 use lab::{
