@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, io, path::Path};
 const TEXT: &str = include_str!("../../packaging/systemd/mxseal-recover.service");
 const NAME: &str = "mxseal-recover.service";
 const PLACE: &str = "/etc/systemd/system/mxseal-recover.service";
+/// Where it is written first.
+const STAGED: &str = "/etc/systemd/system/mxseal-recover.service.mxseal";
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/mxseal-recover.service";
 /// Where packages put theirs.
 const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system/mxseal-recover.service", "/lib/systemd/system/mxseal-recover.service"];
@@ -60,9 +62,8 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
     let text = text(program).map_err(Failure::file(PLACE))?;
     let there = hands.read(Path::new(PLACE)).map_err(Failure::file(format!("reading {PLACE}")))?.map(|(bytes, _)| bytes);
     if !packaged && there.as_deref() != Some(text.as_bytes()) {
-        let beside = Path::new(PLACE).with_extension("service.mxseal");
         let meta = Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() };
-        let written = hands.stage(&beside, text.as_bytes(), &meta).and_then(|()| hands.swap(&beside, Path::new(PLACE)));
+        let written = hands.stage(Path::new(STAGED), text.as_bytes(), &meta).and_then(|()| hands.swap(Path::new(STAGED), Path::new(PLACE)));
         written.map_err(Failure::file(format!("writing {PLACE}")))?;
     }
     if hands.link(Path::new(ENABLED)).is_err() {
@@ -79,12 +80,18 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
 pub(super) fn leave_boot(hands: &mut dyn Hands, store: &Store) -> Result<(), Failure> {
     let receipts = receipts(store).map_err(Failure::file("reading the receipts"))?;
     let stands = receipts.iter().any(|r| r.change.undoes.is_none() && !is_undone(r, &receipts));
-    let there = hands.read(Path::new(PLACE)).map_err(Failure::file(format!("reading {PLACE}")))?;
-    if stands || !is_usual(store) || there.is_none() {
+    if stands || !is_usual(store) {
+        return Ok(());
+    }
+    // Of a run that died while it wrote.
+    hands.unlink(Path::new(STAGED)).map_err(Failure::file(format!("removing {STAGED}")))?;
+    if hands.read(Path::new(PLACE)).map_err(Failure::file(format!("reading {PLACE}")))?.is_none() {
         return Ok(());
     }
     hands.act(&systemctl("disable"), COMMAND_LIMIT, None)?;
-    hands.unlink(Path::new(PLACE)).map_err(Failure::file(format!("removing {PLACE}")))
+    hands.unlink(Path::new(PLACE)).map_err(Failure::file(format!("removing {PLACE}")))?;
+    // A `systemctl enable` outlives the run that started it, and may have come in between.
+    hands.unlink(Path::new(ENABLED)).map_err(Failure::file(format!("removing {ENABLED}")))
 }
 
 fn systemctl(verb: &str) -> Command {

@@ -94,6 +94,23 @@ fn the_boot_unit_comes_and_goes_with_the_change() {
     assert_eq!(host.read("/etc/postfix/main.cf"), main);
     assert_eq!(differences(&contents(&before), &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
 
+    // So does one that dies before it changed anything, while systemd is told: that goes on without it, and comes too late.
+    let late = "#!/bin/sh\ncase \"$*\" in\n*' enable '*) >/run/asked; until [ -e /run/go ]; do sleep 0.1; done; \
+                /usr/bin/systemctl \"$@\" >/dev/null 2>&1; >/run/told;;\n*) exec /usr/bin/systemctl \"$@\";;\nesac\n";
+    host.write("/usr/local/bin/systemctl", late);
+    host.ok(&["chmod", "755", "/usr/local/bin/systemctl"]);
+    let running = start(&host);
+    wait_for("systemctl enable", Duration::from_secs(60), || host.path("/run/asked").exists());
+    assert_eq!(there(), [true, false]);
+    host.write("/etc/systemd/system/mxseal-recover.service.mxseal", "half of it");
+    kill(running);
+    wait_for("the guard", Duration::from_secs(30), || there() == [false, false]);
+    host.write("/run/go", "");
+    wait_for("the end of systemctl", Duration::from_secs(30), || host.path("/run/told").exists());
+    assert_eq!(host.read("/etc/postfix/main.cf"), main);
+    assert_eq!(differences(&contents(&before), &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
+    host.ok(&["rm", "/usr/local/bin/systemctl"]);
+
     // A folder that cannot be written is no reason to stay without TLS.
     host.ok(&["sh", "-c", "mount --bind -o ro /etc/systemd /etc/systemd"]);
     let done = outcome(&setup(&host, &[]), 0);
