@@ -14,7 +14,7 @@ use crate::{
     intent::Intent,
     name::DnsName,
     plan::{Errand, Plan, Stage},
-    report::{self, Event, Observer as _, Progress, Terminal, json, json::Outcome},
+    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     world::Lock,
 };
 use std::{collections::BTreeSet, path::PathBuf};
@@ -66,7 +66,7 @@ impl Course<'_> {
             let ended = match plan.next.take() {
                 None => return Ok(Some((facts, plan))),
                 Some(Stage::Wait { what, not_before }) => {
-                    Ended::new("held", 1, format!("wait for {what}, not before {not_before}; then run mxseal setup again"))
+                    Ended::new("held", 1, format!("Wait for {what}, not before {not_before}; then run mxseal setup again."))
                 }
                 Some(Stage::Errand(Errand::Obtain(order))) => {
                     let wishes = (self.wishes)(&facts);
@@ -77,7 +77,7 @@ impl Course<'_> {
                 Some(Stage::Change(change)) => match self.end {
                     Until::Tried => {
                         enact::try_out(site, &change)?;
-                        let says = "the staging CA issued it and the change passed on a copy; nothing live was touched";
+                        let says = "The staging CA issued the certificate and the change passed on a copy; nothing live was touched.";
                         Ended::new("checked", 0, says)
                     }
                     Until::Printed => {
@@ -85,7 +85,7 @@ impl Course<'_> {
                         if !global.json {
                             Terminal::print(&report::config_diff(facts.config_files(), &change.edits, 3));
                         }
-                        Ended::new("printed", 0, "make the change above by hand, then run mxseal setup: it proves it")
+                        Ended::new("printed", 0, "Make the change above by hand, then run mxseal setup: it proves it.")
                     }
                     Until::Proved => {
                         let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
@@ -129,7 +129,7 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// With its word, exit status and sentence.
+    /// With its word for scripts, its exit status and its sentence for people.
     pub(super) fn new(outcome: &'static str, exit: u8, says: impl Into<String>) -> Self {
         Self { outcome, exit, says: says.into() }
     }
@@ -144,7 +144,7 @@ impl Ended {
         outcome.outcome = self.outcome;
         outcome.exit = self.exit;
         if !global.json && !self.says.is_empty() {
-            Terminal::print(&format!("{}: {}\n", self.outcome, self.says));
+            Terminal::print(&report::row(Style::of_stdout(), "", &self.says));
         }
         outcome.says = self.says;
         Ok(())

@@ -3,7 +3,7 @@
 use super::Trouble;
 use crate::{
     cli::{Global, Where, absolute},
-    facts::Facts,
+    facts::{Facts, Server},
     intent::Intent,
     mta::profile::Profile,
     plan::{self, Plan, Refusal},
@@ -131,6 +131,12 @@ pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
         }
     };
     profile(id)
+}
+
+/// What its own people call the server that was found; its id where no profile knows it, nothing where none was found.
+pub(super) fn title_of(facts: &Facts) -> String {
+    let named = |server: &Server| profile(&server.profile).map_or_else(|_| server.profile.clone(), |known| known.title);
+    facts.server.value().map(named).unwrap_or_default()
 }
 
 /// A profile by its id.

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn run(global: &Global) -> Result<u8, Trouble> {
     place::needs_root()?;
     let (outcome, says) = match apply::recover(&mut Machine, &Store::at(&global.state_dir)).map_err(Trouble::of)? {
-        None => ("nothing-to-do", "nothing was interrupted".to_owned()),
+        None => ("nothing-to-do", "Nothing was interrupted.".to_owned()),
         Some(recovered @ Recovered::Restored { server: Err(_), .. }) => return Err(Trouble::human(recovered).about("server-untold")),
         Some(recovered) => ("recovered", recovered.to_string()),
     };

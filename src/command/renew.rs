@@ -21,7 +21,7 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{self, Due},
     plan::{self, Errand, LiveFile, Obtain, Renewal, Stage, Standing},
-    report::{Progress, json, json::Outcome},
+    report::{self, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     survey,
     view::EndpointView,
@@ -55,7 +55,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
     }
     deployed::record(&site.store)?;
     let Some((base, mut receipt, mut lineage)) = standing(&site)? else {
-        return Ended::new("nothing-to-do", 0, "nothing of mxseal stands on this host; mxseal setup begins").tell(outcome, global);
+        return Ended::new("nothing-to-do", 0, "Nothing of mxseal stands on this host. To begin: mxseal setup").tell(outcome, global);
     };
     let mut lock = Some(place::lock(&receipt.change.config_dir)?);
     match acme::ask_windows(&site.net, &site.store, &lineage).await {
@@ -84,6 +84,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         match next {
             None => {
                 outcome.findings.extend(findings);
+                show(global, &outcome.findings);
                 let exit = u8::from(worst.is_some() || !shown);
                 return rests(&lineage, exit).tell(outcome, global);
             }
@@ -95,6 +96,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
             }
             Some(Stage::Change(change)) => {
                 outcome.findings.extend(findings);
+                show(global, &outcome.findings);
                 enact::try_out(&site, &change)?;
                 let expect = change.prove.clone();
                 let baseline = enact::baseline(&site.net, &expect, &[]).await;
@@ -111,11 +113,17 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 return Ok(());
             }
             Some(Stage::Wait { what, not_before }) => {
-                return Ended::new("held", 1, format!("wait for {what}, not before {not_before}")).tell(outcome, global);
+                return Ended::new("held", 1, format!("Wait for {what}, not before {not_before}.")).tell(outcome, global);
             }
         }
     }
     Err(Trouble::human("the renewal did not come to an end; run mxseal status and see what changes all the time"))
+}
+
+fn show(global: &Global, findings: &[Finding]) {
+    if !global.json && !findings.is_empty() {
+        Terminal::print(&report::findings(Style::of_stdout(), findings));
+    }
 }
 
 /// The setup that stands, its last renewal or itself, and the lineage that it serves.
@@ -203,8 +211,8 @@ fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
 
 fn rests(lineage: &Lineage, exit: u8) -> Ended {
     let says = match maintain::lineage_due(lineage, world::now()) {
-        Due::Later(at) => format!("the certificate of {} is renewed from {at} on", lineage.name),
-        Due::Now { .. } => format!("the certificate of {} is due", lineage.name),
+        Due::Later(at) => format!("The certificate of {} is renewed from {at} on.", lineage.name),
+        Due::Now { .. } => format!("The certificate of {} is due.", lineage.name),
     };
     Ended::new("nothing-to-do", exit, says)
 }

@@ -118,17 +118,20 @@ fn must_run(facts: &Facts) -> Result<(), Trouble> {
 /// The end where nothing is to be approved: held back, only a plan wanted, or a good host.
 fn nothing_to_approve(args: &Setup, facts: &Facts, plan: &Plan) -> Option<Ended> {
     if !plan.held.is_empty() {
-        return Some(Ended::new("held", 1, "nothing was changed"));
+        return Some(Ended::new("held", 1, "Nothing was changed. Settle what is held back, then run mxseal setup again."));
     }
     if plan.next.is_none() {
-        // A certificate that somebody else keeps is told of in a note.
-        let ours = facts.lineages.iter().filter(|_| plan.notes.iter().all(|f| f.id != "good-already"));
-        let until = ours.flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
-        return Some(Ended::new(
-            "nothing-to-do",
-            0,
-            until.map_or_else(String::new, |m| format!("the certificate is good until {}", m.day())),
-        ));
+        let until = facts.lineages.iter().flat_map(|l| &l.keys).filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
+        let says = match until {
+            _ if plan.notes.iter().any(|f| f.id == "good-already") => {
+                "Somebody else keeps a good certificate here, so nothing was changed. To see whether that stays so: \
+                 mxseal setup --dry-run"
+                    .to_owned()
+            }
+            Some(until) => format!("The certificate is good until {}. What is served: mxseal status", until.day()),
+            None => String::new(),
+        };
+        return Some(Ended::new("nothing-to-do", 0, says));
     }
-    args.dry_run.then(|| Ended::new("planned", 0, "nothing was changed"))
+    args.dry_run.then(|| Ended::new("planned", 0, "Nothing was changed. Without --dry-run, setup asks for your yes and applies this."))
 }

@@ -5,7 +5,7 @@ use crate::{
     acme, apply,
     change::{Receipt, Want},
     cli::{Global, Status},
-    report::{self, Terminal, json},
+    report::{self, Style, Terminal, json},
     view::{EndpointView, Offer},
 };
 
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         .collect();
     let exit = if open.is_some() { 1 } else { standing.map_or(1, |receipt| verdict(receipt, &served)) };
     let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served };
-    Terminal::print(&if global.json { json::text(&document) } else { report::status_page(&document) });
+    Terminal::print(&if global.json { json::text(&document) } else { report::status_page(Style::of_stdout(), &document) });
     Ok(exit)
 }
 

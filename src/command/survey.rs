@@ -4,13 +4,17 @@ use super::{Trouble, place, place::Site};
 use crate::{
     cli::{Global, Survey},
     facts::Known,
-    report::{self, Terminal, json},
+    report::{self, Style, Terminal, json},
 };
 
 pub(super) async fn run(args: &Survey, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let facts = Site::of(&args.place, &[], &settings, global)?.look().await?;
-    Terminal::print(&if global.json { json::text(&facts.clone().shared()) } else { report::survey_page(&facts) });
+    Terminal::print(&if global.json {
+        json::text(&facts.clone().shared())
+    } else {
+        report::survey_page(Style::of_stdout(), &facts, &place::title_of(&facts))
+    });
     // Without a mail server the question was answered, but not as hoped.
     Ok(if matches!(facts.server, Known::Unknown { .. }) { 3 } else { 0 })
 }

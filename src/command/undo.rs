@@ -2,7 +2,9 @@
 //! somebody broke meanwhile is no obstacle.
 
 use super::{
-    Trouble, deployed,
+    Trouble,
+    course::Ended,
+    deployed,
     enact::{self, Ground, Promise},
     interrupt, log,
     place::{self, Site},
@@ -52,16 +54,13 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let files: Vec<ConfigFile> = current.into_values().collect();
     show(global, &files, &plan, outcome);
     let Some(Stage::Change(change)) = plan.next.take() else {
-        outcome.outcome = "nothing-to-do";
-        return Ok(());
+        return Ended::done().tell(outcome, global);
     };
     if args.dry_run {
-        outcome.outcome = "planned";
-        return Ok(());
+        return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, global);
     }
     if !args.yes && !agreed(args)? {
-        (outcome.outcome, outcome.exit) = ("declined", 1);
-        return Ok(());
+        return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, global);
     }
 
     let lock = place::lock(&change.config_dir)?;

@@ -36,15 +36,15 @@ impl Fact {
     }
 }
 
-/// The facts that decide what is planned.
+/// The facts that decide what is planned; the mail server is called by its `title`.
 #[must_use]
-pub fn facts_page(style: Style, facts: &Facts, intent: &Intent) -> String {
+pub fn facts_page(style: Style, facts: &Facts, intent: &Intent, title: &str) -> String {
     let mut out = String::from("What is here (nothing was changed)\n");
     let mut all = Vec::new();
     match &facts.server {
         Known::Unknown { why } => all.push(Fact::new("Mail server", why).judged(Verdict::Unknown, "")),
         Known::Seen { value, .. } => {
-            all.push(mail_server(value));
+            all.push(mail_server(value, title));
             all.extend(configuration(value));
             all.push(listens(facts, value));
         }
@@ -70,8 +70,8 @@ fn line(out: &mut String, style: Style, fact: &Fact) {
     hang(out, &label, &parts.join(between), style.width);
 }
 
-fn mail_server(server: &Server) -> Fact {
-    let seen = format!("{} {}", server.profile, server.version);
+fn mail_server(server: &Server, title: &str) -> Fact {
+    let seen = format!("{title} {}", server.version);
     match server.running.value() {
         Some(true) => Fact::new("Mail server", format!("{seen}, running")).pass(""),
         Some(false) => {

@@ -18,12 +18,14 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     if all.is_empty() { "none".to_owned() } else { all.join(" ") }
 }
 
-/// A labelled line.
-fn fact(out: &mut String, label: &str, value: impl AsRef<str>) {
-    for (n, line) in value.as_ref().lines().enumerate() {
-        let label = if n == 0 { label } else { "" };
-        let _ = writeln!(out, "  {label:<15}{line}");
-    }
+/// A labelled line, in as many as the terminal needs.
+fn fact(style: Style, out: &mut String, label: &str, value: impl AsRef<str>) {
+    let label = match label {
+        "" if style.plain => "  ".to_owned(),
+        label if style.plain => format!("{label}: "),
+        label => format!("  {label:<15}"),
+    };
+    hang(out, &label, value.as_ref(), style.width);
 }
 
 fn known<T>(value: &Known<T>, show: impl FnOnce(&T) -> String) -> String {
@@ -43,30 +45,40 @@ const fn dnssec(security: Security) -> &'static str {
     }
 }
 
-/// What survey saw.
+/// What survey saw; the mail server is called by its `title`.
 #[must_use]
-pub fn survey_page(facts: &Facts) -> String {
+pub fn survey_page(style: Style, facts: &Facts, title: &str) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{} · {} · {}", facts.host.hostname, facts.host.os, facts.now);
     match &facts.server {
-        Known::Unknown { why } => fact(&mut out, "Mail server", format!("? {why}")),
-        Known::Seen { value, .. } => server(&mut out, value),
+        Known::Unknown { why } => fact(style, &mut out, "Mail server", format!("? {why}")),
+        Known::Seen { value, .. } => server(style, &mut out, value, title),
     }
     for listener in &facts.listeners {
         let owner = known(&listener.owner, |o| {
             let place = if o.elsewhere { ", in another filesystem or namespace" } else { "" };
             format!("{} (pid {}){place}", o.program, o.pid)
         });
-        fact(&mut out, "Listens", format!("{} {owner} {}", listener.addr, listener.service.as_deref().unwrap_or("not of this server")));
+        fact(
+            style,
+            &mut out,
+            "Listens",
+            format!("{} {owner} {}", listener.addr, listener.service.as_deref().unwrap_or("not of this server")),
+        );
     }
-    fact(&mut out, "Port 80", known(&facts.port80, |o| if o.pid == 0 { "free".into() } else { format!("{} (pid {})", o.program, o.pid) }));
-    fact(&mut out, "Clock", known(&facts.host.clock_off, clock));
-    fact(&mut out, "Addresses", list(&facts.host.addresses));
+    fact(
+        style,
+        &mut out,
+        "Port 80",
+        known(&facts.port80, |o| if o.pid == 0 { "free".into() } else { format!("{} (pid {})", o.program, o.pid) }),
+    );
+    fact(style, &mut out, "Clock", known(&facts.host.clock_off, clock));
+    fact(style, &mut out, "Addresses", list(&facts.host.addresses));
     for domain in &facts.domains {
         let mx = known(&domain.mx, |a| format!("{}{}", list(a.records.iter().map(|(p, n)| format!("{p} {n}"))), dnssec(a.security)));
-        fact(&mut out, "Receives for", format!("{} MX {mx}", domain.domain));
+        fact(style, &mut out, "Receives for", format!("{} MX {mx}", domain.domain));
         for (label, texts) in [("MTA-STS", &domain.mta_sts), ("TLSRPT", &domain.tls_rpt)] {
-            fact(&mut out, "", format!("{label} {}", known(texts, |a| list(&a.records))));
+            fact(style, &mut out, "", format!("{label} {}", known(texts, |a| list(&a.records))));
         }
     }
     for mx in &facts.mx_hosts {
@@ -76,20 +88,25 @@ pub fn survey_page(facts: &Facts) -> String {
             Here::No => "another host".into(),
         });
         let addresses = known(&mx.addresses, |a| format!("{}{}", list(&a.records), dnssec(a.security)));
-        fact(&mut out, "MX host", format!("{} {addresses} · {here}", mx.name));
-        fact(&mut out, "", format!("TLSA {}", known(&mx.tlsa, |a| format!("{}{}", list(&a.records), dnssec(a.security)))));
-        fact(&mut out, "", format!("CAA {}", known(&mx.caa, |a| list(&a.records))));
+        fact(style, &mut out, "MX host", format!("{} {addresses} · {here}", mx.name));
+        fact(style, &mut out, "", format!("TLSA {}", known(&mx.tlsa, |a| format!("{}{}", list(&a.records), dnssec(a.security)))));
+        fact(style, &mut out, "", format!("CAA {}", known(&mx.caa, |a| list(&a.records))));
     }
     for file in &facts.foreign {
         let state = if file.trusted { "verifiable" } else { "not verifiable" };
         let used = if file.in_use { ", in use" } else { "" };
-        fact(&mut out, "Certificate", format!("{} ({}, {state}{used}) until {}", file.chain.display(), file.keeper, file.leaf.not_after));
+        fact(
+            style,
+            &mut out,
+            "Certificate",
+            format!("{} ({}, {state}{used}) until {}", file.chain.display(), file.keeper, file.leaf.not_after),
+        );
     }
     for line in &facts.lineages {
-        fact(&mut out, "Ours", lineage(line));
+        fact(style, &mut out, "Ours", lineage(line));
     }
     for view in facts.views.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
-        fact(&mut out, "Served now", served(view));
+        fact(style, &mut out, "Served now", served(view));
     }
     out
 }
@@ -102,15 +119,15 @@ fn clock(off: &i64) -> String {
     }
 }
 
-fn server(out: &mut String, server: &Server) {
+fn server(style: Style, out: &mut String, server: &Server, title: &str) {
     let running = known(&server.running, |r| if *r { "running".into() } else { "not running".into() });
-    fact(out, "Mail server", format!("{} {}, {running}", server.profile, server.version));
+    fact(style, out, "Mail server", format!("{title} {}, {running}", server.version));
     for file in &server.files {
         let link = if file.path == file.real { String::new() } else { format!(" -> {} (link, will be kept)", file.real.display()) };
-        fact(out, "Config", format!("{}{link}", file.path.display()));
+        fact(style, out, "Config", format!("{}{link}", file.path.display()));
     }
     if server.instances.len() > 1 {
-        fact(out, "Instances", list(server.instances.iter().map(|i| format!("{} ({})", i.name, i.config_dir.display()))));
+        fact(style, out, "Instances", list(server.instances.iter().map(|i| format!("{} ({})", i.name, i.config_dir.display()))));
     }
     for service in &server.services {
         let role = match service.role {
@@ -119,14 +136,14 @@ fn server(out: &mut String, server: &Server) {
             Role::Submissions => "mail from users, TLS",
         };
         let chroot = if service.chroot { ", chroot" } else { "" };
-        fact(out, "Service", format!("{} {}{chroot}, {role}", service.name, service.program));
+        fact(style, out, "Service", format!("{} {}{chroot}, {role}", service.name, service.program));
         for (name, effective) in &service.settings {
             let from = match &effective.from {
                 Origin::Default => continue,
                 Origin::File { path, line } => format!("{}:{line}", path.display()),
                 Origin::Service { path, line } => format!("{}:{line} override", path.display()),
             };
-            fact(out, "", format!("{name} = {} ({from})", effective.value));
+            fact(style, out, "", format!("{name} = {} ({from})", effective.value));
         }
     }
 }
@@ -333,7 +350,7 @@ pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
 
 /// What is installed, since when, until when, and what is served.
 #[must_use]
-pub fn status_page(status: &StatusDoc) -> String {
+pub fn status_page(style: Style, status: &StatusDoc) -> String {
     let mut out = String::new();
     if let Some(open) = &status.open {
         let _ = writeln!(out, "Change {open} was interrupted. Next: mxseal recover");
@@ -342,15 +359,15 @@ pub fn status_page(status: &StatusDoc) -> String {
         out.push_str("No certificate of ours. Next: mxseal setup\n");
     }
     for line in &status.lineages {
-        fact(&mut out, "Certificate", lineage(line));
+        fact(style, &mut out, "Certificate", lineage(line));
     }
     for change in &status.changes {
         let undone = if change.undone { ", undone since" } else { "" };
-        fact(&mut out, "Change", format!("{} proved {}{undone}\n{}", change.id, Moment(change.proved), change.why));
+        fact(style, &mut out, "Change", format!("{} proved {}{undone}\n{}", change.id, Moment(change.proved), change.why));
     }
     for view in status.served.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
         let ours = view.leaf().is_some_and(|leaf| is_ours(&status.lineages, leaf));
-        fact(&mut out, "Served now", format!("{} · {}", served(view), if ours { "ours" } else { "not ours" }));
+        fact(style, &mut out, "Served now", format!("{} · {}", served(view), if ours { "ours" } else { "not ours" }));
     }
     out
 }

@@ -162,7 +162,7 @@ impl Scene<'_> {
 
         let fate = if plan.next.is_none() {
             let (word, exit) = if plan.held.is_empty() { ("nothing-to-do", 0) } else { ("held", 1) };
-            let says = if exit == 0 { "setup would change nothing on this host" } else { "setup would stop here" };
+            let says = if exit == 0 { "Setup would change nothing on this host." } else { "Setup would stop here." };
             Ended::new(word, exit, says).tell(outcome, global)?;
             if exit == 0 {
                 return Ok(());

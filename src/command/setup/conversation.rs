@@ -143,7 +143,7 @@ impl Conversation<'_> {
         self.progress.see(Event::Done("done".into()));
         if !self.global.json {
             let intent = self.answers.intent(self.site, self.global);
-            Terminal::print(&report::facts_page(Style::of_stdout(), &facts, &intent));
+            Terminal::print(&report::facts_page(Style::of_stdout(), &facts, &intent, &place::title_of(&facts)));
         }
         Ok(facts)
     }
@@ -254,5 +254,5 @@ impl Conversation<'_> {
 }
 
 fn declined() -> Ended {
-    Ended::new("declined", 1, "nothing was changed")
+    Ended::new("declined", 1, "Nothing was changed.")
 }

@@ -69,13 +69,27 @@ impl Terminal {
         shown
     }
 
-    /// What a person sees now.
-    pub fn screen(&self) -> vt100::Parser {
-        let (rows, columns) = SIZE;
+    /// Waits for a question, and compares the whole screen with a file below `fixtures/screens`: the cursor waits behind the
+    /// question, and no line is cut at the edge. What differs from run to run is left out: times, dates, ids.
+    ///
+    /// `MXSEAL_GOLDEN=write` writes what is shown today; read the diff before you keep it.
+    pub fn golden(&self, name: &str, question: &str) {
+        self.until(question);
+        lines(&self.seen());
+        let (height, width) = SIZE;
         let of = |n| std::num::NonZero::new(n).expect("a size");
-        let mut screen = vt100::Parser::new(of(rows), of(columns), 0);
-        screen.process(&self.shown.lock().expect("a lock"));
-        screen
+        let mut emulator = vt100::Parser::new(of(height), of(width), 0);
+        emulator.process(&self.shown.lock().expect("a lock"));
+        let screen = emulator.screen();
+        let rows: Vec<String> = screen.rows(0, width).map(|row| row.trim_end().to_owned()).collect();
+        let (row, column) = screen.cursor_position();
+        let (asking, below) = rows[usize::from(row)..].split_first().expect("the row of the cursor");
+        assert!(!screen.hide_cursor(), "{name}: nobody sees where to type: {rows:#?}");
+        assert!(asking.ends_with(question) && usize::from(column) >= asking.chars().count(), "{name}: {column} in {asking:?}");
+        assert!(below.iter().all(String::is_empty), "{name}: something stands below the question: {below:#?}");
+        let cut = (0..height).find(|&n| screen.row_wrapped(n) && !pasted(&rows[..=usize::from(n)]));
+        assert_eq!(cut, None, "{name}: a row is longer than the screen is wide: {rows:#?}");
+        compare(name, &rows[..=usize::from(row)]);
     }
 
     /// What was shown to the end, and the exit status. The terminal is as it was: lines, echo and a cursor.
@@ -105,11 +119,14 @@ pub fn lines(shown: &str) -> Vec<String> {
     lines
 }
 
-/// Compares what was shown with a file below `fixtures/screens`. What differs from run to run is left out: times, dates, ids.
-/// `MXSEAL_GOLDEN=write` writes what is shown today; read the diff before you keep it.
-pub fn golden(name: &str, shown: &str) {
+/// Whether the last of these rows belongs to a command that is to be pasted.
+fn pasted(rows: &[String]) -> bool {
+    rows.iter().rev().take(4).any(|row| row.contains("next: run: "))
+}
+
+fn compare(name: &str, rows: &[String]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/fixtures/screens").join(format!("{name}.txt"));
-    let got = lines(shown).iter().map(|l| steady(l) + "\n").collect::<String>();
+    let got = rows.iter().map(|row| steady(row) + "\n").collect::<String>();
     if std::env::var("MXSEAL_GOLDEN").as_deref() == Ok("write") {
         std::fs::create_dir_all(path.parent().expect("a folder")).and_then(|()| std::fs::write(&path, got)).expect("a fixture");
         return;
