@@ -264,7 +264,10 @@ fn handshake_fault(error: &io::Error) -> Fault {
         }
         Some(rustls::Error::InvalidMessage(_)) => ("the server answered with something other than TLS".into(), false),
         Some(other) => (other.to_string(), false),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => ("the server closed the connection".into(), true),
+        // What we had sent meanwhile decides which of both the kernel says.
+        None if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+            ("the server closed the connection".into(), true)
+        }
         None => (error.to_string(), true),
     };
     Fault::Handshake { why, hello_to_blame }

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{self, Read as _},
+    io::{self, BufReader, Read as _},
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
@@ -13,6 +13,9 @@ use std::{
 
 /// It gets ready within this time.
 const READY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes that it may say until then.
+const WORDS: usize = 4096;
 
 /// A process at work. When this value goes, its standard input ends, and its own end is waited for.
 #[derive(Debug)]
@@ -32,10 +35,17 @@ impl Companion {
         command.arg0("mxseal").args(arguments).current_dir(at).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
         let (sender, receiver) = channel();
-        if let Some(mut pipe) = process.stdout.take() {
+        if let Some(pipe) = process.stdout.take() {
             thread::Builder::new().spawn(move || {
-                let mut said = vec![0; ready.len()];
-                let _ = sender.send(pipe.read_exact(&mut said).is_ok() && said == ready);
+                let mut said = Vec::new();
+                // Whatever it says before; it says no more than that.
+                for byte in BufReader::new(pipe).bytes().take(WORDS).map_while(Result::ok) {
+                    said.push(byte);
+                    if said.ends_with(ready) {
+                        break;
+                    }
+                }
+                let _ = sender.send(said.ends_with(ready));
             })?;
         }
         let is_ready = receiver.recv_timeout(READY_LIMIT).unwrap_or(false);

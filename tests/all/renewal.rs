@@ -68,8 +68,8 @@ fn what_is_due_is_renewed_with_the_same_keys() {
 fn a_half_finished_edit_is_not_activated() {
     let internet = Internet::start();
     let host = internet.mail_host();
-    // Else its idle processes stay for a hundred seconds.
-    host.ok(&["postconf", "-e", "max_idle = 5s"]);
+    // Else each process serves a hundred clients.
+    host.ok(&["postconf", "-e", "max_use = 2"]);
     outcome(&setup(&host, &[]), 0);
     let (reloaded, old) = (reloads(&host), served(&internet, &[]));
     host.ok(&["sh", "-c", "echo 'smtpd_banner = half finished' >>/etc/postfix/main.cf"]);
