@@ -3,11 +3,12 @@
 use super::{Trouble, deployed, enact, place, place::Site};
 use crate::{
     acme, apply,
-    change::{Receipt, Want},
+    change::{Content, Edit, Receipt, Want},
     cli::{Global, Status},
     report::{self, Style, Terminal, json},
     view::{EndpointView, Offer},
 };
+use std::path::PathBuf;
 
 pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
@@ -27,6 +28,7 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
             id: r.id.clone(),
             proved: r.proved.0,
             why: r.change.why.clone(),
+            installed: installed(r),
             undone: apply::is_undone(r, &receipts),
         })
         .collect();
@@ -34,6 +36,12 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served };
     Terminal::print(&if global.json { json::text(&document) } else { report::status_page(Style::of_stdout(), &document) });
     Ok(exit)
+}
+
+/// The files of key and chain that a change put in place.
+fn installed(receipt: &Receipt) -> Vec<PathBuf> {
+    let stored = |e: &&Edit| e.becomes.as_ref().is_some_and(|t| matches!(t.content, Content::Stored { .. }));
+    receipt.change.edits.iter().filter(stored).map(|e| e.path.clone()).collect()
 }
 
 /// 0 when every listener that should present ours does, 1 when one presents something else, 3 when one could not be asked.

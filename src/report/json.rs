@@ -138,6 +138,8 @@ pub struct ChangeDoc {
     pub proved: u64,
     /// Why it was made.
     pub why: String,
+    /// The files of key and chain that it put in place.
+    pub installed: Vec<PathBuf>,
     /// It was undone since.
     pub undone: bool,
 }

@@ -10,7 +10,7 @@ use crate::{
     plan::{Errand, Plan, Stage},
     view::{EndpointView, Judged, Offer, Wire},
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 
 /// Joins names, or says that there are none.
 fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
@@ -103,7 +103,7 @@ pub fn survey_page(style: Style, facts: &Facts, title: &str) -> String {
         );
     }
     for line in &facts.lineages {
-        fact(style, &mut out, "Ours", lineage(line));
+        fact(style, &mut out, "Ours", lineage(line, &BTreeSet::new()));
     }
     for view in facts.views.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
         fact(style, &mut out, "Served now", served(view));
@@ -171,7 +171,8 @@ fn served(view: &EndpointView) -> String {
     }
 }
 
-fn lineage(line: &Lineage) -> String {
+/// A certificate of ours, and in which files it is installed: in its one file where nothing else is known.
+fn lineage(line: &Lineage, files: &BTreeSet<&PathBuf>) -> String {
     let state = match line.deployment {
         Deployment::Ordered => "ordered",
         Deployment::Issued => "issued",
@@ -185,7 +186,7 @@ fn lineage(line: &Lineage) -> String {
         line.name,
         list(line.keys.iter().map(|k| k.key_type)),
         line.directory,
-        line.live.display()
+        if files.is_empty() { line.live.display().to_string() } else { list(files.iter().map(|f| f.display())) }
     )
 }
 
@@ -359,7 +360,10 @@ pub fn status_page(style: Style, status: &StatusDoc) -> String {
         out.push_str("No certificate of ours. Next: mxseal setup\n");
     }
     for line in &status.lineages {
-        fact(style, &mut out, "Certificate", lineage(line));
+        let standing = status.changes.iter().filter(|c| !c.undone);
+        let files: BTreeSet<&PathBuf> =
+            standing.flat_map(|c| &c.installed).filter(|path| line.live_files().any(|live| live == **path)).collect();
+        fact(style, &mut out, "Certificate", lineage(line, &files));
     }
     for change in &status.changes {
         let undone = if change.undone { ", undone since" } else { "" };

@@ -43,7 +43,10 @@ fn setup_is_proved_and_undo_puts_every_byte_back() {
             let file = format!("/etc/mxseal/live/mx1.example.test.{key}.pem");
             assert_eq!(host.ok(&["stat", "-c", "%U:%G %a", &file]).trim(), "root:Debian-exim 640");
         }
-        outcome(&host.run(&["mxseal", "status", "--json", "--trust-anchor", "/root/root.pem"]), 0);
+        let status = outcome(&host.run(&["mxseal", "status", "--json", "--trust-anchor", "/root/root.pem"]), 0);
+        let files: Vec<_> = ["ecdsa", "rsa"].iter().map(|key| format!("/etc/mxseal/live/mx1.example.test.{key}.pem")).collect();
+        assert_eq!(status["changes"][0]["installed"], serde_json::json!(files), "{status:#}");
+        assert!(text(&host.run(&["mxseal", "status"])).contains(&files[1]));
 
         let (changed, orders) = (configuration(&host), internet.ca_log());
         let again = outcome(&setup(&host, &[]), 0);
