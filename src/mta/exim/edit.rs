@@ -1,7 +1,7 @@
 //! Edits of one file of the main section. A macro or an option that is set twice is fatal, so one that is there is edited in
 //! place; a new option comes before the first `begin`, for below it everything belongs to drivers.
 
-use super::{is_plain, list, main_section::entries};
+use super::{is_plain, lines::entries, list};
 use crate::{
     change::{Raw, SettingChange},
     mta::{

@@ -2,13 +2,13 @@
 //! with what `exim -bP` says; where the two differ nothing is touched.
 
 mod edit;
+mod lines;
 mod listens;
 mod main_section;
-mod redacted;
+pub(super) mod redacted;
 mod wanted;
 
 pub(super) use edit::{restore, set};
-pub(super) use redacted::redacted;
 pub(super) use wanted::{is_ours, wanted};
 
 use super::{
@@ -19,18 +19,12 @@ use crate::{
     facts::{ConfigFile, Effective, Known, Origin, Role, Service, Version},
     name::DnsName,
 };
+use lines::{ADVERTISE, CERTIFICATE, KEY, OPTIONS};
 use main_section::MainSection;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
-
-const CERTIFICATE: &str = "tls_certificate";
-const KEY: &str = "tls_privatekey";
-const ADVERTISE: &str = "tls_advertise_hosts";
-
-/// The options that decide about TLS.
-const OPTIONS: [&str; 4] = [CERTIFICATE, KEY, ADVERTISE, "log_selector"];
 
 /// What `exim -bP` is asked.
 pub(super) const ASKS: &[&str] = &[
@@ -89,8 +83,8 @@ pub(super) fn missing(files: &[ConfigFile], answers: &BTreeMap<String, String>) 
 
 /// The macros of `known` that conditions of the files ask for, and that the files do not define themselves.
 pub(super) fn asked_macros(files: &[ConfigFile], known: &str) -> String {
-    let conditions: Vec<String> = files.iter().map(|f| main_section::conditions(&f.text.0.0)).collect();
-    let own: Vec<String> = files.iter().flat_map(|f| main_section::entries(&f.text.0.0).0).map(|e| e.name).collect();
+    let conditions: Vec<String> = files.iter().map(|f| lines::conditions(&f.text.0.0)).collect();
+    let own: Vec<String> = files.iter().flat_map(|f| lines::entries(&f.text.0.0).0).map(|e| e.name).collect();
     let names = known.lines().filter_map(|l| l.split('=').next()).filter(|n| !n.is_empty() && !own.iter().any(|o| o == n));
     names.filter(|n| conditions.iter().any(|c| c.contains(n))).collect::<Vec<_>>().join(" ")
 }

@@ -1,13 +1,13 @@
 //! What of a main section may leave the host: conditions, what decides about TLS, and the macros in it. Everything else is
 //! emptied, and nothing of the drivers below is kept.
 
-use super::main_section::{Line, lines};
+use super::lines::{Line, OPTIONS, lines};
 use std::fmt::Write as _;
 
 /// The text with foreign values replaced by `hidden`, in the same lines; `None` where it does not look like Exim's.
 pub(in crate::mta) fn redacted(bytes: &[u8], hidden: &str) -> Option<String> {
     let all = lines(bytes);
-    let ours = |name: &str| name.starts_with("MAIN_TLS_") || super::OPTIONS.contains(&name);
+    let ours = |name: &str| name.starts_with("MAIN_TLS_") || OPTIONS.contains(&name);
     let is_exim = |line: &Line| match line {
         Line::Directive(_) | Line::Begin(_) => true,
         Line::Entry(entry, _) => ours(&entry.name),

@@ -1,7 +1,10 @@
 //! Which macros and options make every port present our files. Where the template of a distribution asks for macros they are
 //! set; where its options were set without them, the options are edited in place.
 
-use super::{CERTIFICATE, KEY, section};
+use super::{
+    lines::{ADVERTISE, CERTIFICATE, KEY},
+    section,
+};
 use crate::{
     facts::{ConfigFile, Server, Service},
     finding::{Finding, Subject, Verdict},
@@ -18,7 +21,7 @@ pub(in crate::mta) fn is_ours(service: &Service, live: &[PathBuf]) -> bool {
     let get = |name: &str| service.settings.get(name).map_or("", |e| e.value.as_str());
     let shown = super::presents(service);
     let ours = live.iter().map(|p| (p.clone(), p.clone()));
-    !get(super::ADVERTISE).is_empty() && shown.len() == live.len() && ours.zip(&shown).all(|(a, b)| a == *b)
+    !get(ADVERTISE).is_empty() && shown.len() == live.len() && ours.zip(&shown).all(|(a, b)| a == *b)
 }
 
 /// The settings of the profile: none where all is well, its macros, else its options, else all of them.
