@@ -1,6 +1,9 @@
 //! What only Postfix has: instances with a queue each, and a master process that is known by the queue's lock file.
 
-use super::{names, server::settings, tools::run};
+use super::{
+    names,
+    tools::{run, settings},
+};
 use crate::{
     change::Command,
     facts::{Instance, Known, PortOwner, Server},

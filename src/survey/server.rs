@@ -4,7 +4,7 @@
 use super::{
     Wants, postfix,
     sockets::MAIL_PORTS,
-    tools::{PATIENCE, answer, run},
+    tools::{PATIENCE, answer, run, settings},
 };
 use crate::{
     facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
@@ -292,11 +292,6 @@ fn blame(look: &dyn Look, profile: &Profile, with: Filling<'_>, why: String) -> 
     understood.err().unwrap_or(why)
 }
 
-/// `name = value` lines, as `postconf` prints them.
-pub(super) fn settings(text: &str) -> BTreeMap<String, String> {
-    text.lines().filter_map(|l| l.split_once(" =")).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
-}
-
 fn file(look: &dyn Look, path: PathBuf, optional: bool) -> Result<Option<ConfigFile>, String> {
     let wrong = |why: String| format!("{} cannot be read: {why}", path.display());
     let Some((bytes, meta)) = look.read(&path).map_err(|e| wrong(e.to_string()))? else {
@@ -330,15 +325,6 @@ mod tests {
     use super::*;
     use crate::{change::Command, world::Output};
     use std::time::Duration;
-
-    #[test]
-    fn postconf_lines_are_read() {
-        let got = settings("myhostname = vm\nmydestination =\nrelay_domains = a = b\nnonsense\n");
-        assert_eq!(got.get("myhostname").map(String::as_str), Some("vm"));
-        assert_eq!(got.get("mydestination").map(String::as_str), Some(""));
-        assert_eq!(got.get("relay_domains").map(String::as_str), Some("a = b"));
-        assert_eq!(got.len(), 3);
-    }
 
     #[test]
     fn postmulti_lines_are_read() {

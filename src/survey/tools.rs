@@ -32,10 +32,24 @@ pub(super) fn answer(look: &dyn Look, ask: &Ask, dir: &Path) -> Result<String, S
     word.map(ToOwned::to_owned).ok_or_else(|| format!("`{command}` said nothing that mxseal understands: {}", said.trim()))
 }
 
+/// `name = value` lines, as `postconf` prints them.
+pub(super) fn settings(text: &str) -> BTreeMap<String, String> {
+    text.lines().filter_map(|l| l.split_once(" =")).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::world::Machine;
+
+    #[test]
+    fn postconf_lines_are_read() {
+        let got = settings("myhostname = vm\nmydestination =\nrelay_domains = a = b\nnonsense\n");
+        assert_eq!(got.get("myhostname").map(String::as_str), Some("vm"));
+        assert_eq!(got.get("mydestination").map(String::as_str), Some(""));
+        assert_eq!(got.get("relay_domains").map(String::as_str), Some("a = b"));
+        assert_eq!(got.len(), 3);
+    }
 
     #[test]
     fn a_failure_quotes_no_value_of_a_stranger() {
