@@ -81,6 +81,8 @@ pub enum Verb {
     Recover,
     /// What setup would do on the host that `survey --json` came from; needs neither root nor that host
     Plan(Plan),
+    /// The mail servers that are known, which of them is here, and why the others are not
+    Profiles,
     /// What a finding, an error or a setting means for mail, how to see it by hand, where it is written
     Explain(Explain),
     /// A script by which a shell completes verbs, flags and their values
@@ -143,7 +145,7 @@ pub struct Where {
     /// MX name of this host; several, or repeated [default: those in DNS that point here]
     #[arg(long, value_name = "HOST", num_args = 1.., value_delimiter = ',')]
     pub mx: Vec<DnsName>,
-    /// Mail server to work on, where several are installed (an id of mta-profiles)
+    /// Mail server to work on, where several are installed (an id that `mxseal profiles` lists)
     #[arg(long, value_name = "NAME")]
     pub mta: Option<String>,
     /// Configuration directory of the instance to work on

@@ -4,7 +4,8 @@
 //!
 //! The tour, in the order of that sentence. `survey` sees what is and writes it down as [`facts`]: what listeners
 //! present is a [`view`], what DNS says comes from `dns` with its DNSSEC state, and what could not be seen is [`known`] to
-//! be unknown. [`intent`] says what the admin wants, from flags (`cli`) over `mxseal.toml` (`settings`).
+//! be unknown. Which mail servers are known is data (`profiles`), compiled in or beside the settings. [`intent`] says what the
+//! admin wants, from flags (`cli`) over `mxseal.toml` (`settings`).
 //!
 //! [`plan`] makes the next stage of both, with [`mta`] knowing how mail servers are configured. `acme` gets the
 //! certificate. `apply` makes a [`change`], of [`image`]s of files, as one transaction; [`check`] proves it on the wire
@@ -46,6 +47,8 @@ pub mod command;
 pub mod dns;
 #[cfg(feature = "wires")]
 pub mod nearest;
+#[cfg(feature = "wires")]
+pub mod profiles;
 #[cfg(feature = "wires")]
 pub mod rehearsal;
 #[cfg(feature = "wires")]

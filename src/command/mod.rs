@@ -9,6 +9,7 @@ mod interrupt;
 mod log;
 mod place;
 mod plan;
+mod profiles;
 mod recover;
 mod rehearse;
 mod renew;
@@ -88,6 +89,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Plan(args) => plan::run(args, global),
         Verb::Completions(args) => completions::run(args),
+        Verb::Profiles => or_told("profiles", global, profiles::run(global)),
         Verb::Explain(args) => or_told("explain", global, explain::run(args, global)),
         Verb::StandIn(args) => runtime.block_on(stand_in::run(args)),
         Verb::Guard => recover::guard(global),

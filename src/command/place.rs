@@ -7,6 +7,7 @@ use crate::{
     intent::Intent,
     mta::profile::Profile,
     plan::{self, Plan, Refusal},
+    profiles::{self, Listed},
     rehearsal::StandIn,
     settings::{Settings, Unusable},
     survey,
@@ -21,30 +22,33 @@ pub(super) struct Site {
     pub(super) net: Net,
     pub(super) store: Store,
     live_dir: PathBuf,
-    /// The only profile to look for; `None` means those that are compiled in.
+    /// The only profile to look for; `None` means all that are known.
     pub(super) profile: Option<Profile>,
+    /// All that are known. Who needs none is not stopped by a wrong one.
+    known: Result<Vec<Listed>, profiles::Unusable>,
 }
 
 impl Site {
     /// From flags over settings. Makes nothing.
     pub(super) fn of(flags: &Where, acme_ca_files: &[PathBuf], settings: &Settings, global: &Global) -> Result<Self, Trouble> {
         let place = over(flags, settings);
-        let stand_in = match (&place.mta, &place.mta_config) {
-            (Some(id), Some(dir)) if id == StandIn::ID => Some(StandIn::profile(dir).map_err(Trouble::usage)?),
-            (Some(id), _) => profile(id).map(|_| None)?,
-            (None, _) => None,
+        let known = profiles::beside(&global.config);
+        let stand_in = match (&place.mta, &place.mta_config, &known) {
+            (Some(id), Some(dir), _) if id == StandIn::ID => Some(StandIn::profile(dir).map_err(Trouble::usage)?),
+            (Some(id), _, Ok(all)) => profile(id, all).map(|_| None)?,
+            _ => None,
         };
         if let Some(dir) = place.mta_config.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--mta-config {}: there is no such directory", dir.display())));
         }
         let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
             .map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;
-        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: stand_in })
+        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: stand_in, known })
     }
 
     /// Another place than this host's own, perhaps with a mail server of its own.
-    pub(super) const fn at(place: Where, net: Net, store: Store, live_dir: PathBuf, profile: Option<Profile>) -> Self {
-        Self { place, net, store, live_dir, profile }
+    pub(super) fn at(place: Where, net: Net, store: Store, global: &Global, profile: Option<Profile>) -> Self {
+        Self { place, net, store, live_dir: live_dir(global), profile, known: profiles::beside(&global.config) }
     }
 
     /// Whoever writes must be the owner of the mail server's files: root, or whoever rehearses on a stand-in.
@@ -76,7 +80,7 @@ impl Site {
             domains: self.place.domains.clone(),
             mx: self.place.mx.clone(),
             live_dir: self.live_dir.clone(),
-            profile: self.profile.clone(),
+            profiles: Some(self.profiles()?),
             served,
         };
         survey::survey(&Machine, &self.store, &self.net, &wants, world::now()).await.map_err(Trouble::state)
@@ -90,12 +94,35 @@ impl Site {
         Ok((facts, plan))
     }
 
+    /// The profiles to look for.
+    fn profiles(&self) -> Result<Vec<Profile>, Trouble> {
+        match &self.profile {
+            Some(only) => Ok(vec![only.clone()]),
+            None => Ok(self.known()?.iter().map(|l| l.profile.clone()).collect()),
+        }
+    }
+
+    fn known(&self) -> Result<&[Listed], Trouble> {
+        self.known.as_deref().map_err(unusable_profile)
+    }
+
     /// The profile of the server that was found.
     pub(super) fn profile_of(&self, facts: &Facts) -> Result<Profile, Trouble> {
         match &self.profile {
             Some(only) if facts.server.value().is_some() => Ok(only.clone()),
-            _ => profile_of(facts),
+            _ => profile_of(facts, self.known()?),
         }
+    }
+
+    /// What its own people call the server that was found; its id where no profile knows it, nothing where none was found.
+    pub(super) fn title_of(&self, facts: &Facts) -> String {
+        let named = |server: &Server| self.profile_of(facts).map_or_else(|_| server.profile.clone(), |known| known.title);
+        facts.server.value().map(named).unwrap_or_default()
+    }
+
+    /// The profile of this id.
+    pub(super) fn profile(&self, id: &str) -> Result<Profile, Trouble> {
+        profile(id, self.known()?)
     }
 
     /// The lock of one run on one configuration directory, whatever its state directory.
@@ -120,7 +147,7 @@ pub(super) fn lock(dir: &Path) -> Result<Lock, Trouble> {
 }
 
 /// The profile of the server that was found.
-pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
+pub(super) fn profile_of(facts: &Facts, known: &[Listed]) -> Result<Profile, Trouble> {
     let id = match &facts.server {
         crate::facts::Known::Seen { value, .. } => &value.profile,
         crate::facts::Known::Unknown { why } => {
@@ -130,22 +157,28 @@ pub(super) fn profile_of(facts: &Facts) -> Result<Profile, Trouble> {
             .about("server-unknown"));
         }
     };
-    profile(id)
-}
-
-/// What its own people call the server that was found; its id where no profile knows it, nothing where none was found.
-pub(super) fn title_of(facts: &Facts) -> String {
-    let named = |server: &Server| profile(&server.profile).map_or_else(|_| server.profile.clone(), |known| known.title);
-    facts.server.value().map(named).unwrap_or_default()
+    profile(id, known)
 }
 
 /// A profile by its id.
-pub(super) fn profile(id: &str) -> Result<Profile, Trouble> {
-    let all = Profile::built_in().map_err(Trouble::human)?;
-    let known = all.iter().map(|p| p.id.clone()).collect::<Vec<_>>().join(", ");
-    all.into_iter().find(|p| p.id == id).ok_or_else(|| {
-        Trouble::usage(format!("mxseal knows no mail server called {id:?}; --mta takes one of: {known}")).about("server-unknown")
+fn profile(id: &str, known: &[Listed]) -> Result<Profile, Trouble> {
+    known.iter().find(|l| l.profile.id == id).map(|l| l.profile.clone()).ok_or_else(|| {
+        let ids = known.iter().map(|l| l.profile.id.as_str()).collect::<Vec<_>>().join(", ");
+        Trouble::usage(format!(
+            "mxseal knows no mail server called {id:?}; --mta takes one of: {ids}. A file of {} beside the settings adds one: mxseal-profile(5)",
+            profiles::DIRECTORY
+        ))
+        .about("server-unknown")
     })
+}
+
+/// All profiles that are known where these settings lie.
+pub(super) fn profiles(global: &Global) -> Result<Vec<Listed>, Trouble> {
+    profiles::beside(&global.config).map_err(|file| unusable_profile(&file))
+}
+
+fn unusable_profile(file: &profiles::Unusable) -> Trouble {
+    Trouble::usage(file).about(file.topic())
 }
 
 /// A refusal in the user's terms.

@@ -20,7 +20,8 @@ pub(super) fn run(args: &Plan, global: &Global) -> Result<u8, Trouble> {
 
 fn tell(args: &Plan, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
     let facts = read(&args.facts)?;
-    let planned = plan::plan(&facts, &intent(args, global)?, &place::profile_of(&facts)?).map_err(place::refused)?;
+    let planned =
+        plan::plan(&facts, &intent(args, global)?, &place::profile_of(&facts, &place::profiles(global)?)?).map_err(place::refused)?;
     outcome.plan = Some(json::PlanDoc::of(facts.config_files(), &planned));
     outcome.findings.extend(planned.held.iter().chain(&planned.notes).cloned());
     (outcome.outcome, outcome.exit) = match (&planned.next, planned.held.is_empty()) {

@@ -58,7 +58,7 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
     progress.see(Event::Started("look at this host, and change nothing".into()));
     let facts = site.survey(false).await?;
     progress.see(Event::Done("done".into()));
-    let server = match copyable(&facts).await {
+    let server = match copyable(&facts, &site).await {
         Ok(server) => server,
         Err(why) => return stand_in::run(args, global, &why, &site, &settings, &facts).await,
     };
@@ -115,7 +115,7 @@ async fn in_a_room(brief: &Brief) -> Result<Ended, Trouble> {
 }
 
 /// The server of which a copy can be made; else why not.
-async fn copyable(facts: &Facts) -> Result<&Server, String> {
+async fn copyable<'a>(facts: &'a Facts, site: &Site) -> Result<&'a Server, String> {
     let server = match &facts.server {
         Known::Seen { value, .. } => value,
         Known::Unknown { why } => return Err(why.clone()),
@@ -124,7 +124,7 @@ async fn copyable(facts: &Facts) -> Result<&Server, String> {
         return Err("only root may read the whole configuration and start a copy of the server: run it with sudo".into());
     }
     if server.profile != "postfix" {
-        return Err(format!("of {} no copy can be run yet", place::profile(&server.profile).map_or(server.profile.clone(), |p| p.title)));
+        return Err(format!("of {} no copy can be run yet", site.title_of(facts)));
     }
     Room::possible().await.map_err(|e| format!("this system gives no namespaces to run a copy of the server in: {e}"))?;
     Ok(server)

@@ -103,12 +103,12 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
 }
 
 /// A certificate that nobody can be shown is not worth an order: CAs count them.
-fn must_run(facts: &Facts) -> Result<(), Trouble> {
+fn must_run(site: &Site, facts: &Facts) -> Result<(), Trouble> {
     match facts.server.value() {
         Some(server) if server.running.value() == Some(&false) => Err(Trouble::human(format!(
             "{} does not run, so nothing could be proved: start it first, then run mxseal setup again. \
              Nothing was changed; --dry-run shows the plan and --print-only gets the certificate all the same",
-            place::profile(&server.profile)?.title
+            site.profile_of(facts)?.title
         ))
         .about("server-down")),
         _ => Ok(()),

@@ -9,11 +9,12 @@ use crate::{
 
 pub(super) async fn run(args: &Survey, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
-    let facts = Site::of(&args.place, &[], &settings, global)?.look().await?;
+    let site = Site::of(&args.place, &[], &settings, global)?;
+    let facts = site.look().await?;
     Terminal::print(&if global.json {
         json::text(&facts.clone().shared())
     } else {
-        report::survey_page(Style::of_stdout(), &facts, &place::title_of(&facts))
+        report::survey_page(Style::of_stdout(), &facts, &site.title_of(&facts))
     });
     // Without a mail server the question was answered, but not as hoped.
     Ok(if matches!(facts.server, Known::Unknown { .. }) { 3 } else { 0 })

@@ -48,7 +48,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     if !args.dry_run {
         outcome.log = log::keep(&site.store, "undo");
     }
-    let profile = place::profile(&receipt.change.profile)?;
+    let profile = site.profile(&receipt.change.profile)?;
     let current = current(&receipt)?;
     let mut plan = plan::undo(&receipt, &renewals, &current, world::now(), &profile).map_err(Trouble::of)?;
     let files: Vec<ConfigFile> = current.into_values().collect();

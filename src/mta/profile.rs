@@ -10,6 +10,7 @@ use crate::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +19,7 @@ use std::{
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Profile {
     /// Its id, such as `postfix`.
+    #[serde(deserialize_with = "plain_word")]
     pub id: String,
     /// Its name for readers.
     pub title: String,
@@ -26,7 +28,7 @@ pub struct Profile {
     /// How to recognise it.
     pub recognise: Recognise,
     /// Its configuration files.
-    #[serde(rename = "file")]
+    #[serde(rename = "file", deserialize_with = "some")]
     pub files: Vec<File>,
     /// What to set.
     #[serde(default, rename = "setting")]
@@ -46,6 +48,7 @@ pub struct Profile {
     /// How many key types it can serve.
     pub holds: Holds,
     /// The first version that can; before it holds one only.
+    #[serde(default, deserialize_with = "version")]
     pub holds_since: Option<Version>,
     /// Who must read the private key.
     pub key: Key,
@@ -56,11 +59,19 @@ pub struct Profile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recognise {
     /// Programs of which one exists where it is installed, by absolute path.
+    #[serde(deserialize_with = "absolute")]
     pub programs: Vec<PathBuf>,
     /// Names of the processes that own its sockets.
+    #[serde(deserialize_with = "some")]
     pub processes: Vec<String>,
     /// What says the version.
     pub version: Ask,
+    /// The first version that the profile is for.
+    #[serde(default, deserialize_with = "version")]
+    pub since: Option<Version>,
+    /// The first version that it is no longer for.
+    #[serde(default, deserialize_with = "version")]
+    pub until: Option<Version>,
     /// What says the configuration directory; without it `config-dir-default` counts.
     pub config_dir: Option<Ask>,
     /// The configuration directory where nothing else is said.
@@ -141,8 +152,10 @@ pub struct Setting {
     /// What counts as at least as strong.
     pub at_least: AtLeast,
     /// The first version that knows it.
+    #[serde(default, deserialize_with = "version")]
     pub since: Option<Version>,
     /// The first version for which it is no longer the way.
+    #[serde(default, deserialize_with = "version")]
     pub until: Option<Version>,
     /// Only for services of these roles; empty means for the whole server.
     #[serde(default)]
@@ -209,6 +222,38 @@ fn octal<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         .ok()
         .filter(|m| *m <= 0o640)
         .ok_or_else(|| D::Error::custom(format!("`{text}` is no mode for a private key: write it in octal, at most 0640")))
+}
+
+fn plain_word<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let word = String::deserialize(from)?;
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if word.is_empty() || word.starts_with('-') || word.len() > 40 || !word.bytes().all(fits) {
+        return Err(D::Error::custom(format!("{word:?} is no id: write small letters, digits and hyphens, at most 40")));
+    }
+    Ok(word)
+}
+
+fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Version>, D::Error> {
+    let text = String::deserialize(from)?;
+    let version = Version::from(text.clone());
+    if version.0.is_empty() {
+        Err(D::Error::custom(format!("{text:?} is no version: write one such as \"3.4\"")))
+    } else {
+        Ok(Some(version))
+    }
+}
+
+fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let list = Vec::deserialize(from)?;
+    if list.is_empty() { Err(D::Error::custom("there must be at least one")) } else { Ok(list) }
+}
+
+fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    let paths: Vec<PathBuf> = some(from)?;
+    match paths.iter().find(|path| !path.is_absolute()) {
+        Some(path) => Err(D::Error::custom(format!("{:?} is no absolute path", path.display().to_string()))),
+        None => Ok(paths),
+    }
 }
 
 /// The placeholders of paths and commands.
@@ -326,7 +371,22 @@ impl Argv {
 pub struct BadProfile {
     origin: String,
     line: usize,
+    span: Option<Range<usize>>,
     why: String,
+}
+
+impl BadProfile {
+    /// Which bytes are wrong, where one place is.
+    #[must_use]
+    pub fn span(&self) -> Option<Range<usize>> {
+        self.span.clone()
+    }
+
+    /// What is wrong, in the words of whoever reads TOML.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
 }
 
 impl Profile {
@@ -337,7 +397,7 @@ impl Profile {
     pub fn read(text: &str, origin: &str) -> Result<Self, BadProfile> {
         toml_edit::de::from_str(text).map_err(|e| {
             let line = e.span().and_then(|s| text.get(..s.start)).map_or(0, |before| before.matches('\n').count() + 1);
-            BadProfile { origin: origin.to_owned(), line, why: e.message().to_owned() }
+            BadProfile { origin: origin.to_owned(), line, span: e.span(), why: e.message().to_owned() }
         })
     }
 

@@ -55,6 +55,39 @@ pub struct Outcome {
     pub topic: Option<&'static str>,
 }
 
+/// What `profiles` prints.
+#[derive(Debug, Serialize)]
+pub struct ProfilesDoc {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// Id of the mail server of this host; absent where none can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Why none can be told, as the sentence that a person would read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// All that are known.
+    pub profiles: Vec<ProfileDoc>,
+}
+
+/// A known mail server.
+#[derive(Debug, Serialize)]
+pub struct ProfileDoc {
+    /// Its id.
+    pub id: String,
+    /// Its name for readers.
+    pub title: String,
+    /// Its file; absent where it is compiled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// It takes the place of one that is compiled in.
+    pub replaces: bool,
+    /// It is for what is installed here.
+    pub fits: bool,
+    /// Why, or why not.
+    pub why: String,
+}
+
 /// A plan.
 #[derive(Debug, Serialize)]
 pub struct PlanDoc {

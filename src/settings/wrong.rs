@@ -44,7 +44,7 @@ pub struct Place {
 
 impl Place {
     /// The place of these bytes in `text`; `None` is its end.
-    pub(super) fn of(text: &str, span: Option<Range<usize>>, why: impl Into<String>) -> Self {
+    pub(crate) fn of(text: &str, span: Option<Range<usize>>, why: impl Into<String>) -> Self {
         let span = span.unwrap_or(text.len()..text.len());
         let before = text.get(..span.start).unwrap_or(text);
         let begins = before.rfind('\n').map_or(0, |at| at + 1);

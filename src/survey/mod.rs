@@ -7,6 +7,7 @@ mod names;
 mod port80;
 mod postfix;
 mod published;
+mod recognised;
 mod server;
 mod sni;
 mod sockets;
@@ -24,6 +25,7 @@ use crate::{
     name::DnsName,
     world::{Look, Net, Store},
 };
+pub use recognised::{Recognised, recognised};
 use server::Found;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,8 +50,8 @@ pub struct Wants {
     pub mx: Vec<DnsName>,
     /// Where our own files for mail servers lie; certificates in it are not foreign.
     pub live_dir: PathBuf,
-    /// The only profile to look for; `None` means those that are compiled in.
-    pub profile: Option<Profile>,
+    /// The profiles to look for; `None` means those that are compiled in.
+    pub profiles: Option<Vec<Profile>>,
     /// Talk to the listeners, so that [`Facts::views`] shows what is served.
     pub served: bool,
 }
@@ -62,8 +64,8 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let host = host::host(look);
     let sockets = sockets::listening(look);
     let owners = sockets::owners(look, &sockets);
-    let profiles = match &wants.profile {
-        Some(one) => Ok(vec![one.clone()]),
+    let profiles = match &wants.profiles {
+        Some(these) => Ok(these.clone()),
         None => Profile::built_in().map_err(|e| e.to_string()),
     };
     let found = profiles.as_ref().map_err(Clone::clone).and_then(|all| server::find(look, all, wants, &owners));

@@ -5,9 +5,8 @@ use super::{
     tools::{run, settings},
 };
 use crate::{
-    change::Command,
     facts::{Instance, Known, PortOwner, Server},
-    mta::profile::Argv,
+    mta::profile::{Argv, Filling},
     name::DnsName,
     world::Look,
 };
@@ -18,16 +17,22 @@ use std::{
 };
 
 /// Of several instances the one whose master listens on port 25; none where there is only one, or where nobody can tell.
-pub(super) fn receiving(look: &dyn Look, instances: &[Instance], owners: &BTreeMap<SocketAddr, Known<PortOwner>>) -> Option<PathBuf> {
+pub(super) fn receiving(
+    look: &dyn Look,
+    values: &Argv,
+    instances: &[Instance],
+    owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
+) -> Option<PathBuf> {
+    let nothing = BTreeMap::new();
     let enabled: Vec<&Instance> = instances.iter().filter(|i| i.enabled).collect();
     let on_25: Vec<u32> = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| Some(o.value()?.pid)).collect();
     if enabled.len() < 2 {
         return None;
     }
     let listens = |i: &&&Instance| {
-        let dir = i.config_dir.display().to_string();
-        let ask = Command(["postconf", "-c", &dir, "-h", "queue_directory"].map(ToOwned::to_owned).to_vec());
-        let queue = run(look, &ask).ok().map(|out| PathBuf::from(out.stdout.trim()));
+        let mut ask = values.fill(Filling::new(&i.config_dir, &nothing));
+        ask.0.push("queue_directory".to_owned());
+        let queue = run(look, &ask).ok().and_then(|out| settings(&out.stdout).remove("queue_directory")).map(PathBuf::from);
         queue.and_then(|q| master_pid(look, &q).ok()?).is_some_and(|pid| on_25.contains(&pid))
     };
     enabled.iter().find(listens).map(|i| i.config_dir.clone())
@@ -89,7 +94,7 @@ fn master_runs(look: &dyn Look, queue: &Path, names: &[String]) -> Known<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Output;
+    use crate::{change::Command, mta::profile::Profile, world::Output};
     use std::time::Duration;
 
     /// Two instances: the first sends, the second receives.
@@ -107,8 +112,8 @@ mod tests {
         }
 
         fn run(&self, command: &Command, _: Duration) -> Result<Output, crate::world::Failure> {
-            assert_eq!(command.0[3..], ["-h", "queue_directory"]);
-            Ok(Output { code: 0, stdout: format!("/q{}\n", command.0[2]), stderr: String::new() })
+            assert_eq!(command.0[3..], ["-x", "queue_directory"]);
+            Ok(Output { code: 0, stdout: format!("queue_directory = /q{}\n", command.0[2]), stderr: String::new() })
         }
     }
 
@@ -120,7 +125,8 @@ mod tests {
             let owner = PortOwner { pid, program: "master".into(), elsewhere: false, webroot: None };
             [(([0, 0, 0, 0], 25).into(), Known::seen(owner, "/proc"))].into()
         };
-        let chosen = |instances: &[Instance], pid| receiving(&Two, instances, &owner(pid)).map(|d| d.display().to_string());
+        let values = Profile::built_in().unwrap().remove(0).recognise.values.expect("a command");
+        let chosen = |instances: &[Instance], pid| receiving(&Two, &values, instances, &owner(pid)).map(|d| d.display().to_string());
         assert_eq!(chosen(&both, 22).as_deref(), Some("/etc/postfix-in"));
         assert_eq!(chosen(&both, 11).as_deref(), Some("/etc/postfix"));
         assert_eq!(chosen(&both, 33), None);

@@ -44,8 +44,31 @@ pub(super) fn find<'a>(
     read(look, profile, wants, owners)
 }
 
-fn installed(look: &dyn Look, profile: &Profile) -> bool {
-    profile.recognise.programs.iter().any(|p| look.identity(p).is_ok())
+/// Whether a profile is for what is installed here; else why not, as a sentence.
+pub(super) fn fits(look: &dyn Look, profile: &Profile) -> Result<(), String> {
+    let programs = &profile.recognise.programs;
+    if !programs.iter().any(|p| look.identity(p).is_ok()) {
+        let missing: Vec<_> = programs.iter().map(|p| p.display().to_string()).collect();
+        return Err(format!("{} is not installed: there is no {}", profile.title, missing.join(" and no ")));
+    }
+    is_meant(look, profile)?;
+    is_of_the_version(look, profile)
+}
+
+/// Whether its version is within the profile's limits; one that cannot be asked does not speak against it.
+fn is_of_the_version(look: &dyn Look, profile: &Profile) -> Result<(), String> {
+    let rules = &profile.recognise;
+    if rules.since.is_none() && rules.until.is_none() {
+        return Ok(());
+    }
+    let Ok(version) = answer(look, &rules.version, &rules.config_dir_default).map(Version::from) else { return Ok(()) };
+    match (&rules.since, &rules.until) {
+        (Some(since), _) if version < *since => Err(format!("{} {version} is installed, and this is for {since} and newer", profile.title)),
+        (_, Some(until)) if version >= *until => {
+            Err(format!("{} {version} is installed, and this is for versions before {until}", profile.title))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether everything that tells it from its relatives is so; what cannot be asked does not speak against it.
@@ -77,7 +100,7 @@ fn shell_value(look: &dyn Look, file: &Path, name: &str) -> String {
     values.next_back().map(|v| v.trim_matches(['\'', '"']).to_owned()).unwrap_or_default()
 }
 
-fn recognise<'a>(
+pub(super) fn recognise<'a>(
     look: &dyn Look,
     profiles: &'a [Profile],
     wants: &Wants,
@@ -87,13 +110,9 @@ fn recognise<'a>(
     if let Some(id) = &wants.mta {
         let profile = profiles.iter().find(|p| p.id == *id);
         let profile = profile.ok_or_else(|| format!("no mail server called {id:?} is known; --mta takes one of: {}", known()))?;
-        if !installed(look, profile) {
-            let programs: Vec<_> = profile.recognise.programs.iter().map(|p| p.display().to_string()).collect();
-            return Err(format!("{} is not installed: there is no {}", profile.title, programs.join(" and no ")));
-        }
-        return is_meant(look, profile).map(|()| profile);
+        return fits(look, profile).map(|()| profile);
     }
-    let found: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p) && is_meant(look, p).is_ok()).collect();
+    let found: Vec<&Profile> = profiles.iter().filter(|p| fits(look, p).is_ok()).collect();
     let on_25: Vec<&PortOwner> = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| o.value()).collect();
     let receiving: Vec<&Profile> =
         found.iter().copied().filter(|p| on_25.iter().any(|o| !o.elsewhere && p.recognise.processes.contains(&o.program))).collect();
@@ -126,7 +145,7 @@ pub(super) fn candidates(
     wants: &Wants,
     owners: &BTreeMap<SocketAddr, Known<PortOwner>>,
 ) -> Vec<String> {
-    let installed: Vec<&Profile> = profiles.iter().filter(|p| installed(look, p) && is_meant(look, p).is_ok()).collect();
+    let installed: Vec<&Profile> = profiles.iter().filter(|p| fits(look, p).is_ok()).collect();
     let strange = |o: &PortOwner| o.elsewhere || !installed.iter().any(|p| p.recognise.processes.contains(&o.program));
     let stranger = owners.iter().filter(|(a, _)| a.port() == 25).filter_map(|(_, o)| o.value()).any(strange);
     if wants.mta.is_some() || stranger || recognise(look, profiles, wants, owners).is_ok() {
@@ -145,7 +164,10 @@ fn read<'a>(
     let config_dir = config_dir(look, profile, wants, &mut answers)?;
     let instances = instances(look, profile, &config_dir);
     let config_dir = match &wants.config_dir {
-        None => postfix::receiving(look, &instances, owners).unwrap_or(config_dir),
+        None => {
+            let values = profile.recognise.values.as_ref();
+            values.and_then(|values| postfix::receiving(look, values, &instances, owners)).unwrap_or(config_dir)
+        }
         Some(_) => config_dir,
     };
     let dir = config_dir.as_path();

@@ -130,6 +130,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-setup(8) --print-only",
     },
     Topic {
+        id: "profile-unusable",
+        title: "A description of a mail server cannot be used",
+        text: "A file in mta-profiles beside the settings adds a mail server or replaces one that is compiled in. This one holds a key or a value that does not exist, and the caret stands below it; or others than root could write it or its directory: its commands run as root, so whoever writes it is root. Renewals, status and recover need none.",
+        see: "ls -la /etc/mxseal/mta-profiles\nmxseal profiles",
+        reference: "mxseal-profile(5)",
+    },
+    Topic {
         id: "root-needed",
         title: "This needs root",
         text: "A mail server's configuration and keys belong to root. survey, plan --facts, explain and completions work without; what only root can see is then unknown.",

@@ -28,6 +28,7 @@ mod odd;
 mod odd_faults;
 mod odd_hosts;
 mod power;
+mod profiles;
 mod proof;
 mod records;
 mod refusals;

@@ -46,7 +46,7 @@ fn every_verb_has_a_page_with_its_flags_and_no_other() {
     let mut everywhere = flags(&command);
     everywhere.extend(["--help", "--version"].map(ToOwned::to_owned));
     assert_eq!(everywhere, written(&overview));
-    let mut expected = BTreeSet::from(["mxseal.8".to_owned(), "mxseal.toml.5".to_owned()]);
+    let mut expected = BTreeSet::from(["mxseal.8", "mxseal-profile.5", "mxseal.toml.5"].map(ToOwned::to_owned));
     for verb in visible {
         let name = verb.get_name();
         let page = page(&format!("mxseal-{name}.8"));
@@ -79,6 +79,61 @@ fn the_settings_page_has_every_key_in_order() {
     let setup = command.find_subcommand("setup").unwrap();
     let without: Vec<_> = keys.iter().filter(|k| !flags(setup).contains(&format!("--{k}"))).collect();
     assert_eq!(without, Vec::<&&str>::new());
+}
+
+/// What may stand in the place of a word that a profile does not know, in the words of the error.
+fn known_instead(profile: &str) -> Vec<String> {
+    let said = Profile::read(profile, "p.toml").expect_err(profile).to_string();
+    let (_, known) = said.split_once("expected ").unwrap_or_else(|| panic!("{said}"));
+    known.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn the_profile_page_has_every_key_in_order_and_every_word() {
+    let page = page("mxseal-profile.5");
+    let part = |heading: &str| {
+        let part = page.split_once(&format!(".Ss {heading}\n")).unwrap_or_else(|| panic!("{heading}")).1;
+        part.split("\n.S").next().unwrap().to_owned()
+    };
+    let keys = |part: &str| -> Vec<String> {
+        part.lines().filter_map(|l| l.strip_prefix(".It Cm ")?.split(' ').next()).map(ToOwned::to_owned).collect()
+    };
+    for (heading, table) in [
+        ("The server", ""),
+        ("The table recognise", "[recognise]\n"),
+        ("A question", "[recognise.version]\n"),
+        ("A table of only-where", "[[recognise.only-where]]\n"),
+        ("A table file", "[[file]]\n"),
+        ("A table setting", "[[setting]]\n"),
+        ("The table trial", "[trial]\n"),
+        ("The table key", "[key]\n"),
+    ] {
+        assert_eq!(keys(&part(heading)), known_instead(&format!("{table}nonsense = 1")), "{heading}");
+    }
+    for (heading, table, key) in [
+        ("The server", "", "dialect"),
+        ("The server", "", "activation"),
+        ("The server", "", "holds"),
+        ("A table setting", "[[setting]]\n", "at-least"),
+        ("A table setting", "[[setting]]\n", "roles"),
+    ] {
+        let value = if key == "roles" { "['nonsense']" } else { "'nonsense'" };
+        let part = part(heading);
+        let about = part.split(".It Cm ").find(|about| about.starts_with(&format!("{key} "))).unwrap();
+        let without: Vec<_> = known_instead(&format!("{table}{key} = {value}"))
+            .into_iter()
+            .filter(|word| !about.lines().any(|l| l.strip_prefix(".Ql ").is_some_and(|l| l.split(' ').next() == Some(word))))
+            .collect();
+        assert_eq!(without, Vec::<String>::new(), "{key}");
+    }
+    let said = Profile::read("check = [['{nonsense}']]", "p.toml").unwrap_err().to_string();
+    let (_, known) = said.split_once("these are: ").unwrap();
+    let items: Vec<_> = part("Values")
+        .lines()
+        .filter_map(|l| l.strip_prefix(".It Ic "))
+        .flat_map(|l| l.split(" , ").map(ToOwned::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(items, known.split(", ").map(|name| format!("{{{}}}", name.trim())).collect::<Vec<_>>());
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn a_stand_in_is_surveyed_as_a_mail_server() {
         mta: Some(stand_in.profile.id.clone()),
         config_dir: Some(stand_in.config_dir.clone()),
         live_dir: stand_in.settings.with_file_name("live"),
-        profile: Some(stand_in.profile.clone()),
+        profiles: Some(vec![stand_in.profile.clone()]),
         served: true,
         ..survey::Wants::default()
     };

@@ -84,7 +84,7 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
         trust_anchors: brief.trust_anchors.iter().chain([&root]).cloned().collect(),
     };
     let net = Net::of_this_host(Some(dns.addr), &at.trust_anchors, &[&api]).map_err(not_begun)?;
-    let site = Site::at(at, net, store, live_dir, None);
+    let site = Site::at(at, net, store, global, None);
     let mut arm = |fault| arm(inside, fault).map_err(not_begun);
     let scene = Scene {
         brief,

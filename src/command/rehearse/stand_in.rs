@@ -8,11 +8,7 @@ use super::{
 use crate::{
     change::Meta,
     cli::{Global, Rehearse, Where},
-    command::{
-        Trouble,
-        enact::Ground,
-        place::{self, Site},
-    },
+    command::{Trouble, enact::Ground, place::Site},
     facts::{Facts, Known},
     rehearsal::{Ca, Cast, Dns, Fingerprint, Moves, StandIn},
     report::{Event, Observer as _, Progress, Style, Terminal, json, json::Outcome, row},
@@ -156,7 +152,7 @@ async fn play(
         trust_anchors: vec![root],
     };
     let store = Store::open(&inner.state_dir).map_err(not_begun)?;
-    let site = Site::at(at, ca.net(), store, place::live_dir(&inner), Some(server.profile.clone()));
+    let site = Site::at(at, ca.net(), store, &inner, Some(server.profile.clone()));
     // It was told when it was started.
     let mut arm = |_| Ok(());
     let trees = vec![(room.join("etc"), Moves::Nothing)];

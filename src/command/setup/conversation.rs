@@ -143,14 +143,14 @@ impl Conversation<'_> {
         self.progress.see(Event::Done("done".into()));
         if !self.global.json {
             let intent = self.answers.intent(self.site, self.global);
-            Terminal::print(&report::facts_page(Style::of_stdout(), &facts, &intent, &place::title_of(&facts)));
+            Terminal::print(&report::facts_page(Style::of_stdout(), &facts, &intent, &self.site.title_of(&facts)));
         }
         Ok(facts)
     }
 
     fn must_run(&self, facts: &Facts) -> Result<(), Trouble> {
         let harmless = self.args.print_only || self.args.staging || self.args.dry_run;
-        if harmless { Ok(()) } else { must_run(facts) }
+        if harmless { Ok(()) } else { must_run(self.site, facts) }
     }
 
     /// What a new account of the CA must be told.
