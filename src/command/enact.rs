@@ -114,7 +114,12 @@ pub(super) async fn run(
     global: &Global,
     progress: &Progress,
 ) -> Result<Enacted, Trouble> {
-    progress.see(Event::Started("change the configuration and activate it".into()));
+    let doing = match (&change.renews, &change.undoes) {
+        (Some(_), _) => "put it in place and activate it",
+        (None, Some(_)) => "put back what was before and activate it",
+        (None, None) => "change the configuration and activate it",
+    };
+    progress.see(Event::Started(doing.into()));
     let arguments = [OsStr::new("--state-dir"), global.state_dir.as_os_str(), OsStr::new("guard")];
     let guard = Guard::start(Path::new(OURSELVES), &arguments)
         .map_err(|e| Trouble::human(format!("no guard could be started, so nothing was changed: {e}")))?;

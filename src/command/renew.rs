@@ -211,7 +211,7 @@ fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
 
 fn rests(lineage: &Lineage, exit: u8) -> Ended {
     let says = match maintain::lineage_due(lineage, world::now()) {
-        Due::Later(at) => format!("The certificate of {} is renewed from {at} on.", lineage.name),
+        Due::Later(at) => format!("The certificate of {} is renewed from {} on.", lineage.name, at.day()),
         Due::Now { .. } => format!("The certificate of {} is due.", lineage.name),
     };
     Ended::new("nothing-to-do", exit, says)

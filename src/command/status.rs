@@ -34,7 +34,11 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         .collect();
     let exit = if open.is_some() { 1 } else { standing.map_or(1, |receipt| verdict(receipt, &served)) };
     let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served };
-    Terminal::print(&if global.json { json::text(&document) } else { report::status_page(Style::of_stdout(), &document) });
+    Terminal::print(&if global.json {
+        json::text(&document)
+    } else {
+        report::status_page(Style::of_stdout(), &document, standing.is_some())
+    });
     Ok(exit)
 }
 

@@ -106,7 +106,7 @@ pub fn survey_page(style: Style, facts: &Facts, title: &str) -> String {
         fact(style, &mut out, "Ours", lineage(line, &BTreeSet::new()));
     }
     for view in facts.views.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
-        fact(style, &mut out, "Served now", served(view));
+        fact(style, &mut out, "Served now", format!("{} {}", view.probe.addr, presents(view)));
     }
     out
 }
@@ -151,12 +151,11 @@ fn server(style: Style, out: &mut String, server: &Server, title: &str) {
 /// A certificate in a line.
 fn certificate(leaf: &Certificate) -> String {
     let by = if leaf.self_signed { "self-signed".to_owned() } else { format!("by {}", leaf.issuer) };
-    format!("{} {}, {by}, until {}", leaf.key_type, list(&leaf.names), leaf.not_after)
+    format!("{} {}, {by}, until {}", leaf.key_type, list(&leaf.names), leaf.not_after.day())
 }
 
-/// One conversation in a line.
-fn served(view: &EndpointView) -> String {
-    let at = view.probe.addr;
+/// What a listener presents, in a line.
+fn presents(view: &EndpointView) -> String {
     match (&view.tls, &view.broke) {
         (Known::Seen { value, .. }, _) => {
             let trusted = known(&value.trusted, |j| match j {
@@ -164,10 +163,10 @@ fn served(view: &EndpointView) -> String {
                 Judged::Bad(why) => format!("not verifiable: {why}"),
             });
             let leaf = value.chain.first().map_or_else(|| "no certificate".into(), certificate);
-            format!("{at} {} {leaf} · {trusted}", value.protocol)
+            format!("{} {leaf} · {trusted}", value.protocol)
         }
-        (Known::Unknown { .. }, Some(broke)) => format!("{at} {broke}"),
-        (Known::Unknown { why }, None) => format!("{at} no TLS: {why}"),
+        (Known::Unknown { .. }, Some(broke)) => broke.clone(),
+        (Known::Unknown { why }, None) => format!("no TLS: {why}"),
     }
 }
 
@@ -180,7 +179,7 @@ fn lineage(line: &Lineage, files: &BTreeSet<&PathBuf>) -> String {
         Deployment::Proved => "installed and proved",
     };
     let until = line.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
-    let until = until.map_or_else(String::new, |m: Moment| format!(", until {m}"));
+    let until = until.map_or_else(String::new, |m: Moment| format!(", until {}", m.day()));
     format!(
         "{} ({}){until}, {state}\nfrom {}\nin {}",
         line.name,
@@ -285,8 +284,8 @@ fn change_page(style: Style, out: &mut String, files: &[ConfigFile], change: &Ch
     let count = |wanted: fn(&Want) -> bool| change.prove.iter().filter(|e| wanted(&e.want)).count();
     let parts = [
         (count(|w| matches!(w, Want::Ours(_))), "listening addresses present the new certificate"),
-        (count(|w| matches!(w, Want::Former(_))), "present again what they did before"),
-        (count(|w| matches!(w, Want::Unchanged)), "stay as they are"),
+        (count(|w| matches!(w, Want::Former(_))), "listening addresses present again what they did before"),
+        (count(|w| matches!(w, Want::Unchanged)), "listening addresses stay as they are"),
     ];
     let promised: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !promised.is_empty() {
@@ -349,15 +348,12 @@ pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
     out
 }
 
-/// What is installed, since when, until when, and what is served.
+/// What is installed, since when, until when, and what is served; whether a change of ours is `standing`.
 #[must_use]
-pub fn status_page(style: Style, status: &StatusDoc) -> String {
+pub fn status_page(style: Style, status: &StatusDoc, standing: bool) -> String {
     let mut out = String::new();
     if let Some(open) = &status.open {
         let _ = writeln!(out, "Change {open} was interrupted. Next: mxseal recover");
-    }
-    if status.lineages.is_empty() {
-        out.push_str("No certificate of ours. Next: mxseal setup\n");
     }
     for line in &status.lineages {
         let standing = status.changes.iter().filter(|c| !c.undone);
@@ -369,10 +365,27 @@ pub fn status_page(style: Style, status: &StatusDoc) -> String {
         let undone = if change.undone { ", undone since" } else { "" };
         fact(style, &mut out, "Change", format!("{} proved {}{undone}\n{}", change.id, Moment(change.proved), change.why));
     }
+    // Most hosts present the same on every address.
+    let mut alike: Vec<(String, Vec<String>)> = Vec::new();
     for view in status.served.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
         let ours = view.leaf().is_some_and(|leaf| is_ours(&status.lineages, leaf));
-        fact(style, &mut out, "Served now", format!("{} · {}", served(view), if ours { "ours" } else { "not ours" }));
+        let what = format!("{} · {}", presents(view), if ours { "ours" } else { "not ours" });
+        let at = view.probe.addr.to_string();
+        match alike.iter_mut().find(|(same, _)| *same == what) {
+            Some((_, all)) => all.push(at),
+            None => alike.push((what, vec![at])),
+        }
     }
+    for (what, at) in alike {
+        fact(style, &mut out, "Served now", format!("{}\n{what}", list(at)));
+    }
+    let next = match status.exit {
+        _ if !standing => "Nothing of mxseal stands on this host. To begin: mxseal setup",
+        3 => "A listener could not be asked what it presents. What is seen of it: mxseal survey",
+        1 if status.open.is_none() => "Another certificate is served than was proved. To mend it: mxseal setup",
+        _ => "",
+    };
+    hang(&mut out, "", next, style.width);
     out
 }
 
@@ -386,6 +399,24 @@ pub fn is_ours(lineages: &[Lineage], leaf: &Certificate) -> bool {
 mod tests {
     use super::*;
     use crate::finding::Subject;
+
+    #[test]
+    fn a_status_that_is_not_good_says_what_to_do() {
+        let status = |exit, open: Option<&str>, standing| {
+            let open = open.map(str::to_owned);
+            let document = StatusDoc { version: 1, exit, open, lineages: vec![], changes: vec![], served: vec![] };
+            status_page(Style::default(), &document, standing)
+        };
+        for (page, says) in [
+            (status(0, None, true), ""),
+            (status(1, None, true), "Another certificate is served than was proved. To mend it: mxseal setup\n"),
+            (status(1, Some("7"), true), "Change 7 was interrupted. Next: mxseal recover\n"),
+            (status(1, None, false), "Nothing of mxseal stands on this host. To begin: mxseal setup\n"),
+            (status(3, None, true), "A listener could not be asked what it presents. What is seen of it: mxseal\nsurvey\n"),
+        ] {
+            assert_eq!(page, says);
+        }
+    }
 
     #[test]
     fn a_diff_names_a_file_once() {

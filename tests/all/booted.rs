@@ -5,6 +5,7 @@ use crate::lab::{
     internet::Internet,
     load::{self, Load},
     setup::{SNAKE_OIL, VERIFIED, assert_verifiable, contents, outcome, reloads, setup},
+    terminal::{Terminal, lines},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -86,6 +87,15 @@ fn a_certificate_that_somebody_else_keeps_is_left_alone() {
     assert!(again["findings"][0]["id"] == "good-already" && said.contains("/etc/ssl/private/by-hand.pem"), "{again:#}");
     assert_eq!(differences(&etc, &host.tree("/etc")), Vec::<String>::new());
     assert_eq!((reloads(&host), internet.ca_log()), (reloads_before, orders));
+
+    // A person on a terminal is told, and asked nothing.
+    let wizard = "mxseal setup --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem";
+    let (code, seen) = Terminal::start(|argv| host.command(argv), wizard).end();
+    let said = lines(&seen).join(" ");
+    assert!(code == 0 && !said.contains('?'), "{seen}");
+    for what in ["Somebody else keeps a good certificate here, so nothing was changed.", "mxseal setup --dry-run"] {
+        assert!(said.contains(what), "no {what:?} in {seen}");
+    }
 }
 
 #[test]
