@@ -30,7 +30,7 @@ fn told(profile: &ProfileDoc) -> String {
         (Some(file), true) => format!("{}, instead of the one that is built in", file.display()),
     };
     let here = if profile.fits { "matches" } else { "does not match" };
-    format!("{} ({origin})\n{here}: {}", profile.title, profile.why)
+    format!("{}, {origin}\n{here}: {}", profile.title, profile.why)
 }
 
 #[cfg(test)]
@@ -57,10 +57,10 @@ mod tests {
                 one("relay", Some("/r.toml"), false, true, "it receives on port 25 (pid 7)"),
             ],
         };
-        let rows = "  exim     EXIM (built in)\n           does not match: EXIM is not installed: there is no /x\n  \
-                    postfix  POSTFIX (/p.toml, instead of the one that is built in)\n           \
+        let rows = "  exim     EXIM, built in\n           does not match: EXIM is not installed: there is no /x\n  \
+                    postfix  POSTFIX, /p.toml, instead of the one that is built in\n           \
                     matches: it is installed, but nothing listens on port 25\n  \
-                    relay    RELAY (/r.toml)\n           matches: it receives on port 25 (pid 7)\n\n";
+                    relay    RELAY, /r.toml\n           matches: it receives on port 25 (pid 7)\n\n";
         assert_eq!(profiles_page(Style::default(), &document), format!("{rows}mxseal works on relay here.\n"));
         (document.server, document.why) = (None, Some("name one with --mta".into()));
         assert_eq!(profiles_page(Style::default(), &document), format!("{rows}mxseal works on none of them here: name one with --mta.\n"));

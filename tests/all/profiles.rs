@@ -89,6 +89,7 @@ fn what_is_known_is_listed_for_everybody() {
     let new = example(&dir.path().join("opt")).replacen("[recognise]", "[recognise]\nsince = \"99\"", 1);
     for (name, text) in [
         ("future", new.replacen("id = \"relay\"", "id = \"future\"", 1)),
+        ("past", new.replacen("id = \"relay\"", "id = \"past\"", 1).replacen("since = \"99\"", "until = \"1.0\"", 1)),
         ("gone", example(Path::new("/nonexistent")).replacen("id = \"relay\"", "id = \"gone\"", 1)),
         ("own", example(Path::new("/nonexistent")).replacen("id = \"relay\"", "id = \"postfix\"", 1)),
     ] {
@@ -109,11 +110,15 @@ fn what_is_known_is_listed_for_everybody() {
     assert_eq!((&of("relay")["fits"], &of("relay")["file"]), (&true.into(), &file.display().to_string().into()));
     assert_eq!((&of("postfix")["replaces"], &of("postfix")["fits"]), (&true.into(), &false.into()));
     assert!(of("exim")["file"].is_null());
-    for (id, why) in [("gone", "there is no /nonexistent/sbin/relayconf"), ("future", "and this is for 99 and newer")] {
+    for (id, why) in [
+        ("gone", "there is no /nonexistent/sbin/relayconf"),
+        ("future", "and this is for 99 and newer"),
+        ("past", "and this is for versions before 1.0"),
+    ] {
         assert!(of(id)["why"].as_str().unwrap().contains(why) && of(id)["fits"] == false, "{said}");
     }
     let page = String::from_utf8(run(&[]).stdout).unwrap();
-    assert!(page.contains("  relay  ") && page.contains(&format!("({})", file.display())) && page.contains("built in"), "{page}");
+    assert!(page.contains("  relay  ") && page.contains(&format!("Relay, {}", file.display())) && page.contains("built in"), "{page}");
 
     mode(&file, 0o666);
     let out = run(&[]);
