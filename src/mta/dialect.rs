@@ -1,6 +1,11 @@
 //! How a mail server's files are read and edited: one variant a syntax, pure functions on bytes.
 
-pub use super::{lines::Unreadable, understood::Understood};
+pub use super::{
+    lines::Unreadable,
+    syntax::Dialect,
+    understood::{Certificates, MACROS, PROCESS, Understood},
+    wanted::Wish,
+};
 
 use super::{
     Restored, exim, main_cf, master_cf, postfix,
@@ -12,49 +17,10 @@ use crate::{
     change::SettingChange,
     facts::{ConfigFile, Server, Service, Version},
 };
-use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
-
-/// Among the answers: macros that are defined outside of the files and asked for in them, a space between.
-pub const MACROS: &str = "macros";
-
-/// Among the answers: the command line of the process that listens, a line a word.
-pub const PROCESS: &str = "process";
-
-/// A configuration syntax that we read and edit without loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dialect {
-    /// Postfix: `main.cf` (postconf(5)) and `master.cf` (master(5)).
-    PostfixCf,
-    /// Exim: the main section of its configuration, with the macros that a distribution's template asks for.
-    Exim,
-}
-
-/// Certificate files by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Certificates {
-    /// Chain and key.
-    pub pairs: Vec<(PathBuf, PathBuf)>,
-    /// Lists of files in which each key comes before its chain.
-    pub chains: Vec<Vec<PathBuf>>,
-}
-
-/// One setting as it shall be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
-    /// The service that it is for, such as `submission/inet`; `None` for the whole server.
-    pub service: Option<String>,
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-    /// Why, in one sentence.
-    pub why: String,
-}
 
 impl Dialect {
     /// The settings whose defaults `survey` asks of the server's own tools, for [`crate::facts::Server::defaults`].

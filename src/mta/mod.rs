@@ -11,6 +11,7 @@ pub mod master_cf;
 pub mod postfix;
 pub mod profile;
 mod settings;
+mod syntax;
 mod understood;
 pub mod wanted;
 

@@ -5,7 +5,7 @@
 use crate::{
     change::{Activation, Command, Trial},
     facts::{Role, Server, Version},
-    mta::dialect::Dialect,
+    mta::syntax::Dialect,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{

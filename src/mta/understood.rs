@@ -4,6 +4,13 @@ use crate::{
     facts::{Known, Service},
     name::DnsName,
 };
+use std::path::PathBuf;
+
+/// Among the answers: macros that are defined outside of the files and asked for in them, a space between.
+pub const MACROS: &str = "macros";
+
+/// Among the answers: the command line of the process that listens, a line a word.
+pub const PROCESS: &str = "process";
 
 /// What the files say, with what the server's tools said of the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,4 +21,13 @@ pub struct Understood {
     pub hostname: Known<DnsName>,
     /// The domains for which it accepts mail, as far as the files write them down.
     pub receives_for: Known<Vec<DnsName>>,
+}
+
+/// Certificate files by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// Chain and key.
+    pub pairs: Vec<(PathBuf, PathBuf)>,
+    /// Lists of files in which each key comes before its chain.
+    pub chains: Vec<Vec<PathBuf>>,
 }

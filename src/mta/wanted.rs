@@ -1,6 +1,6 @@
 //! What a dialect wants for a certificate, before it is edited into files.
 
-use crate::{certificate::KeyType, finding::Finding, mta::dialect::Wish};
+use crate::{certificate::KeyType, finding::Finding};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// What the server shall present.
@@ -21,4 +21,17 @@ pub struct Wanted {
     pub wishes: BTreeMap<PathBuf, Vec<Wish>>,
     /// What the admin should know.
     pub notes: Vec<Finding>,
+}
+
+/// One setting as it shall be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The service that it is for, such as `submission/inet`; `None` for the whole server.
+    pub service: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Why, in one sentence.
+    pub why: String,
 }

@@ -2,7 +2,7 @@
 //! specification, chapter 13).
 
 use super::list;
-use crate::mta::dialect::PROCESS;
+use crate::mta::understood::PROCESS;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -44,8 +44,8 @@ pub(super) const ASKS: &[&str] = &[
     "+relay_to_domains",
 ];
 
-/// Reads the files as Exim does. `answers` are those to [`ASKS`], with [`super::dialect::MACROS`] and
-/// [`super::dialect::PROCESS`].
+/// Reads the files as Exim does. `answers` are those to [`ASKS`], with [`super::understood::MACROS`] and
+/// [`super::understood::PROCESS`].
 pub(super) fn understand(version: &Version, files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<Understood, Unreadable> {
     let main = section(files, answers)?;
     let settings: BTreeMap<String, Effective> = OPTIONS.iter().map(|name| ((*name).to_owned(), effective(&main, version, name))).collect();
@@ -129,7 +129,7 @@ pub(super) fn presents(service: &Service) -> Vec<(PathBuf, PathBuf)> {
 }
 
 fn section(files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<MainSection, Unreadable> {
-    MainSection::read(files, answers.get(super::dialect::MACROS).map_or("", String::as_str).split_whitespace())
+    MainSection::read(files, answers.get(super::understood::MACROS).map_or("", String::as_str).split_whitespace())
 }
 
 fn effective(main: &MainSection, version: &Version, name: &str) -> Effective {

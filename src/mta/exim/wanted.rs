@@ -9,9 +9,9 @@ use crate::{
     facts::{ConfigFile, Server, Service},
     finding::{Finding, Subject, Verdict},
     mta::{
-        dialect::{Dialect, Unreadable, Wish},
+        lines::Unreadable,
         profile::{Profile, Setting},
-        wanted::{Aim, Wanted},
+        wanted::{Aim, Wanted, Wish},
     },
 };
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn follow(server: &Server, profile: &Profile, aim: &Aim<'_>, settings: &[&Settin
         edit(&mut files, &path, &wish)?;
         wanted.wishes.entry(path).or_default().push(wish);
     }
-    let understood = Dialect::Exim.understand(&server.version, &files, &server.defaults)?;
+    let understood = super::understand(&server.version, &files, &server.defaults)?;
     if let Some(service) = understood.services.iter().find(|s| !is_ours(s, aim.live)) {
         let (path, line) = service.at.clone();
         let shown = service.settings.get(CERTIFICATE).map_or("", |e| e.value.as_str());

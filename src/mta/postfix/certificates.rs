@@ -3,7 +3,7 @@
 use super::presents;
 use crate::{
     facts::{Role, Server, Service},
-    mta::dialect::Certificates,
+    mta::understood::Certificates,
 };
 use std::{collections::BTreeSet, path::PathBuf};
 

@@ -6,9 +6,10 @@ use crate::{
     facts::{Effective, Origin, Role, Server, Service, Version},
     finding::{Finding, Remedy, Subject, Verdict},
     mta::{
-        dialect::{Dialect, Unreadable, Wish},
+        lines::Unreadable,
         profile::{Profile, Setting},
-        wanted::{Aim, Wanted},
+        settings,
+        wanted::{Aim, Wanted, Wish},
     },
 };
 use std::{
@@ -53,7 +54,7 @@ struct Planner<'a> {
 pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) -> Result<Wanted, Unreadable> {
     let config = Config::read(&server.files, &server.defaults)?;
     let live_text = aim.live.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
-    let main = Dialect::PostfixCf.asks().iter().map(|n| Ok((*n, config.effective(n, None)?))).collect::<Result<_, _>>()?;
+    let main = settings::ASKS.iter().map(|n| Ok((*n, config.effective(n, None)?))).collect::<Result<_, _>>()?;
     let mut planner = Planner { server, profile, live: &live_text, config, main, wanted: Wanted::default() };
     let fates: Vec<(&Service, Fate)> = server.services.iter().map(|s| (s, planner.fate(s, aim))).collect();
     if server.version >= Version(vec![3, 4]) {
