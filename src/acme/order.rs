@@ -201,8 +201,9 @@ impl Driver<'_> {
             }
             match self.account.acme.new_order(&new).await {
                 Ok(order) => break order,
-                // That it is a renewal is a courtesy: a CA that does not want to know, or counts it as replaced, is asked without.
-                Err(instant_acme::Error::Unsupported(_) | instant_acme::Error::Api(_)) if asked => {}
+                // That it is a renewal is a courtesy: a CA that does not want to know, counts it as replaced, or stumbles over it
+                // is asked without.
+                Err(_) if asked => {}
                 Err(e) => return Err(self.told(&paper.record.directory, &paper.record.names, e)),
             }
         };
