@@ -9,6 +9,7 @@ use crate::{
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
@@ -52,6 +53,8 @@ fn check(look: &dyn Look, room: &Path, change: &Change, trial: &Trial) -> Result
         for (dir, owner) in &trial.directories {
             let path = room.join(dir);
             fs::create_dir(&path)?;
+            // Whatever the umask: tools that change their user enter it.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
             if let Some(user) = nix::unistd::User::from_name(owner).ok().flatten() {
                 std::os::unix::fs::chown(&path, Some(user.uid.as_raw()), None)?;
             }

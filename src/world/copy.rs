@@ -24,7 +24,8 @@ pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 
 fn copy(from: &Path, to: &Path, depth: u8, left: &mut usize) -> io::Result<()> {
     let about = fs::metadata(from)?;
-    DirBuilder::new().mode(about.mode() & 0o7777).create(to)?;
+    DirBuilder::new().mode(0o700).create(to)?;
+    fs::set_permissions(to, about.permissions())?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         *left =
