@@ -3,8 +3,8 @@
 
 use super::{
     Recovered, Stuck,
-    boot::leave_boot,
     recover::{Server, settle},
+    units::remove_units,
 };
 use crate::world::{Companion, Hands, Store};
 use nix::unistd::{dup2_stdout, setsid};
@@ -37,7 +37,7 @@ impl Guard {
     }
 }
 
-/// The guard's life, the whole of its process (the path of the Store must be absolute): ready, asleep until our standard input ends, then what [`recover`](super::recover) does, for a server that ran a moment ago. Where no change of ours stands then, the boot unit goes too.
+/// The guard's life, the whole of its process (the path of the Store must be absolute): ready, asleep until our standard input ends, then what [`recover`](super::recover) does, for a server that ran a moment ago. Where no change of ours stands then, the units go too.
 ///
 /// # Errors
 /// As [`recover`](super::recover); or when it could not get ready, which its parent sees.
@@ -47,7 +47,7 @@ pub fn stand_guard(hands: &mut dyn Hands, store: &Store) -> Result<Option<Recove
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
     let settled = settle(hands, store, Server::Ran);
     // The last to leave. A unit that stays has nothing to do.
-    let _ = leave_boot(hands, store);
+    let _ = remove_units(hands, store);
     settled
 }
 

@@ -3,12 +3,11 @@
 //! [`apply`] lays everything beside its place while it can still fail without a trace, then renames, checks and activates.
 //! What it gives is [`Live`]: on this host, and not yet proved. [`Live::commit`] with a proof keeps it, [`Live::roll_back`]
 //! puts every byte, mode, owner, time and inode back. Between the first rename and the proof a [`Guard`] watches us: when
-//! we die in any way it calls [`recover`], as the next run and the boot unit ([`watch_boot`]) do.
+//! we die in any way it calls [`recover`], as the next run and the boot unit ([`install_units`]) do.
 //!
 //! The order for a caller: [`recover`], take the run lock, survey and plan again, start the guard, [`apply`].
 
 mod beside;
-mod boot;
 mod guard;
 #[allow(clippy::disallowed_methods, reason = "our own directory, with steps finer than Store's: renamed whole, overwritten in place")]
 mod journal;
@@ -16,12 +15,13 @@ mod outcome;
 mod recover;
 #[allow(clippy::disallowed_methods, reason = "writes in a copy that it made in our own directory, and nowhere else")]
 mod trial;
+mod units;
 
-pub use boot::{boot_note, watch_boot};
 pub use guard::{Guard, stand_guard};
 pub use outcome::{Conflict, Recovered, Stuck, Told, Undone};
 pub use recover::recover;
 pub use trial::try_on_a_copy;
+pub use units::{install_units, units_note};
 
 use crate::{
     change::{Change, Content, Edit, Receipt},

@@ -125,7 +125,7 @@ pub(super) async fn run(
         .map_err(|e| Trouble::human(format!("no guard could be started, so nothing was changed: {e}")))?;
     let mut machine = Machine;
     let program = std::env::current_exe().unwrap_or_default();
-    let unwatched = apply::watch_boot(&mut machine, &site.store, &program);
+    let unwatched = apply::install_units(&mut machine, &site.store, &program);
     interrupt::reached(Reached::Change);
     let live = apply::apply(&mut machine, &site.store, lock, change).map_err(Trouble::of)?;
     progress.see(Event::Done("done".into()));

@@ -25,13 +25,6 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-setup(8)",
     },
     Topic {
-        id: "boot-unit",
-        title: "Nobody settles an interrupted change at boot",
-        text: "A change takes seconds, and a power cut within them leaves files that no wire has proved. Whoever kills mxseal is outlived by its guard; after a power cut it is the unit mxseal-recover.service that puts the files back, before the mail server starts. It comes with the first change, does nothing unless a change is open, and goes when nothing of mxseal stands any more. Without systemd let the boot run `mxseal recover` before the mail server.",
-        see: "systemctl status mxseal-recover.service",
-        reference: "mxseal-recover(8); systemd.unit(5)",
-    },
-    Topic {
         id: "change-conflict",
         title: "Files were changed after an interrupted change",
         text: "The change was not proved, so its files must go back; but somebody edited them meanwhile, and nobody's work is thrown away. The sentence has both ways as commands. Until then the server runs on what lies there.",
@@ -212,6 +205,13 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "No change of ours stands, the named one was undone already, or everything that it set was changed since by others.",
         see: "mxseal status",
         reference: "mxseal-undo(8)",
+    },
+    Topic {
+        id: "units",
+        title: "What runs without anybody",
+        text: "Two things must happen when nobody is there. mxseal-renew.timer runs `mxseal renew` six times a day and a few minutes after boot; where a human is needed its service fails, and `systemctl --failed` shows it. mxseal-recover.service settles a change that a power cut interrupted, before the mail server starts: a change takes seconds, and a power cut within them leaves files that no wire has proved. Both come with the first change and go when nothing of mxseal stands any more. Without systemd let cron run the one, as the finding shows, and the boot the other.",
+        see: "systemctl list-timers mxseal-renew.timer\nsystemctl status mxseal-renew.service mxseal-recover.service\njournalctl -u mxseal-renew",
+        reference: "mxseal-renew(8); mxseal-recover(8); systemd.timer(5)",
     },
     Topic {
         id: "wire-not-former",

@@ -11,26 +11,45 @@ use std::{
     time::Duration,
 };
 
-const UNIT: &str = include_str!("../../packaging/systemd/mxseal-recover.service");
-/// What setup installs.
-const UNIT_FILES: [&str; 2] =
-    ["/etc/systemd/system/mxseal-recover.service", "/etc/systemd/system/multi-user.target.wants/mxseal-recover.service"];
+/// What setup installs, as a package would.
+const UNITS: [(&str, &str); 3] = [
+    ("mxseal-recover.service", include_str!("../../packaging/systemd/mxseal-recover.service")),
+    ("mxseal-renew.service", include_str!("../../packaging/systemd/mxseal-renew.service")),
+    ("mxseal-renew.timer", include_str!("../../packaging/systemd/mxseal-renew.timer")),
+];
+/// What enables them.
+const LINKS: [&str; 2] = ["multi-user.target.wants/mxseal-recover.service", "timers.target.wants/mxseal-renew.timer"];
+
+/// What lies of all that where an admin's units do.
+fn units(host: &Host) -> Vec<&'static str> {
+    let all = UNITS.iter().map(|(name, _)| *name).chain(LINKS);
+    all.filter(|name| host.path(&format!("/etc/systemd/system/{name}")).symlink_metadata().is_ok()).collect()
+}
+
+fn all_units() -> Vec<&'static str> {
+    UNITS.iter().map(|(name, _)| *name).chain(LINKS).collect()
+}
 
 fn property(host: &Host, unit: &str, name: &str) -> String {
     host.ok(&["systemctl", "show", "--value", "-p", name, unit]).trim().to_owned()
 }
 
 #[test]
-fn the_boot_unit_is_sound() {
+fn the_units_are_sound() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("mxseal-recover.service");
-    // The program is not installed where the tests run.
-    std::fs::write(&file, UNIT.replace("/usr/bin/mxseal", env!("CARGO_BIN_EXE_mxseal"))).unwrap();
-    let said = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().expect("systemd-analyze");
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(!said.contains("mxseal-recover"), "{said}");
-    let exposure = run(Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager", "--threshold=60"]).arg(&file));
-    eprintln!("{}", exposure.trim().lines().last().unwrap_or_default());
+    let file = |name: &str| dir.path().join(name);
+    for (name, unit) in UNITS {
+        // The program is not installed where the tests run.
+        std::fs::write(file(name), unit.replace("/usr/bin/mxseal", env!("CARGO_BIN_EXE_mxseal"))).unwrap();
+    }
+    let said = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(UNITS.map(|(name, _)| file(name))).output();
+    let said = String::from_utf8_lossy(&said.expect("systemd-analyze").stderr).into_owned();
+    assert!(!said.contains("mxseal-re"), "{said}");
+    for name in ["mxseal-recover.service", "mxseal-renew.service"] {
+        let mut analyze = Command::new("systemd-analyze");
+        let exposure = run(analyze.args(["security", "--offline=true", "--no-pager", "--threshold=60"]).arg(file(name)));
+        eprintln!("{}", exposure.trim().lines().last().unwrap_or_default());
+    }
 }
 
 #[test]
@@ -67,32 +86,39 @@ fn after_a_power_cut_the_mail_server_starts_on_the_old_configuration() {
     assert!(internet.s_client(&[]).contains(VERIFIED));
 }
 
-/// The unit comes with the first change, stays while one stands, and goes when none does: also when it was put back.
+/// The units come with the first change, stay while one stands, and go when none does: also when it was put back.
 #[test]
-fn the_boot_unit_comes_and_goes_with_the_change() {
+fn the_units_come_and_go_with_the_change() {
     let internet = Internet::start();
     let host = internet.mail_host();
-    let there = || UNIT_FILES.map(|file| host.path(file).symlink_metadata().is_ok());
-    let before = host.tree("/etc/systemd");
+    let before = contents(&host.tree("/etc/systemd"));
     let done = outcome(&setup(&host, &["--dry-run"]), 0);
-    assert!(done["findings"].to_string().contains("boot-unit"), "{done:#}");
-    assert_eq!(there(), [false, false]);
+    assert!(done["findings"].to_string().contains("a timer and a boot unit"), "{done:#}");
+    assert_eq!(units(&host), [""; 0]);
 
     let done = outcome(&setup(&host, &[]), 0);
-    assert_eq!((there(), host.read(UNIT_FILES[0]).as_str()), ([true, true], UNIT));
-    assert!(!host.ok(&["sh", "-c", "systemctl daemon-reload; systemctl is-enabled mxseal-recover"]).is_empty(), "{done:#}");
+    assert_eq!(units(&host), all_units());
+    for (name, text) in UNITS {
+        assert_eq!(host.read(&format!("/etc/systemd/system/{name}")), text);
+    }
+    assert_eq!(host.ok(&["systemctl", "is-enabled", "mxseal-recover.service", "mxseal-renew.timer"]), "enabled\nenabled\n", "{done:#}");
+    assert_eq!(property(&host, "mxseal-renew.timer", "ActiveState"), "active");
+    assert_eq!(property(&host, "mxseal-renew.service", "ActiveState"), "inactive", "not while setup runs");
     outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
-    assert_eq!(there(), [false, false]);
+    assert_eq!(units(&host), [""; 0]);
+    assert_eq!(property(&host, "mxseal-renew.timer", "LoadState"), "not-found");
+    assert_eq!(property(&host, "mxseal-renew.timer", "ActiveState"), "inactive");
+    assert!(!host.path("/var/lib/systemd/timers/stamp-mxseal-renew.timer").exists());
 
-    // A run that dies leaves it to its guard, which is the last to leave.
+    // A run that dies leaves them to its guard, which is the last to leave.
     let main = host.read("/etc/postfix/main.cf");
     let mut running = start(&host);
     until_changed(&host, &mut running, &main);
-    assert_eq!(there(), [true, true]);
+    assert_eq!(units(&host), all_units());
     kill(running);
-    wait_for("the guard", Duration::from_secs(30), || there() == [false, false]);
+    wait_for("the guard", Duration::from_secs(30), || units(&host).is_empty());
     assert_eq!(host.read("/etc/postfix/main.cf"), main);
-    assert_eq!(differences(&contents(&before), &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
+    assert_eq!(differences(&before, &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
 
     // So does one that dies before it changed anything, while systemd is told: that goes on without it, and comes too late.
     let late = "#!/bin/sh\ncase \"$*\" in\n*' enable '*) >/run/asked; until [ -e /run/go ]; do sleep 0.1; done; \
@@ -101,15 +127,25 @@ fn the_boot_unit_comes_and_goes_with_the_change() {
     host.ok(&["chmod", "755", "/usr/local/bin/systemctl"]);
     let running = start(&host);
     wait_for("systemctl enable", Duration::from_secs(60), || host.path("/run/asked").exists());
-    assert_eq!(there(), [true, false]);
+    assert_eq!(units(&host), UNITS.map(|(name, _)| name));
     host.write("/etc/systemd/system/mxseal-recover.service.mxseal", "half of it");
     kill(running);
-    wait_for("the guard", Duration::from_secs(30), || there() == [false, false]);
+    wait_for("the guard", Duration::from_secs(30), || units(&host).is_empty());
     host.write("/run/go", "");
     wait_for("the end of systemctl", Duration::from_secs(30), || host.path("/run/told").exists());
     assert_eq!(host.read("/etc/postfix/main.cf"), main);
-    assert_eq!(differences(&contents(&before), &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
+    assert_eq!(differences(&before, &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
     host.ok(&["rm", "/usr/local/bin/systemctl"]);
+
+    // A unit that the admin has masked stays so.
+    let mask = "/etc/systemd/system/mxseal-renew.timer";
+    host.ok(&["ln", "-s", "/dev/null", mask]);
+    let done = outcome(&setup(&host, &[]), 0);
+    assert!(!done["findings"].to_string().contains("could not be installed"), "{done:#}");
+    assert_eq!(units(&host), [UNITS[0].0, UNITS[1].0, UNITS[2].0, LINKS[0]]);
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(units(&host), [UNITS[2].0]);
+    host.ok(&["rm", mask]);
 
     // A folder that cannot be written is no reason to stay without TLS.
     host.ok(&["sh", "-c", "mount --bind -o ro /etc/systemd /etc/systemd"]);

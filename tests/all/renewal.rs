@@ -63,6 +63,62 @@ fn what_is_due_is_renewed_with_the_same_keys() {
     assert!(internet.s_client(&[]).contains(SNAKE_OIL) && !host.path(LIVE).exists());
 }
 
+/// By the timer, under the unit's own restrictions, where the CA says that it is time.
+#[test]
+fn the_timer_renews() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let before = contents(&host.tree("/etc/systemd"));
+    outcome(&setup(&host, &[]), 0);
+    let etc = contents(&host.tree("/etc"));
+    let old = served(&internet, &[]);
+    hurry(&internet, &host);
+    let started = host.run(&["systemctl", "start", "mxseal-renew.service"]);
+    assert!(started.status.success(), "{}", renewals(&host));
+    let by_hand = served(&internet, &[]);
+    assert!(by_hand.0 != old.0 && by_hand.1 == old.1, "{}", renewals(&host));
+    assert_verifiable(&internet);
+
+    hurry(&internet, &host);
+    let at_once = "[Timer]\nOnActiveSec=\nOnCalendar=\nOnActiveSec=1s\nRandomizedDelaySec=0\nAccuracySec=1ms\n";
+    host.ok(&["mkdir", "/run/systemd/system/mxseal-renew.timer.d"]);
+    host.write("/run/systemd/system/mxseal-renew.timer.d/at-once.conf", at_once);
+    host.ok(&["systemctl", "daemon-reload"]);
+    host.ok(&["systemctl", "restart", "mxseal-renew.timer"]);
+    wait_for("the timer's renewal", Duration::from_secs(90), || served(&internet, &[]).0 != by_hand.0);
+    wait_for("its end", Duration::from_secs(60), || text(&host.run(&["systemctl", "is-active", "mxseal-renew.service"])) == "inactive\n");
+    assert!(host.run(&["systemctl", "is-failed", "mxseal-renew.service"]).status.code() != Some(0), "{}", renewals(&host));
+    assert_verifiable(&internet);
+    let foreign: Vec<_> = differences(&etc, &contents(&host.tree("/etc"))).into_iter().filter(|d| !d.contains("mxseal/live")).collect();
+    assert_eq!(foreign, Vec::<String>::new(), "nothing but key and chain");
+
+    // Where a human is needed, the unit fails.
+    host.ok(&["sh", "-c", "echo 'smtpd_banner = half finished' >>/etc/postfix/main.cf"]);
+    hurry(&internet, &host);
+    assert!(!host.run(&["systemctl", "start", "mxseal-renew.service"]).status.success());
+    assert!(renewals(&host).contains("drift"), "{}", renewals(&host));
+
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(differences(&before, &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
+}
+
+/// From now on the CA wants each certificate of the host renewed; whoever has asked before asks again in hours.
+fn hurry(internet: &Internet, host: &Host) {
+    let pem = host.read(LIVE);
+    // A leaf comes first after its key.
+    for after in pem.split("-----END PRIVATE KEY-----").skip(1) {
+        let leaf = &after[after.find("-----BEGIN CERTIFICATE-----").expect("a leaf")..];
+        let end = "-----END CERTIFICATE-----\n";
+        internet.hurry(&leaf[..leaf.find(end).expect("its end") + end.len()]);
+    }
+}
+
+/// What the unit said.
+fn renewals(host: &Host) -> String {
+    host.ok(&["journalctl", "--sync"]);
+    host.ok(&["journalctl", "--no-pager", "--output=cat", "-u", "mxseal-renew"])
+}
+
 /// A configuration that nobody has proved is not activated in the night.
 #[test]
 fn a_half_finished_edit_is_not_activated() {

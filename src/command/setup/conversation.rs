@@ -131,7 +131,8 @@ impl Conversation<'_> {
             && !self.args.print_only
             && !self.args.staging
         {
-            notes.extend(apply::boot_note(&Machine, &self.site.store));
+            let program = std::env::current_exe().unwrap_or_default();
+            notes.extend(apply::units_note(&Machine, &self.site.store, &program));
         }
         Ok(planned)
     }

@@ -1,0 +1,243 @@
+//! The systemd units that stand beside a change: one settles a change that a power cut interrupted, before the mail server
+//! starts, and a timer renews what falls due. They come with the first change and go with the last.
+
+use super::{COMMAND_LIMIT, is_undone, receipts};
+use crate::{
+    change::{Command, Meta},
+    finding::{Finding, Remedy, Subject, Verdict},
+    world::{Failure, Hands, Kind, Look, Store},
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A unit file, as a package brings it.
+struct Unit {
+    name: &'static str,
+    text: &'static str,
+    /// What pulls it in at boot, where anything does.
+    wanted_by: Option<&'static str>,
+}
+
+const UNITS: [Unit; 3] = [
+    Unit {
+        name: "mxseal-recover.service",
+        text: include_str!("../../packaging/systemd/mxseal-recover.service"),
+        wanted_by: Some("multi-user.target"),
+    },
+    Unit { name: "mxseal-renew.service", text: include_str!("../../packaging/systemd/mxseal-renew.service"), wanted_by: None },
+    Unit { name: TIMER, text: include_str!("../../packaging/systemd/mxseal-renew.timer"), wanted_by: Some("timers.target") },
+];
+/// Begins now, not at the next boot.
+const TIMER: &str = "mxseal-renew.timer";
+/// When the timer last began its service, which `Persistent=` asks.
+const TIMER_STAMP: &str = "/var/lib/systemd/timers/stamp-mxseal-renew.timer";
+
+const PLACE: &str = "/etc/systemd/system";
+/// Where packages put theirs.
+const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
+/// The program and the Store that the packaged units know.
+const PACKAGED_PROGRAM: &str = "/usr/bin/mxseal";
+const PACKAGED_STORE: &str = "/var/lib/mxseal";
+/// Systemd runs (`sd_booted(3)`).
+const SYSTEMD: &str = "/run/systemd/system";
+
+impl Unit {
+    /// Our file, whoever has written it.
+    fn place(&self) -> PathBuf {
+        Path::new(PLACE).join(self.name)
+    }
+
+    /// Where it is written first.
+    fn staged(&self) -> PathBuf {
+        Path::new(PLACE).join(format!("{}.mxseal", self.name))
+    }
+
+    /// The link that enables it.
+    fn enabled(&self) -> Option<PathBuf> {
+        self.wanted_by.map(|target| Path::new(PLACE).join(format!("{target}.wants")).join(self.name))
+    }
+
+    /// A link in our file's place is the admin's: a mask (`systemctl(1)`), or a unit of their own.
+    fn is_masked(&self, look: &dyn Look) -> bool {
+        look.link(&self.place()).is_ok()
+    }
+
+    /// Still to be enabled.
+    fn sleeps(&self, look: &dyn Look) -> bool {
+        !self.is_masked(look) && self.enabled().is_some_and(|link| look.link(&link).is_err())
+    }
+}
+
+/// What a plan says where nobody would look after a power cut yet, or renew; `None` where the units of `program` are there.
+#[must_use]
+pub fn units_note(look: &dyn Look, store: &Store, program: &Path) -> Option<Finding> {
+    if !is_usual(store) || !UNITS.iter().any(|unit| unit.sleeps(look)) {
+        return None;
+    }
+    Some(if runs_systemd(look) {
+        note(Verdict::Pass, "a timer and a boot unit come now, and go with the last change")
+            .means("what falls due is renewed, and an interrupted change is settled before the mail server starts")
+    } else {
+        note(Verdict::Warn, "nobody renews here, and nobody settles a change that a power cut interrupts")
+            .means("the certificate would expire, and the mail server could start on a configuration that was not proved")
+            .remedy(Remedy::Do(by_hand("systemd does not run here: ", program)))
+    })
+}
+
+/// Installs, enables and starts the units for `program`, where systemd runs, unless they are there. What failed is no reason
+/// to leave a host without TLS, and is told.
+#[must_use]
+pub fn install_units(hands: &mut dyn Hands, store: &Store, program: &Path) -> Option<Finding> {
+    let why = install(hands, store, program).err()?;
+    Some(
+        note(Verdict::Warn, "the units that renew, and settle an interrupted change at boot, could not be installed")
+            .seen(why.to_string())
+            .means("the certificate expires unless somebody renews it; after a power cut within the seconds of a change the mail server starts on a configuration that was not proved")
+            .remedy(Remedy::Do(by_hand("", program))),
+    )
+}
+
+fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), Failure> {
+    if !is_usual(store) || !runs_systemd(hands) {
+        return Ok(());
+    }
+    let wanted: Vec<&Unit> = UNITS.iter().filter(|unit| !unit.is_masked(hands)).collect();
+    let mut news = wanted.iter().any(|unit| unit.sleeps(hands));
+    for unit in &wanted {
+        let packaged =
+            program == Path::new(PACKAGED_PROGRAM) && PACKAGED.iter().any(|p| hands.identity(&Path::new(p).join(unit.name)).is_ok());
+        let place = unit.place();
+        let text = text(unit, program).map_err(Failure::file(place.display().to_string()))?;
+        let there = hands.read(&place).map_err(Failure::file(format!("reading {}", place.display())))?.map(|(bytes, _)| bytes);
+        if packaged || there.as_deref() == Some(text.as_bytes()) {
+            continue;
+        }
+        let meta = Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() };
+        let written = hands.stage(&unit.staged(), text.as_bytes(), &meta).and_then(|()| hands.swap(&unit.staged(), &place));
+        written.map_err(Failure::file(format!("writing {}", place.display())))?;
+        news = true;
+    }
+    if news {
+        let names = || wanted.iter().filter(|unit| unit.wanted_by.is_some()).map(|unit| unit.name);
+        // The running systemd reads them all with it.
+        hands.act(&systemctl(&["enable"], names()), COMMAND_LIMIT, None)?;
+        if names().any(|name| name == TIMER) {
+            hands.act(&systemctl(&["start"], [TIMER]), COMMAND_LIMIT, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the units away where nothing of ours stands on this host any more; packaged ones stay.
+///
+/// # Errors
+/// When one stays. It does no harm.
+pub(super) fn remove_units(hands: &mut dyn Hands, store: &Store) -> Result<(), Failure> {
+    let receipts = receipts(store).map_err(Failure::file("reading the receipts"))?;
+    let stands = receipts.iter().any(|r| r.change.undoes.is_none() && !is_undone(r, &receipts));
+    if stands || !is_usual(store) {
+        return Ok(());
+    }
+    let remove = |hands: &mut dyn Hands, path: PathBuf| hands.unlink(&path).map_err(Failure::file(format!("removing {}", path.display())));
+    let mut ours = Vec::new();
+    for unit in &UNITS {
+        // Of a run that died while it wrote.
+        remove(hands, unit.staged())?;
+        let place = unit.place();
+        if hands.kind(&place).map_err(Failure::file(format!("looking at {}", place.display())))? == Some(Kind::File) {
+            ours.push(unit);
+        }
+    }
+    if ours.is_empty() {
+        return Ok(());
+    }
+    let awake = runs_systemd(hands);
+    if awake && ours.iter().any(|unit| unit.name == TIMER) {
+        hands.act(&systemctl(&["stop"], [TIMER]), COMMAND_LIMIT, None)?;
+    }
+    hands.act(&systemctl(&["--no-reload", "disable"], ours.iter().map(|unit| unit.name)), COMMAND_LIMIT, None)?;
+    for unit in &ours {
+        remove(hands, unit.place())?;
+        // A `systemctl enable` outlives the run that started it, and may have come in between.
+        unit.enabled().map_or(Ok(()), |link| remove(hands, link))?;
+    }
+    remove(hands, TIMER_STAMP.into())?;
+    if awake { hands.act(&systemctl(&["daemon-reload"], []), COMMAND_LIMIT, None) } else { Ok(()) }
+}
+
+fn note(verdict: Verdict, says: &str) -> Finding {
+    Finding::new("units", verdict, Subject::File { path: PLACE.into(), line: 0 }, says)
+}
+
+fn systemctl<'a>(verb: &[&'a str], names: impl IntoIterator<Item = &'a str>) -> Command {
+    let words = ["systemctl", "--quiet"].into_iter().chain(verb.iter().copied()).chain(names);
+    Command(words.map(str::to_owned).collect())
+}
+
+/// What an admin does where systemd does not.
+fn by_hand(why: &str, program: &Path) -> String {
+    format!("{why}let the boot run `mxseal recover` before the mail server, and write to /etc/cron.d/mxseal: {}", cron_line(program))
+}
+
+/// A line of `/etc/cron.d`: cron mails what is said, and nothing is said unless a human is needed.
+fn cron_line(program: &Path) -> String {
+    format!("17 */4 * * * root said=$({} renew 2>&1) || echo \"$said\"", program.display())
+}
+
+fn runs_systemd(look: &dyn Look) -> bool {
+    look.identity(Path::new(SYSTEMD)).is_ok()
+}
+
+/// Another Store is somebody's experiment, which the next boot does not know.
+fn is_usual(store: &Store) -> bool {
+    store.path("") == Path::new(PACKAGED_STORE)
+}
+
+/// The unit for this program.
+fn text(unit: &Unit, program: &Path) -> io::Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
+    match program.to_str().filter(|p| p.starts_with('/') && p.chars().all(plain)) {
+        Some(program) => Ok(unit.text.replace(&format!("ExecStart={PACKAGED_PROGRAM} "), &format!("ExecStart={program} "))),
+        None => Err(io::Error::other(format!("systemd cannot be told to start {}: move the program", program.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_units_start_the_program_that_runs() {
+        for (unit, verb) in UNITS.iter().zip([Some("recover"), Some("renew"), None]) {
+            assert_eq!(text(unit, Path::new(PACKAGED_PROGRAM)).unwrap(), unit.text);
+            let ours = text(unit, Path::new("/usr/local/bin/mxseal")).unwrap();
+            let starts: Vec<&str> = ours.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
+            assert_eq!(starts, verb.iter().map(|verb| format!("/usr/local/bin/mxseal {verb}")).collect::<Vec<_>>());
+            assert!(text(unit, Path::new("/opt/a %n/mxseal")).is_err());
+            let wanted = unit.text.lines().find_map(|line| line.strip_prefix("WantedBy="));
+            assert_eq!(wanted, unit.wanted_by, "{}", unit.name);
+        }
+        assert!(UNITS[0].text.contains(&format!("ConditionPathExists={PACKAGED_STORE}/journal/open")));
+    }
+
+    /// In the shell that cron starts: silent unless a human is needed.
+    #[test]
+    fn cron_hears_only_of_what_needs_a_human() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("mxseal");
+        for (code, heard) in [(0, ""), (1, "told\n  renew  twice\n"), (3, "told\n  renew  twice\n")] {
+            std::fs::write(&program, format!("#!/bin/sh\necho told >&2\necho \"  $1  twice\"\nexit {code}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let line = cron_line(&program);
+            let command = line.strip_prefix("17 */4 * * * root ").unwrap();
+            // cron(8) ends a command at the first of these.
+            assert!(!command.contains('%'));
+            let output = std::process::Command::new("sh").args(["-c", command]).env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
+            assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.stderr.len()), (heard, 0), "exit {code}");
+        }
+    }
+}
