@@ -177,7 +177,8 @@ impl Host {
     pub fn command(&self, argv: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.leader.to_string(), "-m", "-u", "-i", "-n", "-p", "-C", "--"]).args(argv);
-        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root");
+        // Not a program of the same name that this machine has somewhere else.
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root");
         command
     }
 
