@@ -11,7 +11,9 @@
 //! certificate. `apply` makes a [`change`], of [`image`]s of files, as one transaction; [`check`] proves it on the wire
 //! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`].
 //!
-//! `rehearsal` makes up a world, in which all of this can be watched before it is done.
+//! [`maintain`] says what is due once it stands, and a renewal is planned from what was proved.
+//!
+//! `wizard` is the room that asks; `rehearsal` makes up a world, in which all of this can be watched before it is done.
 //!
 //! What is said about it all is a [`finding`]; every one, every error and every setting is explained in [`topics`], and
 //! `nearest` finds what a mistyped word meant. `report` prints it. `world` is the only room that

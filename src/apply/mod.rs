@@ -127,7 +127,13 @@ pub fn forget_renewals_before(store: &Store, last: &Receipt) -> io::Result<()> {
 /// The last change that stands: neither undone, nor itself an undo.
 #[must_use]
 pub fn standing(receipts: &[Receipt]) -> Option<&Receipt> {
-    receipts.iter().rev().find(|r| r.change.undoes.is_none() && !is_undone(r, receipts))
+    receipts.iter().rev().find(|r| stands(r, receipts))
+}
+
+/// Whether it is neither undone by another of these, nor itself an undo.
+#[must_use]
+pub fn stands(receipt: &Receipt, receipts: &[Receipt]) -> bool {
+    receipt.change.undoes.is_none() && !is_undone(receipt, receipts)
 }
 
 /// Whether another of these undid it, or what it renews.

@@ -1,7 +1,7 @@
 //! The systemd units that stand beside a change: one settles a change that a power cut interrupted, before the mail server
 //! starts, and a timer renews what falls due. They come with the first change and go with the last.
 
-use super::{COMMAND_LIMIT, is_undone, receipts};
+use super::{COMMAND_LIMIT, receipts, standing};
 use crate::{
     change::{Command, Meta},
     finding::{Finding, Remedy, Subject, Verdict},
@@ -137,8 +137,7 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
 /// When one stays. It does no harm.
 pub(super) fn remove_units(hands: &mut dyn Hands, store: &Store) -> Result<(), Failure> {
     let receipts = receipts(store).map_err(Failure::file("reading the receipts"))?;
-    let stands = receipts.iter().any(|r| r.change.undoes.is_none() && !is_undone(r, &receipts));
-    if stands || !is_usual(store) {
+    if standing(&receipts).is_some() || !is_usual(store) {
         return Ok(());
     }
     let remove = |hands: &mut dyn Hands, path: PathBuf| hands.unlink(&path).map_err(Failure::file(format!("removing {}", path.display())));

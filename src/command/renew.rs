@@ -54,7 +54,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         progress.line(&said);
     }
     deployed::record(&site.store)?;
-    let Some((base, mut receipt, mut lineage)) = standing(&site)? else {
+    let Some((base, receipt, mut lineage)) = standing(&site)? else {
         return Ended::new("nothing-to-do", 0, "Nothing of mxseal stands on this host. To begin: mxseal setup").tell(outcome, global);
     };
     let mut lock = Some(place::lock(&receipt.change.config_dir)?);
@@ -105,8 +105,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
                 let enacted = enact::run(&site, *change, promise, lock, global, &progress).await?;
                 if let Some(made) = enacted.receipt() {
-                    receipt = made.clone();
-                    apply::forget_renewals_before(&site.store, &receipt).map_err(Trouble::state)?;
+                    apply::forget_renewals_before(&site.store, made).map_err(Trouble::state)?;
                     deployed::record(&site.store)?;
                 }
                 enacted.tell(outcome, global, Ground::Host);
@@ -182,7 +181,7 @@ fn window_unknown(lineage: &Lineage, trouble: &acme::Trouble) -> Finding {
 fn live_files(site: &Site, lineage: &Lineage) -> Result<BTreeMap<PathBuf, LiveFile>, Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let mut files: BTreeMap<PathBuf, LiveFile> = BTreeMap::new();
-    let standing = receipts.iter().filter(|r| r.change.undoes.is_none() && !apply::is_undone(r, &receipts));
+    let standing = receipts.iter().filter(|r| apply::stands(r, &receipts));
     for edit in standing.flat_map(|r| &r.change.edits).filter(|e| lineage.live_files().any(|live| live == e.path)) {
         files.entry(edit.path.clone()).or_default().laid.extend(edit.becomes.as_ref().map(|t| t.content.digest()));
     }

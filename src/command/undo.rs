@@ -84,8 +84,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
 /// The receipt that is meant: the last one that was not undone, or the one named.
 fn chosen(args: &Undo, receipts: &[Receipt]) -> Result<Receipt, Trouble> {
     let ids: Vec<String> = receipts.iter().map(|r| r.id.clone()).collect();
-    let done = |r: &Receipt| r.change.undoes.is_some() || r.change.renews.is_some() || apply::is_undone(r, receipts);
-    let mut open = receipts.iter().filter(|r| !done(r)).cloned();
+    let mut open = receipts.iter().filter(|r| r.change.renews.is_none() && apply::stands(r, receipts)).cloned();
     match &args.id {
         Some(id) => open.find(|r| r.id == *id).ok_or_else(|| {
             let all = if ids.is_empty() { "there is none".to_owned() } else { format!("there are {}", ids.join(", ")) };

@@ -4,7 +4,7 @@ use super::names::Names;
 use crate::{
     change::{Expect, Presented, Want},
     check,
-    facts::{Facts, Known, Lineage, Role, Server},
+    facts::{Facts, Known, Lineage, LineageKey, Role, Server},
     intent::Intent,
     name::DnsName,
     view::{EndpointView, Offer, Wire},
@@ -31,6 +31,12 @@ pub(super) fn places(facts: &Facts, is_ours: impl Fn(&str) -> bool) -> Vec<Place
     places.into_values().collect()
 }
 
+/// What a listener of this lineage presents: the certificate of each key.
+pub(super) fn presented(lineage: &Lineage) -> Vec<Presented> {
+    let one = |k: &LineageKey| Some(Presented { key_type: k.key_type, spki: k.spki.clone(), serial: k.leaf.as_ref()?.serial.clone() });
+    lineage.keys.iter().filter_map(one).collect()
+}
+
 /// One expectation for each place; that of an MX service is asked for every MX name.
 pub(super) fn expectations(
     facts: &Facts,
@@ -40,11 +46,7 @@ pub(super) fn expectations(
     lineage: &Lineage,
     places: &[Place],
 ) -> Vec<Expect> {
-    let presented: Vec<Presented> = lineage
-        .keys
-        .iter()
-        .filter_map(|k| Some(Presented { key_type: k.key_type, spki: k.spki.clone(), serial: k.leaf.as_ref()?.serial.clone() }))
-        .collect();
+    let presented = presented(lineage);
     let mut all = Vec::new();
     for &Place { addr, role, wire, ours } in places {
         let want = if ours { Want::Ours(presented.clone()) } else { Want::Unchanged };

@@ -1,10 +1,10 @@
 //! A renewal needs no survey: what was proved says what is served, where, by which keys and under which names. Nothing here
 //! asks DNS, so that a resolver that is down at night does not let a certificate expire.
 
-use super::{Errand, KeyChoice, Obtain, Stage, change_id};
+use super::{Errand, KeyChoice, Obtain, Stage, change_id, prove::presented};
 use crate::{
     certificate::Digest,
-    change::{Activation, Change, Content, Edit, Expect, Image, Presented, Receipt, Target, Want},
+    change::{Activation, Change, Content, Edit, Expect, Image, Receipt, Target, Want},
     facts::{Deployment, Lineage, LineageKey, live_of},
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{Due, lineage_due},
@@ -137,10 +137,8 @@ fn bundle<'a>(lineage: &'a Lineage, path: &Path) -> Option<&'a Digest> {
 }
 
 fn expect(before: &Expect, lineage: &Lineage) -> Expect {
-    let presented =
-        |k: &LineageKey| Some(Presented { key_type: k.key_type, spki: k.spki.clone(), serial: k.leaf.as_ref()?.serial.clone() });
     match before.want {
-        Want::Ours(_) => Expect { want: Want::Ours(lineage.keys.iter().filter_map(presented).collect()), ..before.clone() },
+        Want::Ours(_) => Expect { want: Want::Ours(presented(lineage)), ..before.clone() },
         Want::Unchanged | Want::Former(_) => before.clone(),
     }
 }
