@@ -5,7 +5,7 @@ use super::{COMMAND_LIMIT, receipts, standing};
 use crate::{
     change::{Command, Meta},
     finding::{Finding, Remedy, Subject, Verdict},
-    world::{Failure, Hands, Kind, Look, Store},
+    world::{Failure, Hands, Look, Store},
 };
 use std::{
     collections::BTreeMap,
@@ -38,6 +38,8 @@ const TIMER_STAMP: &str = "/var/lib/systemd/timers/stamp-mxseal-renew.timer";
 const PLACE: &str = "/etc/systemd/system";
 /// Where packages put theirs.
 const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
+/// The first line of a unit that we wrote. One without it is the admin's, who has another in the place of the package's.
+const MARK: &str = "# mxseal wrote this file, and takes it away with the last change.\n";
 /// The program and the Store that the packaged units know.
 const PACKAGED_PROGRAM: &str = "/usr/bin/mxseal";
 const PACKAGED_STORE: &str = "/var/lib/mxseal";
@@ -45,7 +47,7 @@ const PACKAGED_STORE: &str = "/var/lib/mxseal";
 const SYSTEMD: &str = "/run/systemd/system";
 
 impl Unit {
-    /// Our file, whoever has written it.
+    /// Where admins have theirs, and we ours.
     fn place(&self) -> PathBuf {
         Path::new(PLACE).join(self.name)
     }
@@ -69,6 +71,30 @@ impl Unit {
     fn sleeps(&self, look: &dyn Look) -> bool {
         !self.is_masked(look) && self.enabled().is_some_and(|link| look.link(&link).is_err())
     }
+
+    /// A package has brought it.
+    fn is_packaged(&self, look: &dyn Look) -> bool {
+        PACKAGED.iter().any(|dir| look.identity(&Path::new(dir).join(self.name)).is_ok())
+    }
+
+    /// What lies in our file's place.
+    fn lies(&self, look: &dyn Look) -> Result<Lies, Failure> {
+        let place = self.place();
+        let there = look.read(&place).map_err(Failure::file(format!("reading {}", place.display())))?;
+        Ok(match there {
+            None => Lies::Nothing,
+            Some((bytes, _)) if bytes.starts_with(MARK.as_bytes()) => Lies::Ours(bytes),
+            Some(_) => Lies::Theirs,
+        })
+    }
+}
+
+/// What lies in the place of a unit of ours.
+enum Lies {
+    Nothing,
+    Ours(Vec<u8>),
+    /// The admin's own.
+    Theirs,
 }
 
 /// What a plan says where nobody would look after a power cut yet, or renew; `None` where the units of `program` are there.
@@ -77,14 +103,35 @@ pub fn units_note(look: &dyn Look, store: &Store, program: &Path) -> Option<Find
     if !is_usual(store) || !UNITS.iter().any(|unit| unit.sleeps(look)) {
         return None;
     }
-    Some(if runs_systemd(look) {
-        note(Verdict::Pass, "a timer and a boot unit come now, and go with the last change")
-            .means("what falls due is renewed, and an interrupted change is settled before the mail server starts")
-    } else {
+    let nobody = || {
         note(Verdict::Warn, "nobody renews here, and nobody settles a change that a power cut interrupts")
             .means("the certificate would expire, and the mail server could start on a configuration that was not proved")
-            .remedy(Remedy::Do(by_hand("systemd does not run here: ", program)))
+    };
+    Some(if !runs_systemd(look) {
+        nobody().remedy(Remedy::Do(by_hand("systemd does not run here: ", program)))
+    } else if let Some(open) = others_write(look, program) {
+        nobody().seen(open).remedy(Remedy::Do(format!(
+            "root's timer starts only what nobody but root can write, so put the program there and run setup once more: \
+             sudo install -m 755 {} {PACKAGED_PROGRAM} && sudo {PACKAGED_PROGRAM} setup",
+            program.display()
+        )))
+    } else {
+        note(Verdict::Pass, "a timer and a boot unit come now, and go with the last change")
+            .means("what falls due is renewed, and an interrupted change is settled before the mail server starts")
     })
+}
+
+/// Why root's units must not start `program`: others than root could put something else in its place.
+fn others_write(look: &dyn Look, program: &Path) -> Option<String> {
+    // The package's start its own.
+    if UNITS.iter().all(|unit| unit.is_packaged(look)) {
+        return None;
+    }
+    match look.first_open_to_others(program) {
+        Ok(None) => None,
+        Ok(Some(part)) => Some(format!("others than root may write {}", part.display())),
+        Err(e) => Some(format!("whether others than root may write {} could not be seen: {e}", program.display())),
+    }
 }
 
 /// Installs, enables and starts the units for `program`, where systemd runs, unless they are there. What failed is no reason
@@ -104,20 +151,34 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
     if !is_usual(store) || !runs_systemd(hands) {
         return Ok(());
     }
+    // Said in the plan.
+    if others_write(hands, program).is_some() {
+        return Ok(());
+    }
     let wanted: Vec<&Unit> = UNITS.iter().filter(|unit| !unit.is_masked(hands)).collect();
     let mut news = wanted.iter().any(|unit| unit.sleeps(hands));
     for unit in &wanted {
-        let packaged =
-            program == Path::new(PACKAGED_PROGRAM) && PACKAGED.iter().any(|p| hands.identity(&Path::new(p).join(unit.name)).is_ok());
         let place = unit.place();
-        let text = text(unit, program).map_err(Failure::file(place.display().to_string()))?;
-        let there = hands.read(&place).map_err(Failure::file(format!("reading {}", place.display())))?.map(|(bytes, _)| bytes);
-        if packaged || there.as_deref() == Some(text.as_bytes()) {
-            continue;
+        let packaged = unit.is_packaged(hands);
+        match unit.lies(hands)? {
+            Lies::Theirs => continue,
+            Lies::Nothing if packaged => continue,
+            // From before the package, whose unit it hides.
+            Lies::Ours(_) if packaged => {
+                for path in [Some(place), unit.enabled()].into_iter().flatten() {
+                    hands.unlink(&path).map_err(Failure::file(format!("removing {}", path.display())))?;
+                }
+            }
+            lies => {
+                let text = text(unit, program).map_err(Failure::file(place.display().to_string()))?;
+                if matches!(lies, Lies::Ours(bytes) if bytes == text.as_bytes()) {
+                    continue;
+                }
+                let meta = Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() };
+                let written = hands.stage(&unit.staged(), text.as_bytes(), &meta).and_then(|()| hands.swap(&unit.staged(), &place));
+                written.map_err(Failure::file(format!("writing {}", place.display())))?;
+            }
         }
-        let meta = Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() };
-        let written = hands.stage(&unit.staged(), text.as_bytes(), &meta).and_then(|()| hands.swap(&unit.staged(), &place));
-        written.map_err(Failure::file(format!("writing {}", place.display())))?;
         news = true;
     }
     if news {
@@ -145,8 +206,7 @@ pub(super) fn remove_units(hands: &mut dyn Hands, store: &Store) -> Result<(), F
     for unit in &UNITS {
         // Of a run that died while it wrote.
         remove(hands, unit.staged())?;
-        let place = unit.place();
-        if hands.kind(&place).map_err(Failure::file(format!("looking at {}", place.display())))? == Some(Kind::File) {
+        if !unit.is_masked(hands) && matches!(unit.lies(hands)?, Lies::Ours(_)) {
             ours.push(unit);
         }
     }
@@ -199,7 +259,9 @@ fn is_usual(store: &Store) -> bool {
 fn text(unit: &Unit, program: &Path) -> io::Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
     match program.to_str().filter(|p| p.starts_with('/') && p.chars().all(plain)) {
-        Some(program) => Ok(unit.text.replace(&format!("ExecStart={PACKAGED_PROGRAM} "), &format!("ExecStart={program} "))),
+        Some(program) => {
+            Ok(MARK.to_owned() + &unit.text.replace(&format!("ExecStart={PACKAGED_PROGRAM} "), &format!("ExecStart={program} ")))
+        }
         None => Err(io::Error::other(format!("systemd cannot be told to start {}: move the program", program.display()))),
     }
 }
@@ -212,7 +274,7 @@ mod tests {
     #[test]
     fn the_units_start_the_program_that_runs() {
         for (unit, verb) in UNITS.iter().zip([Some("recover"), Some("renew"), None]) {
-            assert_eq!(text(unit, Path::new(PACKAGED_PROGRAM)).unwrap(), unit.text);
+            assert_eq!(text(unit, Path::new(PACKAGED_PROGRAM)).unwrap(), format!("{MARK}{}", unit.text));
             let ours = text(unit, Path::new("/usr/local/bin/mxseal")).unwrap();
             let starts: Vec<&str> = ours.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
             assert_eq!(starts, verb.iter().map(|verb| format!("/usr/local/bin/mxseal {verb}")).collect::<Vec<_>>());

@@ -14,12 +14,13 @@ use super::{
     recover,
 };
 use crate::{
+    apply,
     cli::{Global, Setup},
     facts::Facts,
     plan::Plan,
-    report::{Progress, json, json::Outcome},
+    report::{self, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
-    world::Store,
+    world::{Machine, Store},
 };
 use std::path::PathBuf;
 
@@ -70,7 +71,10 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     };
     let Agreed { facts, plan, intent, print_only, asked } = match talk.hold(outcome).await? {
         Ok(agreed) => agreed,
-        Err(ended) => return ended.tell(outcome, global),
+        Err(ended) => {
+            ended.tell(outcome, global)?;
+            return rouse(args, &site, global, outcome);
+        }
     };
 
     if let (Some(file), None) = (&args.answers, &replayed) {
@@ -92,7 +96,10 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         progress: &progress,
     };
     match course.run(facts, plan, asked, outcome).await? {
-        Some((facts, plan)) => nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global),
+        Some((facts, plan)) => {
+            nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global)?;
+            rouse(args, &site, global, outcome)
+        }
         None => {
             if outcome.change.is_some() {
                 outcome.findings.extend(keep::answers(&global.config, &answers.said, asked, &progress));
@@ -100,6 +107,26 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
             Ok(())
         }
     }
+}
+
+/// Where a change stands and nothing is left to do, the units may still be missing: they could not be installed when it was
+/// made.
+fn rouse(args: &Setup, site: &Site, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    let Some(standing) = apply::standing(&receipts) else { return Ok(()) };
+    if outcome.outcome != "nothing-to-do" || args.dry_run || args.staging || args.print_only {
+        return Ok(());
+    }
+    let program = std::env::current_exe().unwrap_or_default();
+    if let Some(note) = apply::units_note(&Machine, &site.store, &program) {
+        let _lock = place::lock(&standing.change.config_dir)?;
+        let findings: Vec<_> = [Some(note), apply::install_units(&mut Machine, &site.store, &program)].into_iter().flatten().collect();
+        if !global.json {
+            Terminal::print(&report::findings(Style::of_stdout(), &findings));
+        }
+        outcome.findings.extend(findings);
+    }
+    Ok(())
 }
 
 /// A certificate that nobody can be shown is not worth an order: CAs count them.

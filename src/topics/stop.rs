@@ -209,7 +209,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "units",
         title: "What runs without anybody",
-        text: "Two things must happen when nobody is there. mxseal-renew.timer runs `mxseal renew` six times a day and a few minutes after boot; where a human is needed its service fails, and `systemctl --failed` shows it. mxseal-recover.service settles a change that a power cut interrupted, before the mail server starts: a change takes seconds, and a power cut within them leaves files that no wire has proved. Both come with the first change and go when nothing of mxseal stands any more. Without systemd let cron run the one, as the finding shows, and the boot the other.",
+        text: "Two things must happen when nobody is there. mxseal-renew.timer runs `mxseal renew` six times a day and a few minutes after boot; where a human is needed its service fails, and `systemctl --failed` shows it. mxseal-recover.service settles a change that a power cut interrupted, before the mail server starts: a change takes seconds, and a power cut within them leaves files that no wire has proved. Both come with the first change and go when nothing of mxseal stands any more; where the package is installed, its own units do the work. A program that others than root can write, or whose directory they can, is never started by root's timer: put it into /usr/bin, then `mxseal setup` brings the units. Without systemd let cron run the one, as the finding shows, and the boot the other.",
         see: "systemctl list-timers mxseal-renew.timer\nsystemctl status mxseal-renew.service mxseal-recover.service\njournalctl -u mxseal-renew",
         reference: "mxseal-renew(8); mxseal-recover(8); systemd.timer(5)",
     },

@@ -128,6 +128,27 @@ pub trait Look {
         Ok((about.dev(), about.ino()))
     }
 
+    /// The first part of an absolute path, from the root to the file, links followed, that others than root may write;
+    /// `None` where whatever lies there is root's alone.
+    ///
+    /// # Errors
+    /// When a part is missing or may not be seen.
+    fn first_open_to_others(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let real = path.canonicalize()?;
+        let mut parts: Vec<&Path> = real.ancestors().collect();
+        parts.reverse();
+        for part in parts {
+            let about = fs::metadata(part)?;
+            // In a directory with this bit nobody takes away what is root's, and the next part must be.
+            let guarded = about.is_dir() && about.mode() & 0o1000 != 0;
+            // Where an access list lets others write, the bits of the group show it (acl(5)).
+            if about.uid() != 0 || about.mode() & 0o022 != 0 && !guarded {
+                return Ok(Some(part.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// The image of a file; `None` where there is none.
     ///
     /// # Errors
@@ -213,4 +234,44 @@ pub trait Hands: Look {
     /// # Errors
     /// When it cannot be started, fails or does not end in time.
     fn act(&mut self, command: &Command, limit: Duration, busy: Option<&Lock>) -> Result<(), Failure>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Machine;
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    #[test]
+    fn what_others_could_exchange_is_seen() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        // The way from the root: /tmp lets everybody write, and guards what is there.
+        let (folder, file) = (dir.path().join("bin"), dir.path().join("bin/program"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "").unwrap();
+        let cases = [
+            (0o755, 0, 0o755, 0, None),
+            (0o700, 0, 0o500, 0, None),
+            (0o755, 0, 0o775, 0, Some(&file)),
+            (0o755, 0, 0o757, 0, Some(&file)),
+            (0o755, 0, 0o700, 65534, Some(&file)),
+            (0o775, 0, 0o755, 0, Some(&folder)),
+            (0o755, 65534, 0o755, 0, Some(&folder)),
+            (0o1777, 0, 0o755, 0, None),
+            (0o1777, 65534, 0o755, 0, Some(&folder)),
+            (0o1777, 0, 0o755, 65534, Some(&file)),
+        ];
+        for (folder_mode, folder_owner, file_mode, file_owner, open) in cases {
+            for (path, mode, owner) in [(&folder, folder_mode, folder_owner), (&file, file_mode, file_owner)] {
+                chown(path, Some(owner), None).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let at = format!("{folder_mode:o} of {folder_owner}, {file_mode:o} of {file_owner}");
+            assert_eq!(Machine.first_open_to_others(&file).unwrap().as_ref(), open, "{at}");
+        }
+        assert!(Machine.first_open_to_others(&dir.path().join("nothing")).is_err());
+    }
 }

@@ -17,6 +17,8 @@ const UNITS: [(&str, &str); 3] = [
     ("mxseal-renew.service", include_str!("../../packaging/systemd/mxseal-renew.service")),
     ("mxseal-renew.timer", include_str!("../../packaging/systemd/mxseal-renew.timer")),
 ];
+/// The first line of those that setup wrote.
+const MARK: &str = "# mxseal wrote this file, and takes it away with the last change.\n";
 /// What enables them.
 const LINKS: [&str; 2] = ["multi-user.target.wants/mxseal-recover.service", "timers.target.wants/mxseal-renew.timer"];
 
@@ -99,7 +101,7 @@ fn the_units_come_and_go_with_the_change() {
     let done = outcome(&setup(&host, &[]), 0);
     assert_eq!(units(&host), all_units());
     for (name, text) in UNITS {
-        assert_eq!(host.read(&format!("/etc/systemd/system/{name}")), text);
+        assert_eq!(host.read(&format!("/etc/systemd/system/{name}")), format!("{MARK}{text}"));
     }
     assert_eq!(host.ok(&["systemctl", "is-enabled", "mxseal-recover.service", "mxseal-renew.timer"]), "enabled\nenabled\n", "{done:#}");
     assert_eq!(property(&host, "mxseal-renew.timer", "ActiveState"), "active");
@@ -152,6 +154,36 @@ fn the_units_come_and_go_with_the_change() {
     let done = outcome(&setup(&host, &[]), 0);
     assert_eq!(done["outcome"], "proved", "{done:#}");
     assert!(done["findings"].to_string().contains("could not be installed"), "{done:#}");
+}
+
+/// Root's timer never starts what another than root could exchange: that is said before, and setup goes on without.
+#[test]
+fn a_program_that_others_may_write_gets_no_timer() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    host.ok(&["sh", "-c", "mkdir /srv/bin && cp /usr/bin/mxseal /srv/bin && chown nobody /srv/bin"]);
+    let from_there = |more: &[&str]| outcome(&host.run(&[&["/srv/bin/mxseal", "setup", "--json"], ANSWERS, more].concat()), 0);
+    let told = |done: &serde_json::Value| {
+        let findings: Vec<_> = done["findings"].as_array().expect("findings").iter().filter(|f| f["id"] == "units").cloned().collect();
+        assert_eq!(findings.len(), 1, "{done:#}");
+        findings[0].to_string()
+    };
+    let planned = told(&from_there(&["--dry-run"]));
+    assert!(planned.contains("others than root may write /srv/bin\"") && planned.contains("sudo install -m 755"), "{planned}");
+    let done = from_there(&[]);
+    assert_eq!((done["outcome"].as_str(), units(&host)), (Some("proved"), vec![]), "{done:#}");
+    assert_eq!(told(&done), planned);
+    assert_eq!(told(&from_there(&[])), planned, "again, as long as nobody renews");
+
+    // From where only root writes it, the same command brings them.
+    let done = outcome(&setup(&host, &[]), 0);
+    assert_eq!((done["outcome"].as_str(), units(&host)), (Some("nothing-to-do"), all_units()), "{done:#}");
+    assert!(told(&done).contains("come now"), "{done:#}");
+    // The admin's own unit in our place stays.
+    let own = "/etc/systemd/system/mxseal-renew.timer";
+    host.write(own, format!("# mine\n{}", UNITS[2].1));
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(units(&host), [UNITS[2].0, LINKS[1]]);
 }
 
 /// By hand on a running server, under the unit's own restrictions: the server is told.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::OnceLock,
@@ -70,7 +70,7 @@ impl Host {
         let nspawn = script(&["boot"])
             .arg(folder.path())
             .args([layer(server).as_os_str(), name.as_ref(), name.as_ref()])
-            .arg(format!("--bind-ro={}:{MXSEAL}", env!("CARGO_BIN_EXE_mxseal")))
+            .arg(format!("--bind-ro={}:{MXSEAL}", program().display()))
             .stdin(Stdio::null())
             .stdout(console.try_clone().expect("a second handle"))
             .stderr(console)
@@ -139,7 +139,7 @@ impl Host {
             .args(["sh", "-c", SCRIPT, "host.sh", "again"])
             .arg(self.folder.path())
             .args([&self.name, &self.name])
-            .arg(format!("--bind-ro={}:{MXSEAL}", env!("CARGO_BIN_EXE_mxseal")))
+            .arg(format!("--bind-ro={}:{MXSEAL}", program().display()))
             .stdin(Stdio::null())
             .stdout(console.try_clone().expect("a second handle"))
             .stderr(console)
@@ -348,6 +348,23 @@ fn script(arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", SCRIPT, "host.sh"]).args(arguments);
     command
+}
+
+/// The program under test, as a package would bring it: root's alone, whoever built it.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_mxseal"));
+        let about = fs::metadata(&built).expect("the program under test");
+        if about.uid() == 0 && about.mode() & 0o022 == 0 {
+            return built;
+        }
+        let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mxseal");
+        let mine = copy.with_extension(std::process::id().to_string());
+        fs::copy(&built, &mine).expect("a copy of it");
+        fs::set_permissions(&mine, fs::Permissions::from_mode(0o755)).and_then(|()| fs::rename(&mine, &copy)).expect("a copy of it");
+        copy
+    })
 }
 
 /// The stock host's difference from this machine, made once a run.
