@@ -3,7 +3,7 @@
 pub use super::{
     lines::Unreadable,
     syntax::Dialect,
-    understood::{Certificates, MACROS, PROCESS, Understood},
+    understood::{ByName, Certificates, MACROS, PROCESS, Understood},
     wanted::Wish,
 };
 
@@ -113,6 +113,15 @@ impl Dialect {
         match self {
             Self::PostfixCf => postfix::certificates(service),
             Self::Exim => Certificates { pairs: exim::presents(service), chains: Vec::new() },
+        }
+    }
+
+    /// The setting that chooses certificates by the name that a sender sends, where a service has one.
+    #[must_use]
+    pub fn by_name(self, service: &Service) -> Option<ByName<'_>> {
+        match self {
+            Self::PostfixCf => postfix::by_name(service),
+            Self::Exim => None,
         }
     }
 

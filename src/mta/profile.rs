@@ -2,17 +2,21 @@
 //! no expression language: comparators are names of Rust functions, commands are arguments with known placeholders, and an
 //! unknown key is an error.
 
+mod at_least;
+mod fill;
+mod recognise;
+
+pub use at_least::AtLeast;
+pub use fill::{Argument, Argv, Filling};
+pub use recognise::{Ask, Recognise, Says};
+
 use crate::{
-    change::{Activation, Command, Trial},
-    facts::{Role, Server, Version},
+    change::{Activation, Trial},
+    facts::{Role, Version},
     mta::syntax::Dialect,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::ops::Range;
 
 /// One mail server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -52,73 +56,6 @@ pub struct Profile {
     pub holds_since: Option<Version>,
     /// Who must read the private key.
     pub key: Key,
-}
-
-/// How to recognise a server.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Recognise {
-    /// Programs of which one exists where it is installed, by absolute path.
-    #[serde(deserialize_with = "absolute")]
-    pub programs: Vec<PathBuf>,
-    /// Names of the processes that own its sockets.
-    #[serde(deserialize_with = "some")]
-    pub processes: Vec<String>,
-    /// What says the version.
-    pub version: Ask,
-    /// The first version that the profile is for.
-    #[serde(default, deserialize_with = "version")]
-    pub since: Option<Version>,
-    /// The first version that it is no longer for.
-    #[serde(default, deserialize_with = "version")]
-    pub until: Option<Version>,
-    /// What says the configuration directory; without it `config-dir-default` counts.
-    pub config_dir: Option<Ask>,
-    /// The configuration directory where nothing else is said.
-    pub config_dir_default: PathBuf,
-    /// What says the one configuration file; its directory is the configuration directory. `{config_file}` stands for it.
-    pub config_file: Option<Ask>,
-    /// What tells it from relatives that have the same programs.
-    #[serde(default)]
-    pub only_where: Vec<Says>,
-    /// Says the names of macros that are defined outside of its files, one a line.
-    pub macros: Option<Argv>,
-    /// Says the values of settings as the server expands them; their names are put behind it.
-    pub values: Option<Argv>,
-    /// Ends with 0 while the server runs.
-    pub running: Argv,
-    /// Says the defaults; the names that the dialect asks for are put behind it.
-    pub defaults: Option<Argv>,
-    /// Lists the instances, one a line: name, group, enabled (`y`/`n`), configuration directory.
-    pub instances: Option<Argv>,
-}
-
-/// A question to the server's tools.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Ask {
-    /// The command.
-    pub command: Argv,
-    /// The answer is the first word after this text; without it the first word of all.
-    #[serde(default)]
-    pub after: String,
-}
-
-/// A condition on what a file or a command says.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Says {
-    /// A file of `name=value` lines as a shell reads them; without it `command` is asked.
-    pub file: Option<PathBuf>,
-    /// The name in that file.
-    #[serde(default)]
-    pub name: String,
-    /// The command whose first word is looked at.
-    pub command: Option<Argv>,
-    /// What it must say.
-    pub is: Option<String>,
-    /// What it must not say.
-    pub is_not: Option<String>,
 }
 
 /// One configuration file, or a directory of parts.
@@ -170,24 +107,6 @@ pub struct Setting {
     pub why: String,
     /// Where that is written.
     pub reference: String,
-}
-
-/// Comparators: is the present value at least as strong as the wanted one?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AtLeast {
-    /// Only the same text is.
-    Same,
-    /// `none` < `may` < `encrypt`; legacy switches are counted in.
-    Level,
-    /// A number that is not smaller.
-    Number,
-    /// Whatever is set.
-    Set,
-    /// A list of hosts that holds `*`.
-    Everyone,
-    /// A list of protocols that admits nothing older than the wanted one.
-    Floor,
 }
 
 /// How many key types a server can serve, and from how many files.
@@ -246,123 +165,6 @@ fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Version>, D::Err
 fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     let list = Vec::deserialize(from)?;
     if list.is_empty() { Err(D::Error::custom("there must be at least one")) } else { Ok(list) }
-}
-
-fn absolute<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
-    let paths: Vec<PathBuf> = some(from)?;
-    match paths.iter().find(|path| !path.is_absolute()) {
-        Some(path) => Err(D::Error::custom(format!("{:?} is no absolute path", path.display().to_string()))),
-        None => Ok(paths),
-    }
-}
-
-/// The placeholders of paths and commands.
-const PLACEHOLDERS: [&str; 6] = ["config_dir", "config_file", "live", "pid_file_path", "exim_user", "exim_group"];
-
-/// What placeholders stand for.
-#[derive(Clone, Copy, Debug)]
-pub struct Filling<'a> {
-    config_dir: &'a Path,
-    known: &'a BTreeMap<String, String>,
-}
-
-impl<'a> Filling<'a> {
-    /// A configuration directory, and what else is known by name.
-    #[must_use]
-    pub const fn new(config_dir: &'a Path, known: &'a BTreeMap<String, String>) -> Self {
-        Self { config_dir, known }
-    }
-
-    /// A trial with the placeholders filled that are known before it; `{copy}` and `{room}` stay.
-    #[must_use]
-    pub fn trial(self, trial: Trial) -> Trial {
-        let fill = |command: &Command| Command(command.0.iter().map(|text| self.text(text)).collect());
-        Trial { check: trial.check.iter().map(fill).collect(), ..trial }
-    }
-
-    fn text(self, text: &str) -> String {
-        let text = text.replace("{config_dir}", &self.config_dir.to_string_lossy());
-        self.known.iter().fold(text, |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
-    }
-}
-
-impl<'a> From<&'a Server> for Filling<'a> {
-    fn from(server: &'a Server) -> Self {
-        Self::new(&server.config_dir, &server.defaults)
-    }
-}
-
-/// A text that may hold placeholders.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Argument(String);
-
-impl TryFrom<String> for Argument {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let left = PLACEHOLDERS.iter().fold(text.clone(), |left, name| left.replace(&format!("{{{name}}}"), ""));
-        if left.contains(['{', '}']) {
-            return Err(format!("`{text}` holds a placeholder that is not known; these are: {}", PLACEHOLDERS.join(", ")));
-        }
-        Ok(Self(text))
-    }
-}
-
-impl Argument {
-    /// A text without placeholders.
-    #[must_use]
-    pub const fn plain(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text with its placeholders filled.
-    #[must_use]
-    pub fn fill<'a>(&self, with: impl Into<Filling<'a>>) -> String {
-        with.into().text(&self.0)
-    }
-
-    /// The text as a path with its placeholders filled.
-    #[must_use]
-    pub fn path<'a>(&self, with: impl Into<Filling<'a>>) -> PathBuf {
-        PathBuf::from(self.fill(with))
-    }
-}
-
-/// A command line with placeholders: program and arguments, no shell.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Vec<Argument>")]
-pub struct Argv(Vec<Argument>);
-
-impl TryFrom<Vec<Argument>> for Argv {
-    type Error = &'static str;
-
-    fn try_from(words: Vec<Argument>) -> Result<Self, Self::Error> {
-        if words.is_empty() { Err("a command has at least a program") } else { Ok(Self(words)) }
-    }
-}
-
-impl Argv {
-    /// The command with its placeholders filled.
-    #[must_use]
-    pub fn fill<'a>(&self, with: impl Into<Filling<'a>>) -> Command {
-        let with = with.into();
-        Command(self.0.iter().map(|a| a.fill(with)).collect())
-    }
-
-    /// The command with its placeholders filled; one that names a file of key and chain once for each.
-    #[must_use]
-    pub fn for_each_live(&self, server: &Server, live: &[PathBuf]) -> Vec<Command> {
-        if !self.0.iter().any(|a| a.0.contains("{live}")) {
-            return vec![self.fill(server)];
-        }
-        let of = |path: &PathBuf| {
-            let mut known = server.defaults.clone();
-            known.insert("live".to_owned(), path.display().to_string());
-            self.fill(Filling::new(&server.config_dir, &known))
-        };
-        live.iter().map(of).collect()
-    }
 }
 
 /// A profile that cannot be used.
@@ -438,48 +240,6 @@ impl Setting {
     }
 }
 
-impl AtLeast {
-    /// Whether the present value is at least as strong as the wanted one; `None` is not set.
-    #[must_use]
-    pub fn holds(self, present: Option<&str>, want: &str) -> bool {
-        let present = present.unwrap_or_default();
-        let number = |t: &str| t.trim().parse::<u32>().ok();
-        match self {
-            Self::Same => present == want,
-            Self::Set => !present.is_empty(),
-            Self::Everyone => present.split([':', ';', ' ']).any(|item| item == "*"),
-            Self::Number => number(present) >= number(want),
-            Self::Level => rank(present) >= rank(want),
-            Self::Floor => modern_only(present),
-        }
-    }
-}
-
-fn rank(level: &str) -> u8 {
-    match level {
-        "may" => 1,
-        "encrypt" => 2,
-        _ => 0,
-    }
-}
-
-/// Whether a list of protocols admits nothing older than TLS 1.2 (postconf(5) smtpd_tls_mandatory_protocols).
-fn modern_only(list: &str) -> bool {
-    let words: Vec<&str> = list.split([' ', ',', ':', '\t']).filter(|w| !w.is_empty()).collect();
-    let has = |w: &str| words.iter().any(|x| x.eq_ignore_ascii_case(w));
-    if has(">=TLSv1.2") || has(">=TLSv1.3") {
-        return true;
-    }
-    let admits = words.iter().filter(|w| !w.starts_with(['!', '>', '<'])).count();
-    if admits > 0 {
-        return words
-            .iter()
-            .filter(|w| !w.starts_with(['!', '>', '<']))
-            .all(|w| w.eq_ignore_ascii_case("TLSv1.2") || w.eq_ignore_ascii_case("TLSv1.3"));
-    }
-    has("!TLSv1") && has("!TLSv1.1") && has("!SSLv3")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -494,31 +254,6 @@ mod tests {
             for setting in &profile.settings {
                 assert!(setting.why.ends_with('.') && !setting.reference.is_empty(), "{}", setting.name);
             }
-        }
-    }
-
-    #[test]
-    fn stronger_values_stay() {
-        for (how, present, want, holds) in [
-            (AtLeast::Same, Some("/a"), "/a", true),
-            (AtLeast::Same, None, "/a", false),
-            (AtLeast::Set, Some("no"), "yes", true),
-            (AtLeast::Set, None, "yes", false),
-            (AtLeast::Everyone, Some("!192.0.2.1 : *"), "*", true),
-            (AtLeast::Everyone, Some("192.0.2.0/24 : *.example.org"), "*", false),
-            (AtLeast::Number, Some("2"), "1", true),
-            (AtLeast::Number, Some("0"), "1", false),
-            (AtLeast::Level, Some("encrypt"), "may", true),
-            (AtLeast::Level, Some(""), "may", false),
-            (AtLeast::Floor, Some(">=TLSv1.2"), ">=TLSv1.2", true),
-            (AtLeast::Floor, Some(">=TLSv1"), ">=TLSv1.2", false),
-            (AtLeast::Floor, Some("!SSLv2, !SSLv3, !TLSv1, !TLSv1.1"), ">=TLSv1.2", true),
-            (AtLeast::Floor, Some("!SSLv2, !SSLv3"), ">=TLSv1.2", false),
-            (AtLeast::Floor, Some("TLSv1.2, TLSv1.3"), ">=TLSv1.2", true),
-            (AtLeast::Floor, Some("TLSv1, TLSv1.2"), ">=TLSv1.2", false),
-            (AtLeast::Floor, Some(""), ">=TLSv1.2", false),
-        ] {
-            assert_eq!(how.holds(present, want), holds, "{how:?} {present:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a mail server's files say, in the words of the facts.
 
 use crate::{
-    facts::{Known, Service},
+    facts::{Effective, Known, Service},
     name::DnsName,
 };
 use std::path::PathBuf;
@@ -21,6 +21,17 @@ pub struct Understood {
     pub hostname: Known<DnsName>,
     /// The domains for which it accepts mail, as far as the files write them down.
     pub receives_for: Known<Vec<DnsName>>,
+}
+
+/// A setting that chooses certificates by the name that a sender sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByName<'a> {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value, with where it is set.
+    pub tables: &'a Effective,
+    /// How the server takes a changed table into service, as part of a sentence.
+    pub again: &'static str,
 }
 
 /// Certificate files by name.

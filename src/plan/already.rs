@@ -28,7 +28,7 @@ pub(super) fn good(
         return None;
     }
     // Whoever sends a name of ours that was not asked for may be served another certificate.
-    if mx.len() > 1 && super::sni::tables(server).next().is_some() {
+    if mx.len() > 1 && super::sni::tables(server, profile.dialect).next().is_some() {
         return None;
     }
     let mut served: Vec<&Certificate> = Vec::new();

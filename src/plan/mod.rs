@@ -173,8 +173,8 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     if let Some(good) = already::good(facts, intent, server, profile, &names.mx, lineage, &places) {
         return Ok(Plan { notes: std::iter::once(good).chain(keys.unknown).collect(), ..Plan::default() });
     }
-    let kept_by_name = sni::keeps(facts, server, &names.mx, &places);
-    let table_stays = if kept_by_name.is_none() { sni::note(facts, server) } else { None };
+    let kept_by_name = sni::keeps(facts, server, profile.dialect, &names.mx, &places);
+    let table_stays = if kept_by_name.is_none() { sni::note(facts, server, profile.dialect) } else { None };
     let notes = [names.notes.clone(), keys.notes, configured.notes.clone(), table_stays.into_iter().collect()].concat();
     let mut plan = Plan { next: None, later: Vec::new(), held: keys.held, notes };
     if !plan.held.is_empty() {

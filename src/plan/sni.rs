@@ -3,23 +3,21 @@
 
 use super::prove::Place;
 use crate::{
-    facts::{Effective, Facts, Origin, Role, Server},
+    facts::{Facts, Origin, Role, Server},
     finding::{Finding, Remedy, Subject, Verdict},
+    mta::dialect::{ByName, Dialect},
     name::DnsName,
     view::Offer,
 };
 
-const TABLES: &str = "tls_server_sni_maps";
-
 /// Where MX services have such tables.
-pub(super) fn tables(server: &Server) -> impl Iterator<Item = &Effective> {
-    let mx = server.services.iter().filter(|s| s.role == Role::Mx);
-    mx.filter_map(|s| s.settings.get(TABLES)).filter(|e| !e.value.is_empty())
+pub(super) fn tables(server: &Server, dialect: Dialect) -> impl Iterator<Item = ByName<'_>> {
+    server.services.iter().filter(|s| s.role == Role::Mx).filter_map(move |s| dialect.by_name(s))
 }
 
 /// What stands against serving our certificate to senders that send a name; empty where nothing does.
-pub(super) fn keeps(facts: &Facts, server: &Server, mx: &[DnsName], places: &[Place]) -> Option<Finding> {
-    let table = tables(server).next()?;
+pub(super) fn keeps(facts: &Facts, server: &Server, dialect: Dialect, mx: &[DnsName], places: &[Place]) -> Option<Finding> {
+    let table = tables(server, dialect).next()?;
     let named: Vec<(&String, &String)> = facts
         .sni_names
         .iter()
@@ -39,8 +37,8 @@ pub(super) fn keeps(facts: &Facts, server: &Server, mx: &[DnsName], places: &[Pl
     let mut finding = Finding::new(
         "sni-keeps-certificate",
         Verdict::Fail,
-        at(table),
-        format!("{TABLES} = {} holds a certificate of its own for an MX name", table.value),
+        at(&table),
+        format!("{} = {} holds a certificate of its own for an MX name", table.name, table.tables.value),
     )
     .means("senders that send the name would still be served that certificate, so nothing is ordered");
     for (source, entry) in &named {
@@ -53,30 +51,31 @@ pub(super) fn keeps(facts: &Facts, server: &Server, mx: &[DnsName], places: &[Pl
         if named.is_empty() { mx.iter().map(DnsName::as_str).collect() } else { named.iter().map(|(_, e)| e.as_str()).collect() };
     let entries = entries.join(", ");
     Some(finding.remedy(Remedy::Do(format!(
-        "remove the entry of {entries} from the table, rebuild it with postmap -F, run postfix reload, then mxseal setup again: one certificate then serves every name"
+        "remove the entry of {entries} from the table, {}, then mxseal setup again: one certificate then serves every name",
+        table.again
     ))))
 }
 
 /// A table that names none of ours stays.
-pub(super) fn note(facts: &Facts, server: &Server) -> Option<Finding> {
-    let table = tables(server).next()?;
+pub(super) fn note(facts: &Facts, server: &Server, dialect: Dialect) -> Option<Finding> {
+    let table = tables(server, dialect).next()?;
     let (verdict, means) = if facts.sni_names.is_empty() {
         (Verdict::Unknown, "its names could not be read here: the proof shows whether an MX name is among them, and else all is put back")
     } else {
         (Verdict::Pass, "it names no MX name, and goes on choosing for the names that it holds")
     };
-    Some(Finding::new("sni-map", verdict, at(table), format!("{TABLES} = {} stays as it is", table.value)).means(means))
+    Some(Finding::new("sni-map", verdict, at(&table), format!("{} = {} stays as it is", table.name, table.tables.value)).means(means))
 }
 
-/// Whether an entry answers for a name: the name itself, or a parent with a dot before it (postconf(5) `tls_server_sni_maps`).
+/// Whether an entry answers for a name: the name itself, or a parent with a dot before it, as in postconf(5) `tls_server_sni_maps`.
 fn chooses(entry: &str, name: &DnsName) -> bool {
     let (entry, name) = (entry.to_ascii_lowercase(), name.as_str());
     entry == name || entry.starts_with('.') && name.ends_with(&entry)
 }
 
-fn at(table: &Effective) -> Subject {
-    match &table.from {
+fn at(table: &ByName<'_>) -> Subject {
+    match &table.tables.from {
         Origin::File { path, line } | Origin::Service { path, line } => Subject::File { path: path.clone(), line: *line },
-        Origin::Default => Subject::Setting(TABLES.into()),
+        Origin::Default => Subject::Setting(table.name.into()),
     }
 }

@@ -3,13 +3,12 @@
 mod certificates;
 mod clock;
 mod host;
-mod names;
 mod port80;
 mod postfix;
 mod published;
+mod recognise;
 mod recognised;
 mod server;
-mod sni;
 mod sockets;
 mod tools;
 
@@ -76,7 +75,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let foreign =
         certificates::foreign(look, found.as_ref().ok().map(|f| (f.profile.dialect, services)), &wants.live_dir, &net.verdict_roots, now);
     let lineages = lineages(store, host.root)?;
-    let sni_names = sni::names(look, services);
+    let sni_names = postfix::sni_names(look, services);
 
     let written = found.as_ref().map(|f| f.domains.as_slice()).unwrap_or_default();
     let asked: BTreeSet<DnsName> = if wants.domains.is_empty() { written } else { &wants.domains }.iter().cloned().collect();
@@ -92,7 +91,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         mx_hosts: published.mx_hosts,
         other_names: published.other_names,
         views: Vec::new(),
-        candidates: profiles.as_deref().map(|all| server::candidates(look, all, wants, &owners)).unwrap_or_default(),
+        candidates: profiles.as_deref().map(|all| recognise::candidates(look, all, wants, &owners)).unwrap_or_default(),
         live: live(look, &lineages),
         lineages,
         foreign,

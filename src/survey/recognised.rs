@@ -2,7 +2,7 @@
 
 use super::{
     Wants,
-    server::{fits, recognise},
+    recognise::{fits, recognise},
     sockets,
 };
 use crate::{

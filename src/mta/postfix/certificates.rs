@@ -3,7 +3,7 @@
 use super::presents;
 use crate::{
     facts::{Role, Server, Service},
-    mta::understood::Certificates,
+    mta::understood::{ByName, Certificates},
 };
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -39,4 +39,10 @@ pub(in crate::mta) fn strangers_see_another(server: &Server) -> bool {
     };
     let strangers = files("tlsproxy");
     !strangers.is_empty() && !strangers.is_subset(&files("smtpd"))
+}
+
+/// The tables of certificates by name (postconf(5) `tls_server_sni_maps`).
+pub(in crate::mta) fn by_name(service: &Service) -> Option<ByName<'_>> {
+    let tables = service.settings.get("tls_server_sni_maps").filter(|e| !e.value.is_empty())?;
+    Some(ByName { name: "tls_server_sni_maps", tables, again: "rebuild it with postmap -F, run postfix reload" })
 }

@@ -3,7 +3,7 @@
 mod certificates;
 mod wanted;
 
-pub(super) use certificates::{certificates, strangers_see_another};
+pub(super) use certificates::{by_name, certificates, strangers_see_another};
 pub(super) use wanted::{is_ours, wanted};
 
 use super::{

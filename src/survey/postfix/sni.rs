@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 const FROM_TEXT: [&str; 7] = ["btree", "cdb", "dbm", "hash", "lmdb", "sdbm", "texthash"];
 
 /// Names by table; a table of another kind, or whose text is gone, is left out: the wire still shows what it does.
-pub(super) fn names(look: &dyn Look, services: &[Service]) -> BTreeMap<String, Vec<String>> {
+pub(in crate::survey) fn names(look: &dyn Look, services: &[Service]) -> BTreeMap<String, Vec<String>> {
     let values = services.iter().filter_map(|s| s.settings.get("tls_server_sni_maps")).map(|e| e.value.as_str());
     values.flat_map(tables).filter_map(|table| Some((table.to_owned(), read(look, table)?))).collect()
 }

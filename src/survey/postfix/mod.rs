@@ -1,9 +1,11 @@
 //! What only Postfix has: instances with a queue each, and a master process that is known by the queue's lock file.
 
-use super::{
-    names,
-    tools::{run, settings},
-};
+mod names;
+mod sni;
+
+pub(super) use sni::names as sni_names;
+
+use super::tools::{run, settings};
 use crate::{
     facts::{Instance, Known, PortOwner, Server},
     mta::profile::{Argv, Filling},
