@@ -1,7 +1,8 @@
 //! The certificate errand against a real CA: every promise that an admin relies on, with the CA at its worst.
 
 use crate::lab::{
-    pebble::{BLOCKED, EAB, Options, Pebble, free_port, new_pebble},
+    pebble::{BLOCKED, EAB, Options, Pebble, new_pebble},
+    ports::free_port,
     process,
 };
 use mxseal::{

@@ -1,6 +1,9 @@
 //! The resolver's answers against a real validating resolver.
 
-use crate::lab::dns::{Dns, Signed};
+use crate::lab::{
+    dns::{Dns, Signed},
+    ports::free_port,
+};
 use mxseal::{
     dns::Resolver,
     facts::{Answer, Known, Security},
@@ -109,7 +112,7 @@ fn absence_is_an_answer_and_a_closed_port_is_none() {
     let known = here(async { ask_at(dns.authority).txt(&name("example.org.invalid")).await });
     // The lab's root is authoritative for it: proven absence, not a refusal.
     assert_eq!(seen(known).records, Vec::<String>::new());
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = free_port();
     let known = here(async { ask_at(closed).txt(&name("example.test")).await });
     assert!(matches!(known, Known::Unknown { .. }), "{known:?}");
 }

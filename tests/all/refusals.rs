@@ -4,7 +4,8 @@
 use crate::lab::{
     host::{Host, differences, text},
     internet::{DIRECTORY, Internet, MX},
-    pebble::{api_certificate, free_port},
+    pebble::api_certificate,
+    ports::free_port,
     process::{Daemon, wait_for},
     setup::{ANSWERS, SNAKE_OIL, contents, outcome, reloads, setup},
 };

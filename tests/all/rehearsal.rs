@@ -1,7 +1,7 @@
 //! The made-up world of a rehearsal, held against the product's own wires and against an independent validator.
 
 use crate::lab::{
-    pebble::free_port,
+    ports::free_port,
     process::{Daemon, run, wait_for},
 };
 use mxseal::{

@@ -330,7 +330,7 @@ fn a_server_in_another_filesystem_is_elsewhere() {
     for dir in ["usr", "lib", "lib64", "etc", "dev", "tmp"] {
         fs::create_dir(root.path().join(dir)).unwrap();
     }
-    let addr = crate::lab::postfix::free_port();
+    let addr = crate::lab::ports::free_port();
     let script = format!(
         "for d in usr lib lib64 etc dev; do [ ! -e /$d ] || mount --bind /$d {0}/$d; done\n\
          exec chroot {0} /usr/bin/openssl s_server -nocert -www -accept {addr}",

@@ -1,11 +1,14 @@
 //! A private DNS on loopback: Knot signs and serves, unbound validates from the lab's own root anchor. Each one has its
 //! own loopback address, so tests run side by side. Every zone hangs directly below the root.
 
-use super::process::{Daemon, run, wait_for, within};
+use super::{
+    ports::free_port_of,
+    process::{Daemon, run, wait_for, within},
+};
 use std::{
     fmt::Write as _,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU8, Ordering},
@@ -51,7 +54,7 @@ impl Place {
     /// A loopback address and ports of one's own.
     pub fn loopback() -> Self {
         let host = own_loopback();
-        Self { authority: free_port(host), authority_prefix: Vec::new(), resolver: free_port(host), resolver_prefix: Vec::new() }
+        Self { authority: free_port_of(host), authority_prefix: Vec::new(), resolver: free_port_of(host), resolver_prefix: Vec::new() }
     }
 }
 
@@ -165,17 +168,6 @@ fn own_loopback() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high % 200 + 20, low, NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A port that is free for TCP and UDP.
-fn free_port(host: Ipv4Addr) -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind((host, 0)).expect("a loopback address");
-        let addr = tcp.local_addr().expect("its address");
-        if UdpSocket::bind(addr).is_ok() {
-            return addr;
-        }
-    }
 }
 
 fn knot_conf(home: &Path, at: SocketAddr, zones: &[(&str, &str, Signed)]) -> PathBuf {

@@ -11,6 +11,7 @@ pub mod load;
 pub mod net;
 pub mod odd;
 pub mod pebble;
+pub mod ports;
 pub mod postfix;
 pub mod process;
 pub mod setup;

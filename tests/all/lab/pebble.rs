@@ -1,10 +1,13 @@
 //! A private CA: Pebble with its own API certificate, and pebble-challtestsrv as the DNS that it asks, all on loopback
 //! and on ports of their own. Ends with its value.
 
-use super::process::{Daemon, wait_for};
+use super::{
+    ports::free_port,
+    process::{Daemon, wait_for},
+};
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -193,17 +196,6 @@ impl Pebble {
     /// How many certificates it issued.
     pub fn issued(&self) -> usize {
         self.log().matches("Issued certificate serial").count()
-    }
-}
-
-/// An address on loopback whose port nobody uses, neither with TCP nor with UDP.
-pub fn free_port() -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let addr = tcp.local_addr().expect("an address");
-        if UdpSocket::bind(addr).is_ok() {
-            return addr;
-        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! A private Postfix instance on loopback ports, with its own configuration, queue, data and log; no system service is
 //! touched. Every accepted message goes to one mbox under its folder.
 
-use super::process::{Daemon, run, wait_for, within};
+use super::{
+    ports::free_port,
+    process::{Daemon, run, wait_for, within},
+};
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
@@ -107,10 +110,12 @@ impl Postfix {
         let mut master = within(&self.prefix, Path::new(programs.trim()).join("master"));
         master.args(["-s".as_ref(), "-c".as_ref(), self.etc().as_os_str()]);
         master.env("MAIL_CONFIG", self.etc()).env("POSTLOG_SERVICE", "postlog").env("POSTLOG_HOSTNAME", "lab").env("LC_ALL", "C");
-        let before = self.log().matches("daemon started").count();
+        let before = self.log().len();
         self.daemon = Some(Daemon::start(&mut master, &self.dir().join("log/start")));
-        wait_for("the private Postfix", Duration::from_secs(15), || {
-            self.services.iter().all(|s| TcpStream::connect(s.addr).is_ok()) && self.log().matches("daemon started").count() > before
+        wait_for("the private Postfix", Duration::from_secs(60), || {
+            let log = self.log().split_off(before);
+            assert!(!log.contains("fatal:"), "Postfix does not start:\n{log}");
+            log.contains("daemon started") && self.services.iter().all(|s| TcpStream::connect(s.addr).is_ok())
         });
     }
 
@@ -208,11 +213,6 @@ impl Postfix {
         }
         text + &self.master
     }
-}
-
-/// A loopback port that nobody listens on now.
-pub fn free_port() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port")
 }
 
 fn give(path: &Path, user: &str) {
