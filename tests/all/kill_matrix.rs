@@ -186,7 +186,7 @@ fn killed_with_nobody_rerunning_the_guard_makes_the_host_whole() {
     });
     assert!(tally.of("before") > 30 && tally.of("after") > 5, "{:?}", tally.0);
     let worst = worst.into_inner().unwrap();
-    assert!(worst < Duration::from_secs(1), "the guard took {worst:?}");
+    assert!(worst < Duration::from_secs(10), "the guard took {worst:?}");
     eprintln!("killed, guard alone: {:?}, at most {} ms", tally.0.lock().unwrap(), worst.as_millis());
 }
 
@@ -283,7 +283,7 @@ fn a_signal_to_the_run_or_its_terminal_puts_everything_back() {
         assert_eq!(driver.end(), 128 + signal as i32);
         let took = until_closed(&scene, signal.as_str());
         assert_eq!(scene.verdict(signal.as_str()), "before");
-        assert!(took < Duration::from_secs(1), "{signal}: the guard took {took:?}");
+        assert!(took < Duration::from_secs(10), "{signal}: the guard took {took:?}");
     }
 }
 

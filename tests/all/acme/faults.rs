@@ -50,7 +50,7 @@ fn a_rate_limit_is_named_and_never_slept_through() {
         match (patient, result) {
             (true, Ok(_)) => assert!(began.elapsed() >= Duration::from_secs(1)),
             (false, Err(Trouble::RateLimited { until, says })) => {
-                assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+                assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
                 assert!(says.contains("We'll be back"), "{says}");
                 let rest = until.map(|u| u.since(mxseal::world::now()).as_secs());
                 assert!(after.is_none() == until.is_none() && rest.is_none_or(|r| (3500..=3600).contains(&r)), "{until:?}");
@@ -93,7 +93,7 @@ fn a_ca_that_stays_down_ends_the_errand_in_time() {
     let hasty = Wishes { at_most: Duration::from_secs(2), ..wishes() };
     let late = on_a_runtime(acme::obtain(&behind(&front, &bench), &bench.store, &wanted, &hasty, &Nobody)).unwrap_err();
     assert!(matches!(late, Trouble::Late { .. }), "{late}");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -363,7 +363,7 @@ fn read_word(output: &mut impl std::io::BufRead, word: &str) -> String {
 /// Waits until nothing is open any more, with nobody rerunning; gives how long that took.
 pub fn until_closed(scene: &Scene, at: &str) -> Duration {
     let began = Instant::now();
-    wait_for(&format!("{at}: the guard"), Duration::from_secs(5), || !scene.is_open() && !scene.root.join("guard").exists());
+    wait_for(&format!("{at}: the guard"), Duration::from_secs(60), || !scene.is_open() && !scene.root.join("guard").exists());
     began.elapsed()
 }
 
