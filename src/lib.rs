@@ -9,7 +9,8 @@
 //!
 //! [`plan`] makes the next stage of both, with [`mta`] knowing how mail servers are configured. `acme` gets the
 //! certificate. `apply` makes a [`change`], of [`image`]s of files, as one transaction; [`check`] proves it on the wire
-//! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`].
+//! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`]; [`policy`] knows
+//! the formats in which it is told: a file for each.
 //!
 //! [`maintain`] says what is due once it stands, and a renewal is planned from what was proved.
 //!
@@ -34,6 +35,7 @@ pub mod moment;
 pub mod mta;
 pub mod name;
 pub mod plan;
+pub mod policy;
 pub mod topics;
 pub mod view;
 

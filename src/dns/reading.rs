@@ -4,6 +4,7 @@ use super::weaker;
 use crate::{
     facts::{Answer, Security, Tlsa},
     name::DnsName,
+    policy::quoted,
 };
 use hickory_proto::{
     op::Message,
@@ -84,18 +85,9 @@ pub(super) fn txt(t: &TXT) -> String {
     t.txt_data.iter().map(|s| String::from_utf8_lossy(s)).collect()
 }
 
-/// As in a zone file (RFC 8659 §4.1.1); bytes that would end the quoted string are escaped (RFC 1035 §5.1).
+/// As in a zone file (RFC 8659 §4.1.1).
 pub(super) fn caa(c: &CAA) -> String {
-    let value: String = c
-        .value
-        .iter()
-        .map(|&b| match b {
-            b'"' | b'\\' => format!("\\{}", char::from(b)),
-            0x20..=0x7e => char::from(b).to_string(),
-            _ => format!("\\{b:03}"),
-        })
-        .collect();
-    format!("{} {} \"{value}\"", c.flags(), c.tag)
+    format!("{} {} {}", c.flags(), c.tag, quoted(&c.value))
 }
 
 #[cfg(test)]
