@@ -7,7 +7,7 @@ use crate::{
     view::{EndpointView, Wire},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use crate::image::{Content, Image, Meta, Raw, Target};
 
@@ -151,10 +151,28 @@ pub struct Change {
     /// The id of the change whose certificates this one renews: both are undone together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renews: Option<String>,
+    /// Within how many milliseconds the server presents by itself what a certificate file holds anew; 0 where it has to be told.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub notices_ms: u64,
     /// The files of the server's configuration, links followed, as this change leaves them: whatever else lies there later is
     /// somebody's work that no proof has seen.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<PathBuf, Digest>,
+}
+
+impl Change {
+    /// How long the server may take to see by itself what this change brings, where nobody has to tell it: a renewal of files
+    /// that it watches. No connection is refused for that, as it may be when it is told.
+    #[must_use]
+    pub fn is_noticed_within(&self) -> Option<Duration> {
+        let files_alone = self.renews.is_some() && !self.edits.is_empty() && self.edits.iter().all(|e| e.settings.is_empty());
+        (files_alone && self.notices_ms > 0).then(|| Duration::from_millis(self.notices_ms))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A change that was proved and stands: what undo is planned from.

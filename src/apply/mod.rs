@@ -76,6 +76,14 @@ impl Live<'_> {
         &self.journal.change
     }
 
+    /// Tells the server of what it was to notice by itself and did not.
+    ///
+    /// # Errors
+    /// When one of its commands fails.
+    pub fn tell(&mut self) -> Result<(), Failure> {
+        activate(self.hands, &self.journal, Duration::ZERO)
+    }
+
     /// Keeps the change and its receipt, with what the listeners presented before it. What then cannot be tidied is tidied by
     /// the next recovery.
     ///
@@ -234,6 +242,9 @@ fn take_into_service(hands: &mut dyn Hands, journal: &Journal) -> Result<(), Fai
         hands.act(command, COMMAND_LIMIT, None)?;
     }
     journal.enter(Phase::Activating)?;
+    if journal.change.is_noticed_within().is_some() {
+        return Ok(());
+    }
     activate(hands, journal, Duration::ZERO)
 }
 

@@ -12,7 +12,7 @@ mod probes;
 mod proof;
 
 #[cfg(feature = "wires")]
-pub use observe::{observe, prove};
+pub use observe::{noticed, observe, prove};
 pub use outside::outside;
 pub use places::{Place, places, survey_probes};
 pub use probes::{ENOUGH, as_it_was, baseline_probes, probes_for, proof_probes};

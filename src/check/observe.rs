@@ -22,6 +22,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// a server that restarts needs a moment. A server that does not take the change costs their sum.
 const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1000)];
 
+/// Between two looks at a server that notices new files by itself, after seconds.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Short conversations with one address at the same time: they meet more than one process of the server, and a server
 /// that greets late (postscreen) costs less.
 const AT_ONCE: usize = 4;
@@ -64,6 +67,29 @@ pub async fn prove(
             Some(pause) if verdict.is_err() && !hangs => sleep(*pause).await,
             _ => return (seen, verdict),
         }
+    }
+}
+
+/// Waits until a listener that shall present ours does so, for a server that notices new files by itself: at most `within`.
+/// `false` where it goes on to present something else; one that presents nothing is not waited for.
+pub async fn noticed(net: &Net, expect: &[Expect], within: Duration, limit: Duration) -> bool {
+    let shown = expect.iter().find_map(|e| match &e.want {
+        Want::Ours(presented) => Some((e, presented)),
+        Want::Unchanged | Want::Former(_) => None,
+    });
+    let Some((one, presented)) = shown else { return true };
+    let probe = Probe { postmaster_of: None, ..super::probes_for(one).swap_remove(0) };
+    let until = tokio::time::Instant::now() + within;
+    loop {
+        let view = converse(net, &probe, limit).await;
+        let Some(leaf) = view.leaf() else { return true };
+        if presented.iter().any(|p| p.serial == leaf.serial) {
+            return true;
+        }
+        if tokio::time::Instant::now() >= until {
+            return false;
+        }
+        sleep(LOOK_AGAIN).await;
     }
 }
 

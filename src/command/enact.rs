@@ -139,18 +139,28 @@ pub(super) async fn run(
     Ok(Enacted { expect: promise.expect, end })
 }
 
-async fn settle(net: &Net, live: Live<'_>, promise: &Promise<'_>, progress: &Progress) -> Result<End, Trouble> {
+async fn settle(net: &Net, mut live: Live<'_>, promise: &Promise<'_>, progress: &Progress) -> Result<End, Trouble> {
     if promise.expect.is_empty()
         && let Some(proof) = Proof::of_no_promise(live.change(), world::now())
     {
         let receipt = live.commit(&proof, Vec::new()).map_err(Trouble::of)?;
         return Ok(End::Proved { receipt: Box::new(receipt), views: Vec::new(), notes: Vec::new() });
     }
+    let noticed = live.change().is_noticed_within();
     if live.change().activate.is_empty()
+        && noticed.is_none()
         && let Some(proof) = Proof::of_last_resort(live.change(), world::now())
     {
         let receipt = live.commit(&proof, promise.baseline.clone()).map_err(Trouble::of)?;
         return Ok(End::Installed { receipt: Box::new(receipt), why: Vec::new() });
+    }
+    if let Some(within) = noticed {
+        progress.see(Event::Started("wait until the server has noticed it".into()));
+        let ended = match check::noticed(net, &promise.expect, within, CONVERSATION).await {
+            true => "done".to_owned(),
+            false => live.tell().map_or_else(|failure| failure.to_string(), |()| "it did not, so it was told".to_owned()),
+        };
+        progress.see(Event::Done(ended));
     }
     progress.see(Event::Started("prove it on every listening address".into()));
     let (views, judged) = check::prove(net, &promise.expect, &promise.baseline, promise.claims, CONVERSATION).await;

@@ -109,6 +109,8 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                     deployed::record(&site.store)?;
                 }
                 enacted.tell(outcome, global, Ground::Host);
+                // Proved or not: what is not as it was needs a human.
+                outcome.exit = outcome.exit.max(u8::from(worst.is_some()));
                 return Ok(());
             }
             Some(Stage::Wait { what, not_before }) => {

@@ -49,6 +49,10 @@ pub struct Profile {
     /// For how long it refuses connections when it is activated, in milliseconds.
     #[serde(default)]
     pub gap_ms: u64,
+    /// Within how many milliseconds it presents by itself what a certificate file holds anew, so that a renewal needs no
+    /// activation; 0 where it has to be told.
+    #[serde(default)]
+    pub notices_ms: u64,
     /// How many key types it can serve.
     pub holds: Holds,
     /// The first version that can; before it holds one only.

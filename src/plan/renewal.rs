@@ -105,6 +105,8 @@ pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
         },
         undoes: None,
         renews: Some(base.id.clone()),
+        // What somebody says is meant so has to be read.
+        notices_ms: if news { 0 } else { base.notices_ms },
         ..before.clone()
     };
     Renewal { next: Some(Stage::Change(Box::new(change))), findings: drift }

@@ -6,7 +6,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "activation-gap",
         title: "No new connections for a moment",
-        text: "Exim closes its sockets when it is told to read its configuration again, and the daemon that starts in its place opens them. Who connects in between is refused and tries again a little later, as RFC 5321 asks; conversations that are under way go on to their end, and no message is lost.",
+        text: "Exim closes its sockets when it is told to read its configuration again, and the daemon that starts in its place opens them. Who connects in between is refused and tries again a little later, as RFC 5321 asks; conversations that are under way go on to their end, and no message is lost. A renewal needs none of it: since 4.95 the daemon watches the folder of its certificates and reads them five seconds after they were replaced, and before that every connection read them.",
         see: "exim4 -bP pid_file_path daemon_smtp_ports",
         reference: "Exim specification (daemon, SIGHUP); RFC 5321 section 4.5.4.1",
     },

@@ -14,13 +14,13 @@ use std::{
     time::Duration,
 };
 
-const ALL: [Server; 3] = [Server::Exim, Server::EximSplit, Server::EximOwn];
+pub const ALL: [Server; 3] = [Server::Exim, Server::EximSplit, Server::EximOwn];
 
 /// What Exim makes up where no certificate is configured.
 const MADE_UP: &str = "O = Exim Developers";
 
 /// Configuration and what is generated of it, each file with content, owner and mode.
-fn configuration(host: &Host) -> BTreeMap<PathBuf, (String, u32, (u32, u32))> {
+pub fn configuration(host: &Host) -> BTreeMap<PathBuf, (String, u32, (u32, u32))> {
     let mut all = contents(&host.tree("/etc/exim4"));
     all.extend(contents(&host.tree("/var/lib/exim4")).into_iter().map(|(path, e)| (Path::new("generated").join(path), e)));
     all

@@ -18,6 +18,7 @@ mod dialect;
 mod dialogue;
 mod dns;
 mod exim;
+mod exim_renewal;
 mod faults;
 mod golden;
 mod kill_matrix;

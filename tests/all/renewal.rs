@@ -11,16 +11,16 @@ use std::time::Duration;
 
 const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
 
-fn renew(host: &Host, more: &[&str], code: i32) -> Value {
+pub fn renew(host: &Host, more: &[&str], code: i32) -> Value {
     outcome(&host.run(&[&["mxseal", "renew", "--json"], more].concat()), code)
 }
 
-fn ids(done: &Value) -> Vec<&str> {
+pub fn ids(done: &Value) -> Vec<&str> {
     done["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect()
 }
 
 /// What a sender sees: the serial, and the digest of the key.
-fn served(internet: &Internet, options: &[&str]) -> (String, String) {
+pub fn served(internet: &Internet, options: &[&str]) -> (String, String) {
     let seen = internet.s_client(options);
     let pem = seen.split("-----BEGIN CERTIFICATE-----").nth(1).expect("a certificate").split("-----END").next().expect("its end");
     let pem = format!("-----BEGIN CERTIFICATE-----{pem}-----END CERTIFICATE-----\n");
