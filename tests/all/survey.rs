@@ -301,7 +301,7 @@ fn without_root_the_rest_is_still_seen() {
 }
 
 #[test]
-fn a_stock_host_is_surveyed_at_once() {
+fn a_stock_host_is_surveyed() {
     let dns = Dns::start(&[]);
     let began = Instant::now();
     let facts = look(&net(dns.resolver), &wants(Path::new("/etc/postfix")));
