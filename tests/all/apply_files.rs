@@ -2,7 +2,7 @@
 
 use super::lab::{
     process::wait_for,
-    transaction::{Scene, sh},
+    transaction::{Scene, run_lock, sh},
 };
 use mxseal::{
     apply::{self, Recovered, Stuck, Told},
@@ -10,7 +10,7 @@ use mxseal::{
     change::{Activation, Change, Content, Raw},
     check::Proof,
     moment::Moment,
-    world::{Failure, Look as _, Machine, Store},
+    world::{Failure, Look as _, Machine},
 };
 use std::{
     fs,
@@ -22,9 +22,7 @@ use std::{
 /// Applies on `scene`, then does `then` with what lives.
 fn with_live<T>(scene: &Scene, change: Change, then: impl FnOnce(apply::Live<'_>) -> T) -> Result<T, apply::Undone> {
     let (mut machine, store) = (Machine, scene.store());
-    // A process that another thread is just starting holds it for a moment more.
-    let lock = Store::lock_within(&change.config_dir, Duration::from_secs(5)).unwrap().expect("the run lock");
-    apply::apply(&mut machine, &store, lock, change).map(then)
+    apply::apply(&mut machine, &store, run_lock(&change.config_dir), change).map(then)
 }
 
 fn commit(scene: &Scene, change: Change) -> Result<mxseal::change::Receipt, apply::Undone> {
@@ -189,7 +187,7 @@ fn one_change_is_open_at_a_time_and_names_a_file_once() {
     other.edits.clear();
     let refusal = with_live(&scene, other, |_| ()).unwrap_err().to_string();
     assert!(refusal.contains("opening the journal"), "{refusal}");
-    let lock = Store::lock(&scene.root.join("etc")).unwrap().unwrap();
+    let lock = run_lock(&scene.root.join("etc"));
     assert!(matches!(recover(&scene), Err(Stuck::Busy(_))), "its owner may be alive");
     drop(lock);
     assert!(matches!(recover(&scene), Ok(Some(Recovered::Restored { server: Ok(Told::Serves), .. }))));

@@ -2,7 +2,7 @@
 //! the server serves just that.
 #![allow(clippy::print_stdout, clippy::exit)]
 
-use super::lab::transaction::{CHANGING, Call, DRIVE, ROOT, Scene, calls, guard_arguments, sh, until_closed};
+use super::lab::transaction::{CHANGING, Call, DRIVE, ROOT, Scene, calls, guard_arguments, run_lock, sh, until_closed};
 use mxseal::{
     apply::{self, Guard},
     change::Change,
@@ -57,7 +57,7 @@ fn drive(what: &str, root: &Path) -> i32 {
     });
     let change: Change = serde_json::from_slice(&fs::read(root.join("change.json")).unwrap()).unwrap();
     let proof = Proof::of_no_promise(&change, Moment(1)).unwrap();
-    let lock = Store::lock(&change.config_dir).unwrap().unwrap();
+    let lock = run_lock(&change.config_dir);
     gate();
     let mut machine = Machine;
     let live = match apply::apply(&mut machine, &store, lock, change) {

@@ -8,6 +8,7 @@ use crate::{
         dns::{Dns, Signed},
         postfix::Postfix,
         process::run,
+        transaction::run_lock,
     },
 };
 use mxseal::{
@@ -132,7 +133,7 @@ impl Scene {
 
         let store = Store::open(self.state.path()).unwrap();
         try_on_a_copy(&Machine, &store, &change, change.trial.as_ref().unwrap()).unwrap_or_else(|e| panic!("{e}"));
-        let lock = Store::lock(&self.postfix.etc()).unwrap().expect("the lock");
+        let lock = run_lock(&self.postfix.etc());
         let mut machine = Machine;
         let live = apply(&mut machine, &store, lock, (*change).clone()).unwrap_or_else(|e| panic!("{e}"));
         let (_, proved) = wait(prove(&self.net, &change.prove, &facts.views, &facts.claims, Duration::from_secs(30)));

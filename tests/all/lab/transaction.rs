@@ -4,7 +4,7 @@
 use super::process::wait_for;
 use mxseal::{
     change::{Activation, Change, Command, Content, Edit, Meta, Raw, Target},
-    world::{Look as _, Machine, Store},
+    world::{Lock, Look as _, Machine, Store},
 };
 use std::{
     collections::BTreeMap,
@@ -359,6 +359,11 @@ fn read_word(output: &mut impl std::io::BufRead, word: &str) -> String {
             return rest.trim().to_owned();
         }
     }
+}
+
+/// The run lock of a configuration directory. A process that another test is just starting holds it for a moment more.
+pub fn run_lock(config_dir: &Path) -> Lock {
+    Store::lock_within(config_dir, Duration::from_secs(60)).expect("a directory to lock").expect("the run lock")
 }
 
 /// Waits until nothing is open any more, with nobody rerunning; gives how long that took.
