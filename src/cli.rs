@@ -4,7 +4,7 @@ use crate::{
     intent::KeyTypes,
     name::DnsName,
     rehearsal::Fault,
-    settings::{Settings, resolver},
+    settings::{Settings, addressee, resolver},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
@@ -77,6 +77,8 @@ pub enum Verb {
     Undo(Undo),
     /// What is installed, since when, until when, and what is served
     Status(Status),
+    /// Write to the admin what needs a human and was not told yet; what the failed timer runs
+    Alarm(Alarm),
     /// Finish or put back a change that was interrupted; safe at any time
     Recover,
     /// What setup would do on the host that `survey --json` came from; needs neither root nor that host
@@ -212,6 +214,12 @@ pub struct Setup {
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
     pub key_type: Option<KeyTypeFlag>,
+    /// Who is written to when something needs a human; "" for nobody [default: postmaster of the mail domain]
+    #[arg(long, value_name = "ADDRESS", value_parser = addressee, help_heading = "Afterwards")]
+    pub alarm: Option<String>,
+    /// File for Prometheus' textfile collector, which every renewal writes anew
+    #[arg(long, value_name = "FILE", help_heading = "Afterwards")]
+    pub textfile: Option<PathBuf>,
     /// Take the answers from this settings file, over those of --config; a flag wins
     #[arg(long, value_name = "FILE", help_heading = "Approval")]
     pub from: Option<PathBuf>,
@@ -256,6 +264,8 @@ impl Setup {
             mta: place.mta.clone(),
             mta_config: one(&place.mta_config),
             resolver: place.resolver,
+            alarm: self.alarm.clone(),
+            textfile: one(&self.textfile),
         }
     }
 }
@@ -286,6 +296,17 @@ pub struct Renew {
     /// The configuration that changed since the last proof is meant so: check it on a copy, reload the server, prove it
     #[arg(long)]
     pub reload: bool,
+    /// Write metrics for Prometheus' textfile collector to this file
+    #[arg(long, value_name = "FILE")]
+    pub textfile: Option<PathBuf>,
+}
+
+/// `mxseal alarm`
+#[derive(Clone, Debug, Args)]
+pub struct Alarm {
+    /// Send a test, and wait until the mail server has delivered it or handed it on
+    #[arg(long)]
+    pub test: bool,
 }
 
 /// `mxseal undo`
@@ -307,6 +328,12 @@ pub struct Undo {
 /// `mxseal status`
 #[derive(Clone, Debug, Args)]
 pub struct Status {
+    /// Ask every listener now, instead of telling what the last run saw
+    #[arg(long)]
+    pub live: bool,
+    /// Write metrics for Prometheus' textfile collector to this file
+    #[arg(long, value_name = "FILE")]
+    pub textfile: Option<PathBuf>,
     /// Roots for the verdicts.
     #[command(flatten)]
     pub place: Where,

@@ -56,6 +56,11 @@ pub struct Settings {
     /// Resolver.
     #[serde(deserialize_with = "read_resolver", serialize_with = "write_resolver")]
     pub resolver: Option<SocketAddr>,
+    /// Who is written to when something needs a human; the empty one is nobody.
+    #[serde(deserialize_with = "read_address")]
+    pub alarm: Option<String>,
+    /// File for Prometheus' textfile collector.
+    pub textfile: Option<PathBuf>,
 }
 
 /// Every key, in the order in which it is written, with the comment that is written above it.
@@ -76,6 +81,8 @@ pub const KEYS: &[(&str, &str)] = &[
     ("mta", "Mail server to work on, where several are installed."),
     ("mta-config", "Configuration directory of the instance to work on."),
     ("resolver", "DNS resolver to ask, with a port where it is not 53. Without it, those of /etc/resolv.conf."),
+    ("alarm", "Who is written to when something needs a human; \"\" for nobody. Without it, the postmaster."),
+    ("textfile", "File for Prometheus' textfile collector, which every renewal writes anew."),
 ];
 
 impl Settings {
@@ -122,12 +129,14 @@ impl Settings {
             mta: self.mta.or(lower.mta),
             mta_config: self.mta_config.or(lower.mta_config),
             resolver: self.resolver.or(lower.resolver),
+            alarm: self.alarm.or(lower.alarm),
+            textfile: self.textfile.or(lower.textfile),
         }
     }
 
     /// Files that are named without their directory lie beside the settings.
     fn beside(mut self, dir: &Path) -> Self {
-        let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config].into_iter().flatten();
+        let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile].into_iter().flatten();
         for file in single.chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {
             *file = dir.join(&*file);
         }
@@ -167,6 +176,25 @@ pub fn resolver(text: &str) -> Result<SocketAddr, String> {
     text.parse::<SocketAddr>()
         .or_else(|_| text.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, 53)))
         .map_err(|_| "write an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53".to_owned())
+}
+
+/// An address that a letter can be sent to, or a user of this host; the empty text is nobody.
+///
+/// # Errors
+/// When it is none; the text says how to write one.
+pub fn addressee(text: &str) -> Result<String, String> {
+    let (local, domain) = text.rsplit_once('@').map_or((text, None), |(local, domain)| (local, Some(domain)));
+    let plain = |c: char| c.is_ascii_graphic() && !"\"(),:;<>@[\\]".contains(c);
+    let is_one = !local.is_empty() && !local.starts_with('-') && local.chars().all(plain);
+    if text.is_empty() || (is_one && domain.is_none_or(|d| d.parse::<DnsName>().is_ok())) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no address; write one such as admin@example.net, or \"\" for nobody"))
+    }
+}
+
+fn read_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    addressee(&String::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn read_resolver<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {

@@ -5,6 +5,7 @@ mod certificate;
 mod plan;
 mod reason;
 mod stop;
+mod watch;
 mod wire;
 
 /// What an id means.
@@ -38,6 +39,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "What conversations show", topics: wire::TOPICS },
     Family { title: "Why there is no certificate", topics: certificate::TOPICS },
     Family { title: "Why a run stopped, or ended otherwise", topics: stop::TOPICS },
+    Family { title: "What watches, and whom it tells", topics: watch::TOPICS },
 ];
 
 /// Every topic.

@@ -21,12 +21,13 @@ struct Unit {
     wanted_by: Option<&'static str>,
 }
 
-const UNITS: [Unit; 3] = [
+const UNITS: [Unit; 4] = [
     Unit {
         name: "mxseal-recover.service",
         text: include_str!("../../packaging/systemd/mxseal-recover.service"),
         wanted_by: Some("multi-user.target"),
     },
+    Unit { name: "mxseal-alarm.service", text: include_str!("../../packaging/systemd/mxseal-alarm.service"), wanted_by: None },
     Unit { name: "mxseal-renew.service", text: include_str!("../../packaging/systemd/mxseal-renew.service"), wanted_by: None },
     Unit { name: TIMER, text: include_str!("../../packaging/systemd/mxseal-renew.timer"), wanted_by: Some("timers.target") },
 ];
@@ -40,9 +41,8 @@ const PLACE: &str = "/etc/systemd/system";
 const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 /// The first line of a unit that we wrote. One without it is the admin's, who has another in the place of the package's.
 const MARK: &str = "# mxseal wrote this file, and takes it away with the last change.\n";
-/// The program and the Store that the packaged units know.
+/// The program that the packaged units know.
 const PACKAGED_PROGRAM: &str = "/usr/bin/mxseal";
-const PACKAGED_STORE: &str = "/var/lib/mxseal";
 /// Systemd runs (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -100,7 +100,7 @@ enum Lies {
 /// What a plan says where nobody would look after a power cut yet, or renew; `None` where the units of `program` are there.
 #[must_use]
 pub fn units_note(look: &dyn Look, store: &Store, program: &Path) -> Option<Finding> {
-    if !is_usual(store) || !UNITS.iter().any(|unit| unit.sleeps(look)) {
+    if !store.is_usual() || !UNITS.iter().any(|unit| unit.sleeps(look)) {
         return None;
     }
     let nobody = || {
@@ -148,7 +148,7 @@ pub fn install_units(hands: &mut dyn Hands, store: &Store, program: &Path) -> Op
 }
 
 fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), Failure> {
-    if !is_usual(store) || !runs_systemd(hands) {
+    if !store.is_usual() || !runs_systemd(hands) {
         return Ok(());
     }
     // Said in the plan.
@@ -198,7 +198,7 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
 /// When one stays. It does no harm.
 pub(super) fn remove_units(hands: &mut dyn Hands, store: &Store) -> Result<(), Failure> {
     let receipts = receipts(store).map_err(Failure::file("reading the receipts"))?;
-    if standing(&receipts).is_some() || !is_usual(store) {
+    if standing(&receipts).is_some() || !store.is_usual() {
         return Ok(());
     }
     let remove = |hands: &mut dyn Hands, path: PathBuf| hands.unlink(&path).map_err(Failure::file(format!("removing {}", path.display())));
@@ -250,11 +250,6 @@ fn runs_systemd(look: &dyn Look) -> bool {
     look.identity(Path::new(SYSTEMD)).is_ok()
 }
 
-/// Another Store is somebody's experiment, which the next boot does not know.
-fn is_usual(store: &Store) -> bool {
-    store.path("") == Path::new(PACKAGED_STORE)
-}
-
 /// The unit for this program.
 fn text(unit: &Unit, program: &Path) -> io::Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
@@ -273,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_units_start_the_program_that_runs() {
-        for (unit, verb) in UNITS.iter().zip([Some("recover"), Some("renew"), None]) {
+        for (unit, verb) in UNITS.iter().zip([Some("recover"), Some("alarm"), Some("renew"), None]) {
             assert_eq!(text(unit, Path::new(PACKAGED_PROGRAM)).unwrap(), format!("{MARK}{}", unit.text));
             let ours = text(unit, Path::new("/usr/local/bin/mxseal")).unwrap();
             let starts: Vec<&str> = ours.lines().filter_map(|line| line.strip_prefix("ExecStart=")).collect();
@@ -282,7 +277,7 @@ mod tests {
             let wanted = unit.text.lines().find_map(|line| line.strip_prefix("WantedBy="));
             assert_eq!(wanted, unit.wanted_by, "{}", unit.name);
         }
-        assert!(UNITS[0].text.contains(&format!("ConditionPathExists={PACKAGED_STORE}/journal/open")));
+        assert!(UNITS[0].text.contains("ConditionPathExists=/var/lib/mxseal/journal/open"));
     }
 
     /// In the shell that cron starts: silent unless a human is needed.

@@ -4,6 +4,7 @@ use super::{
     Trouble,
     interrupt::{self, Reached},
     place::Site,
+    watch,
 };
 use crate::{
     apply::{self, Guard, Live, Stuck},
@@ -133,7 +134,8 @@ pub(super) async fn run(
     interrupt::reached(Reached::End);
     drop(guard);
     let mut end = end?;
-    if let End::Proved { notes, .. } = &mut end {
+    if let End::Proved { receipt, views, notes } = &mut end {
+        watch::observed(&site.store, &receipt.id, views);
         notes.extend(unwatched);
     }
     Ok(Enacted { expect: promise.expect, end })

@@ -1,5 +1,6 @@
 //! A file a verb; each reads top-down as the recipe that its user has in mind.
 
+mod alarm;
 mod completions;
 mod course;
 mod deployed;
@@ -18,6 +19,7 @@ mod stand_in;
 mod status;
 mod survey;
 mod undo;
+mod watch;
 
 use crate::{
     cli::{Cli, Global, Verb},
@@ -86,6 +88,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Renew(args) => runtime.block_on(renew::run(args, global)),
         Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
+        Verb::Alarm(args) => alarm::run(args, global),
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Plan(args) => plan::run(args, global),
         Verb::Completions(args) => completions::run(args),

@@ -7,7 +7,7 @@ use super::{
     deployed,
     enact::{self, Ground, Promise},
     place::{self, Site},
-    recover,
+    recover, watch,
 };
 use crate::{
     acme::{self, Challenge, Wishes},
@@ -19,12 +19,12 @@ use crate::{
     cli::{Global, Renew, Where},
     facts::Lineage,
     finding::{Finding, Remedy, Subject, Verdict},
-    maintain::{self, Due},
+    maintain::{self, Due, Rest},
     plan::{self, Errand, LiveFile, Obtain, Renewal, Stage, Standing},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     survey,
-    view::EndpointView,
+    view::{EndpointView, Offer, Probe},
     world::{self, Look as _, Machine},
 };
 use std::{
@@ -41,6 +41,7 @@ const LOOK: Duration = Duration::from_secs(15);
 pub(super) async fn run(args: &Renew, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "renew", ..Outcome::default() };
     let told = tell(args, global, &mut outcome).await;
+    watch::ended(global, args.textfile.as_deref(), &told, &mut outcome);
     super::close(global, told, outcome)
 }
 
@@ -58,11 +59,16 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         return Ended::new("nothing-to-do", 0, "Nothing of mxseal stands on this host. To begin: mxseal setup").tell(outcome, global);
     };
     let mut lock = Some(place::lock(&receipt.change.config_dir)?);
-    match acme::ask_windows(&site.net, &site.store, &lineage).await {
-        Ok(told) => lineage = told,
-        Err(trouble) => outcome.findings.push(window_unknown(&lineage, &trouble)),
+    watch::began(&site.store);
+    let rest = watch::rest(&site.store, &lineage.name).filter(|rest| rest.holds(args.force, world::now()));
+    if rest.is_none() {
+        match acme::ask_windows(&site.net, &site.store, &lineage).await {
+            Ok(told) => lineage = told,
+            Err(trouble) => outcome.findings.push(window_unknown(&lineage, &trouble)),
+        }
     }
     let views = look(&site, &receipt).await;
+    watch::observed(&site.store, &receipt.id, &views);
     outcome.findings.extend(not_ours(&receipt, &lineage, &views));
     let shown = outcome.findings.iter().all(|f| f.id != "served-other");
 
@@ -83,14 +89,31 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         let worst = findings.iter().map(|f| f.verdict).max();
         match next {
             None => {
+                watch::rested(&site.store, &lineage.name);
                 outcome.findings.extend(findings);
                 show(global, &outcome.findings);
                 let exit = u8::from(worst.is_some() || !shown);
                 return rests(&lineage, exit).tell(outcome, global);
             }
             Some(Stage::Errand(Errand::Obtain(order))) => {
+                if let Some(rest) = &rest {
+                    outcome.findings.extend(findings);
+                    outcome.findings.push(rest.finding.clone());
+                    show(global, &outcome.findings);
+                    return Ended::new("rests", 1, resting(rest)).tell(outcome, global);
+                }
                 let wishes = wishes(&site, &settings, &order);
-                lineage = acme::obtain(&site.net, &site.store, &order, &wishes, &progress).await.map_err(Trouble::of)?;
+                lineage = match acme::obtain(&site.net, &site.store, &order, &wishes, &progress).await {
+                    Ok(renewed) => renewed,
+                    Err(trouble) => {
+                        let rest = watch::failed(&site.store, &lineage, &trouble);
+                        outcome.findings.extend(findings);
+                        outcome.findings.push(rest.finding.clone());
+                        let failed = Trouble::of(trouble);
+                        return Err(Trouble { says: format!("{}\n{}", failed.says, resting(&rest)), ..failed });
+                    }
+                };
+                watch::rested(&site.store, &lineage.name);
                 outcome.certificate = Some(json::CertificateDoc::of(&lineage));
                 forced = false;
             }
@@ -146,10 +169,17 @@ fn ours(receipt: &Receipt) -> impl Iterator<Item = (&Expect, &Vec<crate::change:
     })
 }
 
-/// One conversation with each listener that presents ours.
+/// One conversation with each listener that presents ours, and a short one about the other key type.
 async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
-    let mut probes: Vec<_> = ours(receipt).filter_map(|(e, _)| check::probes_for(e).into_iter().next()).collect();
-    probes.dedup_by_key(|p| p.addr);
+    let mut probes: Vec<Probe> = Vec::new();
+    for (expect, all) in ours(receipt) {
+        if probes.iter().any(|p| p.addr == expect.addr) {
+            continue;
+        }
+        let Some(any) = check::probes_for(expect).into_iter().next() else { continue };
+        let other = (all.len() > 1).then(|| Probe { offer: Offer::Rsa, postmaster_of: None, ..any.clone() });
+        probes.extend(std::iter::once(any).chain(other));
+    }
     check::observe(&site.net, &probes, LOOK).await
 }
 
@@ -208,6 +238,16 @@ fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
     let webroot = settings.webroot.clone().or_else(|| survey::webroot(&Machine, &site.net, &names));
     let challenge = webroot.map_or(Challenge::Listen, Challenge::Webroot);
     Wishes { agree_tos: settings.agree_tos, challenge, ..Wishes::default() }
+}
+
+/// When a renewal that failed is tried again.
+fn resting(rest: &Rest) -> String {
+    let (times, until) = (if rest.failures == 1 { "once".to_owned() } else { format!("{} times", rest.failures) }, rest.until);
+    if rest.asked {
+        format!("It failed {times}; the CA asks not to try again before {until}, and so it is.")
+    } else {
+        format!("It failed {times}, and is tried again from {until} on; at once by mxseal renew --force.")
+    }
 }
 
 fn rests(lineage: &Lineage, exit: u8) -> Ended {

@@ -5,7 +5,7 @@ mod conversation;
 mod keep;
 
 use super::{
-    Trouble,
+    Trouble, alarm,
     course::{Course, Ended, Until},
     deployed,
     enact::Ground,
@@ -17,8 +17,9 @@ use crate::{
     apply,
     cli::{Global, Setup},
     facts::Facts,
+    finding::{Finding, Verdict},
     plan::Plan,
-    report::{self, Progress, Style, Terminal, json, json::Outcome},
+    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     world::{Machine, Store},
 };
@@ -103,6 +104,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         None => {
             if outcome.change.is_some() {
                 outcome.findings.extend(keep::answers(&global.config, &answers.said, asked, &progress));
+                outcome.findings.extend(prove_alarm(&site, &settings, &progress));
             }
             Ok(())
         }
@@ -127,6 +129,22 @@ fn rouse(args: &Setup, site: &Site, global: &Global, outcome: &mut Outcome) -> R
         outcome.findings.extend(findings);
     }
     Ok(())
+}
+
+/// Who is to be written to must be reachable: a test goes there, unless an earlier one arrived.
+fn prove_alarm(site: &Site, settings: &Settings, progress: &Progress) -> Option<Finding> {
+    let to = alarm::address(&site.store, settings)?;
+    if alarm::proved(&site.store).is_some_and(|proved| proved.address == to) {
+        return None;
+    }
+    progress.see(Event::Started(format!("send a test alarm to {to}")));
+    let finding = alarm::prove(&site.store, &to);
+    let arrived = finding.verdict == Verdict::Pass;
+    progress.see(Event::Done(if arrived { "delivered".into() } else { finding.verdict.to_string() }));
+    if !arrived {
+        progress.see(Event::Note(finding.clone()));
+    }
+    Some(finding)
 }
 
 /// A certificate that nobody can be shown is not worth an order: CAs count them.

@@ -1,27 +1,41 @@
-//! `mxseal status`: what is installed, since when, until when, and what is served.
+//! `mxseal status`: what is installed, since when, until when, and what is served. Told from what was seen last, so that it
+//! costs nothing and asks nobody; `--live` asks.
 
-use super::{Trouble, deployed, enact, place, place::Site};
+use super::{Trouble, alarm, deployed, enact, place, place::Site, watch};
 use crate::{
     acme, apply,
     change::{Content, Edit, Receipt, Want},
     cli::{Global, Status},
+    finding::{Finding, Remedy, Subject, Verdict},
+    moment::Moment,
     report::{self, Style, Terminal, json},
     view::{EndpointView, Offer},
+    world::{self, Store},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+/// The timer runs six times a day: after this it is dead.
+const TOO_OLD: Duration = Duration::from_secs(26 * 3600);
 
 pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
-    let site = Site::of(&args.place, &[], &settings, global)?;
-    let mut lineages = acme::load_lineages(&site.store).map_err(Trouble::state)?;
-    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
-    let open = apply::open_change(&site.store).map_err(Trouble::state)?;
+    let store = Store::at(&global.state_dir);
+    let mut lineages = acme::load_lineages(&store).map_err(Trouble::state)?;
+    let receipts = apply::receipts(&store).map_err(Trouble::state)?;
+    let open = apply::open_change(&store).map_err(Trouble::state)?;
     lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
     let standing = apply::standing(&receipts);
     let served = match standing {
-        Some(receipt) => enact::baseline(&site.net, &receipt.change.prove, &[]).await,
+        Some(receipt) if args.live => {
+            let site = Site::of(&args.place, &[], &settings, global)?;
+            let views = enact::baseline(&site.net, &receipt.change.prove, &[]).await;
+            watch::observed(&store, &receipt.id, &views);
+            views
+        }
+        Some(receipt) => watch::last_observed(&store, &receipt.id).map(|seen| seen.views).unwrap_or_default(),
         None => Vec::new(),
     };
+    let now = world::now();
     let changes = receipts
         .iter()
         .map(|r| json::ChangeDoc {
@@ -32,14 +46,41 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
             undone: apply::is_undone(r, &receipts),
         })
         .collect();
-    let exit = if open.is_some() { 1 } else { standing.map_or(1, |receipt| verdict(receipt, &served)) };
-    let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served };
+    let mut exit = if open.is_some() { 1 } else { standing.map_or(1, |receipt| verdict(receipt, &served)) };
+    let mut findings: Vec<Finding> = standing.and_then(|_| silent(&store, &served, now)).into_iter().collect();
+    findings.extend(
+        args.textfile.as_deref().or(settings.textfile.as_deref().filter(|_| args.live)).and_then(|file| watch::write(&store, file)),
+    );
+    if exit == 0 && !findings.is_empty() {
+        exit = 1;
+    }
+    let run = watch::last_run(&store).filter(|_| standing.is_some());
+    let rests = lineages.iter().filter_map(|l| watch::rest(&store, &l.name)).collect();
+    let alarm = standing.and_then(|_| alarm::address(&store, &settings)).map(|to| {
+        let reached = alarm::proved(&store).filter(|proved| proved.address == to).map(|proved| proved.at.0);
+        json::AlarmDoc { to, reached }
+    });
+    let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served, run, rests, alarm, findings };
     Terminal::print(&if global.json {
         json::text(&document)
     } else {
-        report::status_page(Style::of_stdout(), &document, standing.is_some())
+        report::status_page(Style::of_stdout(), &document, standing.is_some(), now)
     });
     Ok(exit)
+}
+
+/// Nobody has looked for more than a day: the timer is dead.
+fn silent(store: &Store, served: &[EndpointView], now: Moment) -> Option<Finding> {
+    let seen = served.iter().map(|v| v.taken).max()?;
+    if !store.is_usual() || now.since(seen) < TOO_OLD {
+        return None;
+    }
+    let says = format!("nobody has looked since {seen}: the timer does not run");
+    Some(
+        Finding::new("watch-silent", Verdict::Warn, Subject::Host, says)
+            .means("what falls due is not renewed, and nobody hears of it")
+            .remedy(Remedy::Command("systemctl status mxseal-renew.timer".into())),
+    )
 }
 
 /// The files of key and chain that a change put in place.
@@ -48,12 +89,17 @@ fn installed(receipt: &Receipt) -> Vec<PathBuf> {
     receipt.change.edits.iter().filter(stored).map(|e| e.path.clone()).collect()
 }
 
-/// 0 when every listener that should present ours does, 1 when one presents something else, 3 when one could not be asked.
+/// 0 when every listener that should present ours does, 1 when one presents something else, 3 when one could not be asked, or
+/// was not yet.
 fn verdict(receipt: &Receipt, served: &[EndpointView]) -> u8 {
     let mut worst = 0;
     for expect in &receipt.change.prove {
         let Want::Ours(ours) = &expect.want else { continue };
-        for view in served.iter().filter(|v| v.probe.addr == expect.addr && v.probe.offer == Offer::Any) {
+        let mut here = served.iter().filter(|v| v.probe.addr == expect.addr && v.probe.offer == Offer::Any).peekable();
+        if here.peek().is_none() {
+            worst = 3;
+        }
+        for view in here {
             worst = worst.max(match view.leaf() {
                 Some(leaf) if ours.iter().any(|o| o.spki == leaf.spki) => 0,
                 Some(_) => return 1,

@@ -1,7 +1,13 @@
-//! What is due, with nobody to ask: pure, told the time.
+//! What is due, with nobody to ask, and what is to be told of it: pure, told the time.
 
 mod due;
 mod keep;
+mod news;
+mod record;
+mod rest;
 
 pub use due::{Due, due, lineage_due};
 pub use keep::old_files_return;
+pub use news::{News, Told, nearness, news};
+pub use record::{Observed, Run};
+pub use rest::Rest;

@@ -4,6 +4,7 @@ pub mod config;
 pub mod dialect;
 pub mod exim;
 pub mod expand;
+pub mod fate;
 pub mod harmless;
 mod lines;
 pub mod main_cf;

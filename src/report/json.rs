@@ -5,6 +5,7 @@ use crate::{
     change::{Edit, Expect, Want},
     facts::{ConfigFile, Lineage},
     finding::Finding,
+    maintain::{Rest, Run},
     plan::{Errand, Plan, Stage},
     topics::{self, Topic},
     view::EndpointView,
@@ -24,7 +25,7 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub verb: &'static str,
     /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `unproved` (nothing on the wire was promised), `put-back`,
-    /// `held`, `declined`, `recovered` or `failed`.
+    /// `held`, `rests`, `declined`, `recovered` or `failed`.
     pub outcome: &'static str,
     /// The exit status that goes with it.
     pub exit: u8,
@@ -158,8 +159,29 @@ pub struct StatusDoc {
     pub lineages: Vec<Lineage>,
     /// Proved changes, oldest first.
     pub changes: Vec<ChangeDoc>,
-    /// What is served now.
+    /// What is served: each conversation says when it was held.
     pub served: Vec<EndpointView>,
+    /// What the last run of `renew` found; absent where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Certificates that could not be renewed, and when that is tried again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rests: Vec<Rest>,
+    /// Who is written to when something needs a human, and when a test reached them; absent where nobody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<AlarmDoc>,
+    /// Findings about what watches.
+    pub findings: Vec<Finding>,
+}
+
+/// Who is written to.
+#[derive(Debug, Serialize)]
+pub struct AlarmDoc {
+    /// The address.
+    pub to: String,
+    /// Seconds since 1970 at which a test reached it; absent where none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached: Option<u64>,
 }
 
 /// A proved change.

@@ -6,6 +6,7 @@ use crate::{
     change::{Change, Edit, Expect, Want},
     facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Role, Security, Server},
     finding::{Finding, Remedy, Verdict},
+    maintain::{Due, Run, lineage_due},
     moment::Moment,
     plan::{Errand, Plan, Stage},
     view::{EndpointView, Judged, Offer, Wire},
@@ -350,7 +351,7 @@ pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
 
 /// What is installed, since when, until when, and what is served; whether a change of ours is `standing`.
 #[must_use]
-pub fn status_page(style: Style, status: &StatusDoc, standing: bool) -> String {
+pub fn status_page(style: Style, status: &StatusDoc, standing: bool, now: Moment) -> String {
     let mut out = String::new();
     if let Some(open) = &status.open {
         let _ = writeln!(out, "Change {open} was interrupted. Next: mxseal recover");
@@ -367,6 +368,7 @@ pub fn status_page(style: Style, status: &StatusDoc, standing: bool) -> String {
     }
     // Most hosts present the same on every address.
     let mut alike: Vec<(String, Vec<String>)> = Vec::new();
+    let seen = status.served.iter().map(|v| v.taken).max();
     for view in status.served.iter().filter(|v| v.probe.offer == Offer::Any && v.probe.sni) {
         let ours = view.leaf().is_some_and(|leaf| is_ours(&status.lineages, leaf));
         let what = format!("{} · {}", presents(view), if ours { "ours" } else { "not ours" });
@@ -377,16 +379,62 @@ pub fn status_page(style: Style, status: &StatusDoc, standing: bool) -> String {
         }
     }
     for (what, at) in alike {
-        fact(style, &mut out, "Served now", format!("{}\n{what}", list(at)));
+        fact(style, &mut out, "Served", format!("{}\n{what}", list(at)));
     }
+    if let Some(seen) = seen {
+        fact(style, &mut out, "Seen", age(seen, now));
+    }
+    watched(style, &mut out, status, now);
     let next = match status.exit {
         _ if !standing => "Nothing of mxseal stands on this host. To begin: mxseal setup",
+        _ if !status.findings.is_empty() => "",
+        3 if seen.is_none() => "Nobody has looked yet what is served: mxseal status --live",
         3 => "A listener could not be asked what it presents. What is seen of it: mxseal survey",
         1 if status.open.is_none() => "Another certificate is served than was proved. To mend it: mxseal setup",
         _ => "",
     };
     hang(&mut out, "", next, style.width);
     out
+}
+
+/// What watches: the last run, what it waits for, and who is told.
+fn watched(style: Style, out: &mut String, status: &StatusDoc, now: Moment) {
+    if let Some(run) = &status.run {
+        let ended = match run.ended {
+            None => format!("began {}, and did not end", age(run.began, now)),
+            Some(ended) => format!("{}: {}", age(ended, now), run.outcome),
+        };
+        fact(style, out, "Last run", ended);
+    }
+    for line in status.lineages.iter().filter(|_| status.rests.is_empty() && !status.served.is_empty()) {
+        if let Due::Later(at) = lineage_due(line, now) {
+            fact(style, out, "Renewed", format!("{} from {} on", line.name, at.day()));
+        }
+    }
+    for rest in &status.rests {
+        let who = if rest.asked { " as the CA asks" } else { "" };
+        fact(style, out, "Renewal", format!("failed {} times, tried again from {}{who} on", rest.failures, rest.until));
+    }
+    if let Some(alarm) = &status.alarm {
+        let reached = alarm.reached.map_or_else(
+            || "no test has reached it yet: mxseal alarm --test".to_owned(),
+            |at| format!("a test reached it on {}", Moment(at).day()),
+        );
+        fact(style, out, "Alarm", format!("{}, {reached}", alarm.to));
+    }
+    let needs = status.run.as_ref().map(Run::needs).unwrap_or_default();
+    out.push_str(&findings(style, &[&status.findings[..], &needs[..]].concat()));
+}
+
+/// How long ago, as people say it, and when.
+fn age(at: Moment, now: Moment) -> String {
+    let ago = match now.since(at).as_secs() {
+        seconds @ ..120 => format!("{seconds} seconds"),
+        seconds @ ..7200 => format!("{} minutes", seconds / 60),
+        seconds @ ..172_800 => format!("{} hours", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    };
+    format!("{ago} ago ({at})")
 }
 
 /// Whether a certificate is one of our lineages'.
@@ -404,15 +452,16 @@ mod tests {
     fn a_status_that_is_not_good_says_what_to_do() {
         let status = |exit, open: Option<&str>, standing| {
             let open = open.map(str::to_owned);
-            let document = StatusDoc { version: 1, exit, open, lineages: vec![], changes: vec![], served: vec![] };
-            status_page(Style::default(), &document, standing)
+            let (lineages, changes, served, rests, findings) = (vec![], vec![], vec![], vec![], vec![]);
+            let document = StatusDoc { version: 1, exit, open, lineages, changes, served, run: None, rests, alarm: None, findings };
+            status_page(Style::default(), &document, standing, Moment(0))
         };
         for (page, says) in [
             (status(0, None, true), ""),
             (status(1, None, true), "Another certificate is served than was proved. To mend it: mxseal setup\n"),
             (status(1, Some("7"), true), "Change 7 was interrupted. Next: mxseal recover\n"),
             (status(1, None, false), "Nothing of mxseal stands on this host. To begin: mxseal setup\n"),
-            (status(3, None, true), "A listener could not be asked what it presents. What is seen of it: mxseal\nsurvey\n"),
+            (status(3, None, true), "Nobody has looked yet what is served: mxseal status --live\n"),
         ] {
             assert_eq!(page, says);
         }

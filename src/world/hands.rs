@@ -4,6 +4,7 @@ use super::{edit_lock::EditLock, store::Lock};
 use crate::{
     certificate::Digest,
     change::{Command, Image, Meta},
+    moment::Moment,
 };
 use std::{
     fs, io,
@@ -147,6 +148,15 @@ pub trait Look {
             }
         }
         Ok(None)
+    }
+
+    /// When its content changed last, and the user who owns it; links followed.
+    ///
+    /// # Errors
+    /// When it is missing or may not be reached.
+    fn changed(&self, path: &Path) -> io::Result<(Moment, u32)> {
+        let about = fs::metadata(path)?;
+        Ok((Moment(u64::try_from(about.mtime()).unwrap_or(0)), about.uid()))
     }
 
     /// The image of a file; `None` where there is none.

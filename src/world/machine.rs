@@ -7,11 +7,15 @@ use super::{
     store::Lock,
 };
 use crate::change::{Command, Meta, Raw};
-use nix::{errno::Errno, fcntl::OFlag};
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    sys::memfd::{MFdFlags, memfd_create},
+};
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder, File, FileTimes, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     process::Stdio,
@@ -23,6 +27,22 @@ use zeroize::Zeroizing;
 /// The real machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Machine;
+
+impl Machine {
+    /// Runs a command as [`Look::run`] does, with `input` to read and more environment.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time. A bad exit code is no error here.
+    pub fn feed(&self, command: &Command, input: &[u8], environment: &[(&str, String)], limit: Duration) -> Result<Output, Failure> {
+        let memory = || {
+            let mut file = File::from(memfd_create("mxseal", MFdFlags::MFD_CLOEXEC)?);
+            file.write_all(input)?;
+            file.rewind()?;
+            Ok(Stdio::from(file))
+        };
+        run(command, limit, memory().map_err(Failure::file("holding what a command shall read"))?, environment)
+    }
+}
 
 impl Look for Machine {
     fn read(&self, path: &Path) -> io::Result<Option<(Vec<u8>, Meta)>> {
@@ -41,7 +61,7 @@ impl Look for Machine {
     }
 
     fn run(&self, command: &Command, limit: Duration) -> Result<Output, Failure> {
-        run(command, limit, Stdio::null())
+        run(command, limit, Stdio::null(), &[])
     }
 }
 
@@ -116,7 +136,7 @@ impl Hands for Machine {
 
     fn act(&mut self, command: &Command, limit: Duration, busy: Option<&Lock>) -> Result<(), Failure> {
         let stdin = busy.and_then(|lock| lock.share().ok()).map_or_else(Stdio::null, Stdio::from);
-        let output = run(command, limit, stdin)?;
+        let output = run(command, limit, stdin, &[])?;
         match output.code {
             0 => Ok(()),
             code => Err(Failure::Command { command: command.to_string(), code, said: last_words(&output) }),

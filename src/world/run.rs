@@ -21,8 +21,8 @@ use std::{
 /// No more than this many bytes of a command's output are kept.
 const OUTPUT_LIMIT: usize = 1 << 20;
 
-/// Runs `command` to its end with `stdin`; ends it and its process group after `limit`.
-pub(super) fn run(command: &Command, limit: Duration, stdin: Stdio) -> Result<Output, Failure> {
+/// Runs `command` to its end with `stdin` and more environment; ends it and its process group after `limit`.
+pub(super) fn run(command: &Command, limit: Duration, stdin: Stdio, environment: &[(&str, String)]) -> Result<Output, Failure> {
     let start = |source| Failure::Start { command: command.to_string(), source };
     let (program, arguments) = command.0.split_first().ok_or_else(|| start(io::Error::other("no program is named")))?;
     let mut child = std::process::Command::new(program)
@@ -30,6 +30,7 @@ pub(super) fn run(command: &Command, limit: Duration, stdin: Stdio) -> Result<Ou
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, limit: Duration) -> Result<Output, Failure> {
-        run(&Command(vec!["/bin/sh".into(), "-c".into(), script.into()]), limit, Stdio::null())
+        run(&Command(vec!["/bin/sh".into(), "-c".into(), script.into()]), limit, Stdio::null(), &[])
     }
 
     const LONG: Duration = Duration::from_secs(20);
@@ -110,8 +111,8 @@ mod tests {
             let want = Output { code, stdout: stdout.into(), stderr: stderr.into() };
             assert_eq!(sh(script, LONG).unwrap(), want, "{script}");
         }
-        assert!(matches!(run(&Command(vec!["/no/such/program".into()]), LONG, Stdio::null()), Err(Failure::Start { .. })));
-        assert!(matches!(run(&Command(vec![]), LONG, Stdio::null()), Err(Failure::Start { .. })));
+        assert!(matches!(run(&Command(vec!["/no/such/program".into()]), LONG, Stdio::null(), &[]), Err(Failure::Start { .. })));
+        assert!(matches!(run(&Command(vec![]), LONG, Stdio::null(), &[]), Err(Failure::Start { .. })));
     }
 
     #[test]

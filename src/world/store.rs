@@ -55,6 +55,12 @@ impl Store {
         Self { root: root.into() }
     }
 
+    /// The place that units and packages know. Another one is somebody's experiment, of which nobody else is told.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        self.root == Path::new("/var/lib/mxseal")
+    }
+
     /// A path inside the store.
     #[must_use]
     pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {

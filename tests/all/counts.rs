@@ -55,7 +55,8 @@ fn no_more_is_done_than_needed() {
     assert_eq!(survey, Done { started: 5, programs: 6, questions: 12, conversations: 16 });
 
     let asked = internet.ca_log().len();
-    let setup = count(&host, &[&["mxseal", "setup", "--json"], ANSWERS].concat());
+    // How often the log is read for the test alarm's fate is up to the mail server.
+    let setup = count(&host, &[&["mxseal", "setup", "--json", "--alarm", ""], ANSWERS].concat());
     // Two surveys; two checks of the copy, the units enabled and the timer started, the guard, the reload.
     assert_eq!((setup.started, setup.questions), (16, 12), "{setup:?}");
     // The rest is what `postfix reload` starts, most of it scripts.

@@ -10,6 +10,7 @@
 )]
 
 mod acme;
+mod alarm;
 mod apply_files;
 mod booted;
 mod counts;

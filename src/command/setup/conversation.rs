@@ -6,7 +6,7 @@ use crate::{
     acme, apply,
     cli::{Global, Setup},
     command::{
-        Trouble,
+        Trouble, alarm,
         course::Ended,
         no_answer,
         place::{self, Site},
@@ -133,6 +133,7 @@ impl Conversation<'_> {
         {
             let program = std::env::current_exe().unwrap_or_default();
             notes.extend(apply::units_note(&Machine, &self.site.store, &program));
+            notes.extend(alarm::note(&self.site.store, &self.answers.said.clone().over(self.written.clone()), facts));
         }
         Ok(planned)
     }

@@ -1,0 +1,55 @@
+//! What watches over a setup that stands, and whom it tells.
+
+use super::Topic;
+
+pub(super) const TOPICS: &[Topic] = &[
+    Topic {
+        id: "alarm-test",
+        title: "Whether an alarm reaches you",
+        text: "When something needs a human, mxseal writes a letter through this host's own mail server: to the address of the key alarm, or to the postmaster of the mail domain. Setup sends a test and waits until the server's log says that it was delivered or handed on; what the next server does with it, nobody here can see. Nothing is written while all is well.",
+        see: "mxseal alarm --test\njournalctl -t mxseal",
+        reference: "mxseal-alarm(8); mxseal.toml(5); RFC 5321 section 4.5.1",
+    },
+    Topic {
+        id: "alarm-unsent",
+        title: "An alarm could not be sent",
+        text: "The mail server's program sendmail did not take the letter, or no address is there. Then the journal (priority 2) and the failed unit are the alarm; the next run tries again.",
+        see: "mxseal alarm --test\njournalctl -t mxseal -p crit\nsystemctl --failed",
+        reference: "mxseal-alarm(8)",
+    },
+    Topic {
+        id: "renewal-failed",
+        title: "The certificate is due and could not be renewed",
+        text: "The finding quotes what went wrong. It is tried again by itself, after a rest that grows with each failure, and never before the moment that the CA names; meanwhile the old certificate is served as before. A CA that is away or busy (warn) is given a second try before anybody is told; everything else (fail) needs you now. mxseal renew --force tries at once, except against the CA's wish.",
+        see: "mxseal status\nmxseal renew --force",
+        reference: "mxseal-renew(8); RFC 8555 section 6.6",
+    },
+    Topic {
+        id: "run-died",
+        title: "A renewal did not come to its end",
+        text: "The run was ended from outside, or the machine took it: out of memory, a time limit, a signal. A change that it had begun is put back already, or finished where it was proved. Run it by hand and see.",
+        see: "mxseal renew\njournalctl -u mxseal-renew",
+        reference: "mxseal-renew(8)",
+    },
+    Topic {
+        id: "run-failed",
+        title: "A renewal ended with an error",
+        text: "The words are the error's own; everything on the host is as they say. The next run of the timer tries again.",
+        see: "mxseal renew\njournalctl -u mxseal-renew",
+        reference: "mxseal-renew(8)",
+    },
+    Topic {
+        id: "textfile-unwritten",
+        title: "The metrics could not be written",
+        text: "The file of the key textfile, or its directory, cannot be written. Who watches by it goes on with old figures, and sees that from the time of the last run in them.",
+        see: "ls -ld /var/lib/prometheus/node-exporter",
+        reference: "mxseal-renew(8)",
+    },
+    Topic {
+        id: "watch-silent",
+        title: "Nobody has looked for more than a day",
+        text: "The timer runs six times a day. What was seen last is older than that, so it does not run: it was disabled or masked, or the machine slept. The certificate ends unless somebody renews it.",
+        see: "systemctl list-timers mxseal-renew.timer\nmxseal renew",
+        reference: "mxseal-renew(8); systemd.timer(5)",
+    },
+];

@@ -1,0 +1,198 @@
+//! Who hears when something needs a human, on a booted host: a letter that arrives, once; the journal; a file of metrics.
+
+use crate::lab::{
+    host::{Host, Server, text},
+    internet::Internet,
+    process::wait_for,
+    setup::{outcome, reloads, setup},
+};
+use serde_json::Value;
+use std::{
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+fn ids(done: &Value) -> Vec<&str> {
+    done["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect()
+}
+
+fn renew(host: &Host, more: &[&str], code: i32) -> Value {
+    outcome(&host.run(&[&["mxseal", "renew", "--json"], more].concat()), code)
+}
+
+/// How many letters of ours with these words in the subject lie in the mailbox.
+fn letters(host: &Host, subject: &str) -> usize {
+    let mailbox = host.mailbox();
+    mailbox.lines().filter(|l| l.starts_with("Subject: [mxseal] mx1.example.test: ") && l.contains(subject)).count()
+}
+
+fn wait_for_letter(host: &Host, subject: &str) {
+    wait_for(&format!("the letter {subject:?}"), Duration::from_secs(60), || letters(host, subject) > 0);
+}
+
+/// What the journal holds under our name.
+fn journal(host: &Host, fields: &[&str]) -> String {
+    host.ok(&["journalctl", "--sync"]);
+    host.ok(&[&["journalctl", "--no-pager", "--output=cat", "SYSLOG_IDENTIFIER=mxseal"], fields].concat())
+}
+
+const DRIFT: &[&str] = &["sh", "-c", "echo 'smtpd_banner = half finished' >>/etc/postfix/main.cf"];
+
+#[test]
+fn what_changes_is_told_once() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let done = outcome(&setup(&host, &[]), 0);
+    let test = done["findings"].as_array().unwrap().iter().rfind(|f| f["id"] == "alarm-test").expect("a test alarm");
+    assert!(test["verdict"] == "pass" && test["evidence"][0].as_str().is_some_and(|l| l.contains("status=sent")), "{test:#}");
+    wait_for_letter(&host, "a test alarm");
+    assert_eq!(ids(&renew(&host, &[], 0)), Vec::<&str>::new());
+    assert_eq!(letters(&host, ""), 1, "nothing is written while all is well");
+
+    host.ok(DRIFT);
+    assert_eq!(ids(&renew(&host, &[], 1)), ["drift"]);
+    wait_for_letter(&host, "needs you: drift");
+    let mailbox = host.mailbox();
+    for line in [
+        "From: \"mxseal on mx1.example.test\" <postmaster@example.test>",
+        "To: <postmaster@example.test>",
+        "Auto-Submitted: auto-generated",
+        "Previously",
+        "  all is well",
+        "  mxseal renew --reload",
+    ] {
+        assert!(mailbox.lines().any(|l| l == line), "{line:?} in {mailbox}");
+    }
+    renew(&host, &[], 1);
+    assert!(journal(&host, &["MXSEAL_FINDING=drift", "PRIORITY=4", "MXSEAL_LINEAGE=mx1.example.test"]).lines().count() == 2);
+
+    renew(&host, &["--reload"], 0);
+    wait_for_letter(&host, "all is well again");
+    wait_for("an empty queue", Duration::from_secs(30), || host.queue_is_empty());
+    assert_eq!((letters(&host, "drift"), letters(&host, "")), (1, 3), "{}", host.mailbox());
+}
+
+/// A run that is ended from outside cannot tell; the unit that its failure starts does. A letter that nobody takes is told by
+/// the journal, and is written by the next run.
+#[test]
+fn what_a_run_cannot_tell_is_told_for_it() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &["--alarm", "root@example.test"]), 0);
+    assert!(host.read("/etc/mxseal/mxseal.toml").contains("alarm = \"root@example.test\""));
+
+    host.ok(&["mkdir", "/run/systemd/system/mxseal-renew.service.d"]);
+    host.write("/run/systemd/system/mxseal-renew.service.d/soon.conf", "[Service]\nTimeoutStartSec=1s\n");
+    host.ok(&["systemctl", "daemon-reload"]);
+    internet.hang_ca(true);
+    assert!(!host.run(&["systemctl", "start", "mxseal-renew.service"]).status.success());
+    wait_for_letter(&host, "needs you: run-died");
+    internet.hang_ca(false);
+    host.ok(&["rm", "-r", "/run/systemd/system/mxseal-renew.service.d"]);
+    host.ok(&["systemctl", "daemon-reload"]);
+    host.ok(&["systemctl", "start", "mxseal-renew.service"]);
+    wait_for_letter(&host, "all is well again");
+
+    host.ok(DRIFT);
+    host.ok(&["mv", "/usr/sbin/sendmail", "/usr/sbin/sendmail.away"]);
+    assert_eq!(ids(&renew(&host, &[], 1)), ["drift", "alarm-unsent"]);
+    assert!(!journal(&host, &["MXSEAL_FINDING=drift", "PRIORITY=2"]).is_empty());
+    host.ok(&["mv", "/usr/sbin/sendmail.away", "/usr/sbin/sendmail"]);
+    outcome(&host.run(&["mxseal", "alarm", "--json"]), 0);
+    wait_for_letter(&host, "needs you: drift");
+    outcome(&host.run(&["mxseal", "alarm", "--json"]), 0);
+
+    let refused = outcome(&host.run(&["mxseal", "setup", "--json", "--alarm", "two words"]), 2);
+    assert!(refused["error"].as_str().is_some_and(|e| e.contains("is no address")), "{refused:#}");
+    host.write("/etc/mxseal/mxseal.toml", host.read("/etc/mxseal/mxseal.toml").replace("root@example.test", "nobody-here@example.test"));
+    let back = outcome(&host.run(&["mxseal", "alarm", "--test", "--json"]), 1);
+    assert!(back["findings"][0]["evidence"][0].as_str().is_some_and(|l| l.contains("status=bounced")), "{back:#}");
+    wait_for("an empty queue", Duration::from_secs(30), || host.queue_is_empty());
+    assert_eq!(letters(&host, "needs you: drift"), 1);
+}
+
+/// Under the unit's restrictions too.
+#[test]
+fn exim_delivers_an_alarm() {
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Exim);
+    let done = outcome(&setup(&host, &[]), 0);
+    let test = done["findings"].as_array().unwrap().iter().rfind(|f| f["id"] == "alarm-test").expect("a test alarm");
+    assert!(test["verdict"] == "pass" && test["evidence"][0].as_str().is_some_and(|l| l.contains(" => ")), "{test:#}");
+    host.ok(&["sh", "-c", "echo '# half finished' >>/etc/exim4/exim4.conf.template"]);
+    assert!(!host.run(&["systemctl", "start", "mxseal-renew.service"]).status.success());
+    wait_for_letter(&host, "needs you: drift");
+}
+
+/// A renewal that fails rests; who insists is heard; the CA's own wish is above both.
+#[test]
+fn a_renewal_that_fails_rests() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &["--textfile", "/root/mxseal.prom"]), 0);
+    internet.dns.set("example.test", "mx1", "A", 60, &["198.18.0.26"]);
+    internet.dns.set("example.test", "mx1", "AAAA", 60, &[]);
+    let failed = renew(&host, &["--force"], 1);
+    assert!(failed["error"].as_str().is_some_and(|e| e.contains("It failed once, and is tried again from")), "{failed:#}");
+    wait_for_letter(&host, "needs you: renewal-failed");
+
+    // Due, and not tried.
+    let life = host.read("/var/lib/mxseal/lineages/mx1.example.test.json");
+    host.write("/var/lib/mxseal/lineages/mx1.example.test.json", due(&life));
+    let asked = internet.ca_log().len();
+    let rests = renew(&host, &[], 1);
+    assert_eq!((rests["outcome"].as_str(), ids(&rests)), (Some("rests"), vec!["renewal-failed"]), "{rests:#}");
+    assert_eq!(internet.ca_log().len(), asked, "the CA was not asked");
+    let page = text(&host.run(&["mxseal", "status"]));
+    assert!(page.contains("Renewal        failed 1 times, tried again from"), "{page}");
+
+    internet.dns.set("example.test", "mx1", "A", 60, &["198.18.0.25"]);
+    assert_eq!(renew(&host, &["--force"], 0)["outcome"], "proved");
+    wait_for_letter(&host, "all is well again");
+    assert_eq!(letters(&host, "renewal-failed"), 1);
+
+    let metrics = host.read("/root/mxseal.prom");
+    for served in ["ecdsa", "rsa"] {
+        let line =
+            format!("mxseal_served_not_after_seconds{{address=\"198.18.0.25:25\",name=\"mx1.example.test\",key_type=\"{served}\"}} 18");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    assert!(metrics.contains("\nmxseal_last_run_exit_status 0\n") && metrics.contains("\nmxseal_last_proof_seconds "), "{metrics}");
+    assert_eq!(host.ok(&["stat", "-c", "%a", "/root/mxseal.prom"]), "644\n");
+}
+
+/// The lineage as if its certificates were of long ago.
+fn due(lineage: &str) -> String {
+    let mut value: Value = serde_json::from_str(lineage).expect("a lineage");
+    for key in value["keys"].as_array_mut().expect("keys") {
+        key["leaf"]["not_before"] = 1_000_000_000.into();
+        key["window"] = Value::Null;
+    }
+    value.to_string()
+}
+
+#[test]
+fn one_run_at_a_time() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &[]), 0);
+    internet.hang_ca(true);
+    let mut first: Child = host
+        .command(&["mxseal", "renew", "--json", "--force"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nsenter is in util-linux");
+    wait_for("a run at work", Duration::from_secs(30), || {
+        assert!(matches!(first.try_wait(), Ok(None)), "it waits for the CA");
+        host.path("/var/lib/mxseal/watch/run.json").exists()
+    });
+    let second = renew(&host, &[], 1);
+    assert_eq!(second["topic"], "run-busy", "{second:#}");
+    outcome(&host.run(&["mxseal", "alarm", "--json"]), 0);
+    internet.hang_ca(false);
+    assert!(first.wait_with_output().expect("its end").status.success());
+    wait_for("an empty queue", Duration::from_secs(30), || host.queue_is_empty());
+    assert_eq!((letters(&host, ""), reloads(&host)), (1, 2), "{}", host.mailbox());
+}
