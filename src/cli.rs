@@ -3,6 +3,7 @@
 use crate::{
     intent::KeyTypes,
     name::DnsName,
+    policy::tls_rpt::Rua,
     rehearsal::Fault,
     settings::{Settings, addressee, resolver},
 };
@@ -79,6 +80,11 @@ pub enum Verb {
     Status(Status),
     /// Write to the admin what needs a human and was not told yet; what the failed timer runs
     Alarm(Alarm),
+    /// The DNS records that senders need to verify this host: what is missing or wrong, ready for your zone
+    Dns(Dns),
+    /// The MTA-STS policy of a domain: what is served, and what should be
+    #[command(subcommand)]
+    Policy(Policy),
     /// Finish or put back a change that was interrupted; safe at any time
     Recover,
     /// What setup would do on the host that `survey --json` came from; needs neither root nor that host
@@ -335,6 +341,63 @@ pub struct Status {
     #[arg(long, value_name = "FILE")]
     pub textfile: Option<PathBuf>,
     /// Roots for the verdicts.
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// `mxseal dns`
+#[derive(Clone, Debug, Args)]
+pub struct Dns {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// Form of the records
+    #[arg(long, value_enum, value_name = "FORM", default_value = "zone")]
+    pub format: RecordFormat,
+    /// Print what is right already too
+    #[arg(long)]
+    pub all: bool,
+    /// Where senders report to: mailto:ADDRESS or https://HOST/PATH; may be repeated [default: as published, else the domain's
+    /// postmaster]
+    #[arg(long, value_name = "URI", value_delimiter = ',')]
+    pub rua: Vec<Rua>,
+    /// Records that let one CA alone issue for the MX names and policy hosts [default: the CA in use, where it is Let's Encrypt]
+    #[arg(long, value_name = "CA", num_args = 0..=1)]
+    pub caa: Option<Option<DnsName>>,
+}
+
+/// The form of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecordFormat {
+    /// Lines of a zone file
+    Zone,
+    /// Commands of nsupdate
+    Nsupdate,
+    /// Lines of a zone file, with types as numbers for servers that do not know them
+    Generic,
+    /// The fields of a web form
+    Panel,
+    /// One JSON document
+    Json,
+    /// A local value of Terraform
+    Terraform,
+    /// JavaScript of dnscontrol
+    Dnscontrol,
+    /// A file of octoDNS for each zone
+    Octodns,
+}
+
+/// `mxseal policy`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Policy {
+    /// What is served, what it leaves out, and the text to serve
+    Show(PolicyShow),
+}
+
+/// `mxseal policy show`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyShow {
+    /// Where to look.
     #[command(flatten)]
     pub place: Where,
 }

@@ -281,6 +281,15 @@ pub struct PortOwner {
     pub webroot: Option<PathBuf>,
 }
 
+/// Where a record of some owner name really lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// The name at the end of its CNAME chain: where records are added.
+    pub owner: DnsName,
+    /// The apex of the zone that holds that name.
+    pub zone: DnsName,
+}
+
 /// What DNS says, with whether the answer was authentic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer<T> {
@@ -385,6 +394,9 @@ pub struct Lineage {
     pub acme_profile: Option<String>,
     /// The keys, one a type, and the certificate issued for each.
     pub keys: Vec<LineageKey>,
+    /// The key that follows each of them one day: made beforehand, so that its TLSA record is known everywhere by then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<NextKey>,
     /// Key and chain of each type in one file's bytes, in the Store; `None` until all are issued.
     pub bundle: Option<Digest>,
     /// The file that a mail server reads.
@@ -404,6 +416,15 @@ impl Lineage {
 #[must_use]
 pub fn live_of(live: &Path, key_type: KeyType) -> PathBuf {
     live.with_extension(format!("{key_type}.pem"))
+}
+
+/// A key that is not in use yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextKey {
+    /// Its kind.
+    pub key_type: KeyType,
+    /// Its fingerprint: what a TLSA `3 1 1` record says.
+    pub spki: Digest,
 }
 
 /// One key of a lineage.

@@ -10,7 +10,7 @@
 //! [`plan`] makes the next stage of both, with [`mta`] knowing how mail servers are configured. `acme` gets the
 //! certificate. `apply` makes a [`change`], of [`image`]s of files, as one transaction; [`check`] proves it on the wire
 //! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`]; [`policy`] knows
-//! the formats in which it is told: a file for each.
+//! the formats in which it is told, and [`publish`] what is wanted of DNS and how it stands to that.
 //!
 //! [`maintain`] says what is due once it stands, and a renewal is planned from what was proved.
 //!
@@ -36,6 +36,7 @@ pub mod mta;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod publish;
 pub mod topics;
 pub mod view;
 

@@ -5,6 +5,7 @@ mod certificate;
 mod plan;
 mod reason;
 mod stop;
+mod told;
 mod watch;
 mod wire;
 
@@ -37,6 +38,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "What a plan says, and why it holds back", topics: plan::TOPICS },
     Family { title: "Why a step is planned, or a setting set", topics: reason::TOPICS },
     Family { title: "What conversations show", topics: wire::TOPICS },
+    Family { title: "What the world is told", topics: told::TOPICS },
     Family { title: "Why there is no certificate", topics: certificate::TOPICS },
     Family { title: "Why a run stopped, or ended otherwise", topics: stop::TOPICS },
     Family { title: "What watches, and whom it tells", topics: watch::TOPICS },

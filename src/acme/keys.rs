@@ -51,7 +51,12 @@ impl HeldKey {
                 ));
             }
         }
-        let held = Self::make(choice.key_type)?;
+        Self::made(store, lineage, choice.key_type)
+    }
+
+    /// A new key, saved before this returns.
+    pub(super) fn made(store: &Store, lineage: &DnsName, key_type: KeyType) -> Result<Self, Trouble> {
+        let held = Self::make(key_type)?;
         store.save_bytes(path(lineage, &held.spki), held.pem.as_bytes())?;
         Ok(held)
     }

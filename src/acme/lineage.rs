@@ -64,6 +64,7 @@ mod tests {
             directory: "https://ca.example/dir".into(),
             acme_profile: None,
             keys: Vec::new(),
+            next: Vec::new(),
             bundle: None,
             live: "/etc/postfix/mxseal.pem".into(),
             deployment: Deployment::Issued,

@@ -23,7 +23,8 @@ pub use lineage::{load_lineage, load_lineages, mark};
 pub use window::ask_windows;
 
 use crate::{
-    facts::{Deployment, Lineage, LineageKey},
+    certificate::KeyType,
+    facts::{Deployment, Lineage, LineageKey, NextKey},
     plan::Obtain,
     report::observer::{Event, Nobody, Observer},
     world::{self, Net, Store},
@@ -92,6 +93,7 @@ pub async fn obtain(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, o
             None => issue(net, store, order, wishes, &keys, say).await?,
         };
         finish(store, order, &mut lineage, &keys, &chains)?;
+        look_ahead(store, &mut lineage)?;
         Ok(lineage)
     })
     .await
@@ -186,6 +188,7 @@ fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) 
         directory: order.directory.clone(),
         acme_profile: order.acme_profile.clone(),
         keys: Vec::new(),
+        next: Vec::new(),
         bundle: None,
         live: order.live.clone(),
         deployment: Deployment::Ordered,
@@ -226,6 +229,18 @@ fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey]
     lineage.keys = keys;
     if *lineage != was {
         lineage::save(store, lineage)?;
+    }
+    Ok(())
+}
+
+/// For every key the one that follows it, made now: DANE senders must know it long before it is used (RFC 7671 §8.1).
+fn look_ahead(store: &Store, lineage: &mut Lineage) -> Result<(), Trouble> {
+    for key_type in lineage.keys.iter().map(|k| k.key_type).filter(|t| *t != KeyType::Other).collect::<Vec<_>>() {
+        if lineage.next.iter().all(|n| n.key_type != key_type) {
+            let spki = HeldKey::made(store, &lineage.name, key_type)?.spki;
+            lineage.next.push(NextKey { key_type, spki });
+            lineage::save(store, lineage)?;
+        }
     }
     Ok(())
 }

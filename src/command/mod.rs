@@ -4,12 +4,14 @@ mod alarm;
 mod completions;
 mod course;
 mod deployed;
+mod dns;
 mod enact;
 mod explain;
 mod interrupt;
 mod log;
 mod place;
 mod plan;
+mod policy;
 mod profiles;
 mod recover;
 mod rehearse;
@@ -22,7 +24,7 @@ mod undo;
 mod watch;
 
 use crate::{
-    cli::{Cli, Global, Verb},
+    cli::{Cli, Global, Policy, Verb},
     report::{Terminal, json, json::Outcome},
     topics::Explained,
 };
@@ -89,6 +91,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Alarm(args) => alarm::run(args, global),
+        Verb::Dns(args) => or_told("dns", global, runtime.block_on(dns::run(args, global))),
+        Verb::Policy(Policy::Show(args)) => or_told("policy", global, runtime.block_on(policy::show(args, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Plan(args) => plan::run(args, global),
         Verb::Completions(args) => completions::run(args),

@@ -9,7 +9,7 @@ mod ask;
 mod reading;
 
 use crate::{
-    facts::{Answer, Known, Security, Tlsa},
+    facts::{Answer, Known, Security, Tlsa, Whereabouts},
     name::DnsName,
     world::Net,
 };
@@ -140,6 +140,17 @@ impl Resolver {
             climbed = Some(joined);
         }
         climbed.map_or_else(|| Known::unknown("no name to ask CAA of"), |answer| Known::seen(answer, where_seen))
+    }
+
+    /// Where the records of `name` lie: the end of its CNAME chain, and the zone of that (RFC 1035 §3.3.13, RFC 2308 §2).
+    pub async fn whereabouts(&self, name: &DnsName) -> Known<Whereabouts> {
+        match ask(&self.0.servers, name, RecordType::SOA).await {
+            Ok(Heard { message, from, .. }) => match reading::whereabouts(&message, name) {
+                Ok(found) => Known::seen(found, format!("SOA of {name} from {from}")),
+                Err(why) => Known::unknown(format!("the zone of {name} could not be told from what {from} says: {why}")),
+            },
+            Err(why) => Known::unknown(why),
+        }
     }
 
     /// Asks one question and reads every record of the kind that the name's CNAME chain ends in.

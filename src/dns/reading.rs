@@ -2,7 +2,7 @@
 
 use super::weaker;
 use crate::{
-    facts::{Answer, Security, Tlsa},
+    facts::{Answer, Security, Tlsa, Whereabouts},
     name::DnsName,
     policy::quoted,
 };
@@ -27,18 +27,7 @@ pub(super) fn answer<T>(
     security: Security,
     read: impl Fn(&RData) -> Result<Option<T>, String>,
 ) -> Result<Answer<T>, String> {
-    let mut owner = Name::from_str(&asked.absolute()).map_err(|e| e.to_string())?;
-    let mut ttl = u32::MAX;
-    for _ in 0..LONGEST_CHAIN {
-        let Some((cname, target)) = message.answers.iter().find_map(|r| match &r.data {
-            RData::CNAME(c) if r.name == owner && kind != RecordType::CNAME => Some((r, &c.0)),
-            _ => None,
-        }) else {
-            break;
-        };
-        ttl = ttl.min(cname.ttl);
-        owner = target.clone();
-    }
+    let (owner, mut ttl) = end_of_chain(message, asked, kind)?;
     let mut records = Vec::new();
     let mut any = false;
     for record in message.answers.iter().filter(|r| r.name == owner && r.record_type() == kind) {
@@ -54,6 +43,33 @@ pub(super) fn answer<T>(
         ttl = ttl.min(absence.unwrap_or(0));
     }
     Ok(Answer { records, security, ttl })
+}
+
+/// The name where the CNAME chain of `asked` ends, with the smallest TTL on the way.
+fn end_of_chain(message: &Message, asked: &DnsName, kind: RecordType) -> Result<(Name, u32), String> {
+    let mut owner = Name::from_str(&asked.absolute()).map_err(|e| e.to_string())?;
+    let mut ttl = u32::MAX;
+    for _ in 0..LONGEST_CHAIN {
+        let Some((cname, target)) = message.answers.iter().find_map(|r| match &r.data {
+            RData::CNAME(c) if r.name == owner && kind != RecordType::CNAME => Some((r, &c.0)),
+            _ => None,
+        }) else {
+            break;
+        };
+        ttl = ttl.min(cname.ttl);
+        owner = target.clone();
+    }
+    Ok((owner, ttl))
+}
+
+/// The end of the CNAME chain of `asked` and the zone that holds it, from a reply to the question for its SOA: the record
+/// itself at the apex of a zone, and beside every denial below it.
+pub(super) fn whereabouts(message: &Message, asked: &DnsName) -> Result<Whereabouts, String> {
+    let (owner, _) = end_of_chain(message, asked, RecordType::SOA)?;
+    let all = message.answers.iter().chain(&message.authorities);
+    let soa = all.filter(|r| matches!(r.data, RData::SOA(_)) && r.name.zone_of(&owner)).max_by_key(|r| r.name.num_labels());
+    let zone = host(&soa.ok_or("no SOA record of a zone above it is there")?.name)?;
+    Ok(Whereabouts { owner: host(&owner)?, zone })
 }
 
 /// Two answers as one.
@@ -133,6 +149,21 @@ mod tests {
             .unwrap();
             assert_eq!((got.records, got.ttl), (expected, ttl), "{what}");
         }
+    }
+
+    #[test]
+    fn the_zone_is_that_of_the_end_of_the_chain() {
+        let cname = |to: &str| RData::CNAME(CNAME(n(to)));
+        let soa = || RData::SOA(SOA::new(n("ns.example."), n("h.example."), 1, 1, 1, 1, 5));
+        let found = |asked: &str, message: &Message| {
+            whereabouts(message, &asked.parse().unwrap()).ok().map(|w| (w.owner.to_string(), w.zone.to_string()))
+        };
+        let own = |owner: &str, zone: &str| Some((owner.to_owned(), zone.to_owned()));
+        assert_eq!(found("example", &message(vec![("example.", 60, soa())], None)), own("example", "example"));
+        assert_eq!(found("_mta-sts.a.example", &message(vec![], Some((60, 5)))), own("_mta-sts.a.example", "example"));
+        let elsewhere = message(vec![("_mta-sts.a.test.", 60, cname("sts.b.example."))], Some((60, 5)));
+        assert_eq!(found("_mta-sts.a.test", &elsewhere), own("sts.b.example", "example"));
+        assert_eq!(found("a.test", &message(vec![], Some((60, 5)))), None);
     }
 
     #[test]

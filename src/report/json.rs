@@ -7,6 +7,7 @@ use crate::{
     finding::Finding,
     maintain::{Rest, Run},
     plan::{Errand, Plan, Stage},
+    publish::{Data, State, TTL, Wanted},
     topics::{self, Topic},
     view::EndpointView,
 };
@@ -197,6 +198,120 @@ pub struct ChangeDoc {
     pub installed: Vec<PathBuf>,
     /// It was undone since.
     pub undone: bool,
+}
+
+/// What `dns` prints.
+#[derive(Debug, Serialize)]
+pub struct DnsDoc {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// The exit status that goes with it.
+    pub exit: u8,
+    /// The records, what is required first.
+    pub records: Vec<RecordDoc>,
+    /// Why records are not proposed, and what is wrong with those of others.
+    pub findings: Vec<Finding>,
+}
+
+/// A record that is wanted.
+#[derive(Debug, Serialize)]
+pub struct RecordDoc {
+    /// Its name, without the final dot.
+    pub name: String,
+    /// The zone that it is written in; absent where that could not be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Its type.
+    pub r#type: &'static str,
+    /// Seconds that caches may keep it.
+    pub ttl: u32,
+    /// What it says: a TXT without quotes, others as in a zone file.
+    pub value: String,
+    /// `required` or `recommended`.
+    pub need: String,
+    /// `right`, `missing`, or `wrong`: others are there in its place.
+    pub state: &'static str,
+    /// What is there in its place, as in a zone file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub instead_of: Vec<String>,
+    /// Why it is wanted.
+    pub why: String,
+}
+
+impl DnsDoc {
+    /// The records in the form of version 1.
+    #[must_use]
+    pub fn of(records: &[&Wanted], findings: &[Finding], exit: u8) -> Self {
+        Self { version: VERSION, exit, records: records.iter().map(|w| RecordDoc::of(w)).collect(), findings: findings.to_vec() }
+    }
+}
+
+impl RecordDoc {
+    fn of(wanted: &Wanted) -> Self {
+        let (state, instead_of) = match &wanted.state {
+            State::Right => ("right", Vec::new()),
+            State::Missing => ("missing", Vec::new()),
+            State::Instead(old) => ("wrong", old.iter().map(ToString::to_string).collect()),
+        };
+        let value = if let Data::Txt(text) = &wanted.data { text.clone() } else { wanted.data.to_string() };
+        Self {
+            name: wanted.at().to_string(),
+            zone: wanted.zone().map(ToString::to_string),
+            r#type: wanted.data.kind(),
+            ttl: TTL,
+            value,
+            need: wanted.need.to_string(),
+            state,
+            instead_of,
+            why: wanted.why.clone(),
+        }
+    }
+}
+
+/// What `policy show` prints.
+#[derive(Debug, Serialize)]
+pub struct PoliciesDoc {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// The exit status that goes with it.
+    pub exit: u8,
+    /// The policy of each domain.
+    pub policies: Vec<PolicyDoc>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// The policy of a domain.
+#[derive(Debug, Serialize)]
+pub struct PolicyDoc {
+    /// The domain.
+    pub domain: String,
+    /// What is served, as it was understood; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub served: Option<String>,
+    /// Why nothing is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_served: Option<String>,
+    /// The id that the TXT record announces; absent where senders see none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announced: Option<String>,
+    /// What is served is what should be.
+    pub right: bool,
+    /// Every MX host of the domain.
+    pub mx: Vec<CoverDoc>,
+    /// The text to serve.
+    pub text: String,
+    /// The TXT record that announces that text.
+    pub record: String,
+}
+
+/// An MX host, and the policy that is served.
+#[derive(Debug, Serialize)]
+pub struct CoverDoc {
+    /// Its name.
+    pub name: String,
+    /// The policy names it.
+    pub covered: bool,
 }
 
 /// A topic of the catalogue.

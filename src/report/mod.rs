@@ -1,6 +1,7 @@
 //! The only room that prints: terminal text and JSON v1. Texts are made as values first, so that tests read them.
 
 mod diff;
+mod dns;
 mod explain;
 mod facts;
 pub mod json;
@@ -14,6 +15,7 @@ mod text;
 mod wrap;
 
 pub use diff::config_diff;
+pub use dns::{dns_page, policy_page};
 pub use explain::{catalogue_page, topic_page};
 pub use facts::facts_page;
 pub use letter::{Letter, alarm};

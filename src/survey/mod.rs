@@ -9,6 +9,7 @@ mod published;
 mod recognise;
 mod recognised;
 mod server;
+mod sight;
 mod sockets;
 mod tools;
 
@@ -26,6 +27,7 @@ use crate::{
 };
 pub use recognised::{Recognised, recognised};
 use server::Found;
+pub use sight::{sight, whereabouts};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,

@@ -126,7 +126,11 @@ async fn text(resolver: &Resolver, name: Result<DnsName, crate::name::NotADnsNam
 }
 
 /// Asks for every name at once; in the order of the names. `None` for what was not answered within the limit.
-async fn each<T, F>(resolver: &Resolver, names: &BTreeSet<DnsName>, ask: impl Fn(Resolver, DnsName) -> F) -> Vec<(DnsName, Option<T>)>
+pub(super) async fn each<T, F>(
+    resolver: &Resolver,
+    names: &BTreeSet<DnsName>,
+    ask: impl Fn(Resolver, DnsName) -> F,
+) -> Vec<(DnsName, Option<T>)>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,

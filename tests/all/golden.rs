@@ -70,6 +70,7 @@ fn lineage(types: &[KeyType], deployment: Deployment) -> Lineage {
         directory: "https://ca.test/dir".into(),
         acme_profile: None,
         keys: types.iter().map(key).collect(),
+        next: Vec::new(),
         bundle: Some(bundle()),
         live: LIVE.into(),
         deployment,

@@ -41,6 +41,7 @@ mod shared_facts;
 mod stand_in;
 mod strange_hosts;
 mod survey;
+mod told;
 mod trial;
 mod verdicts;
 mod wizard;

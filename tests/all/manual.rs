@@ -38,6 +38,16 @@ fn flags(command: &clap::Command) -> BTreeSet<String> {
     command.get_arguments().filter_map(|a| Some(format!("--{}", a.get_long()?))).collect()
 }
 
+/// Those of the verb, and of the words that follow it.
+fn flags_below(verb: &clap::Command) -> BTreeSet<String> {
+    flags(verb).into_iter().chain(verb.get_subcommands().flat_map(flags_below)).collect()
+}
+
+fn positionals_below(verb: &clap::Command) -> Vec<String> {
+    let own = verb.get_positionals().map(|a| a.get_id().to_string());
+    own.chain(verb.get_subcommands().flat_map(positionals_below)).collect()
+}
+
 #[test]
 fn every_verb_has_a_page_with_its_flags_and_no_other() {
     let command = Cli::command();
@@ -50,13 +60,12 @@ fn every_verb_has_a_page_with_its_flags_and_no_other() {
     for verb in visible {
         let name = verb.get_name();
         let page = page(&format!("mxseal-{name}.8"));
-        assert_eq!(flags(verb), written(&page), "{name}");
-        let known: BTreeSet<String> = everywhere.iter().chain(&flags(verb)).cloned().collect();
+        assert_eq!(flags_below(verb), written(&page), "{name}");
+        let known: BTreeSet<String> = everywhere.iter().chain(&flags_below(verb)).cloned().collect();
         let other: Vec<_> = spoken(&page).into_iter().filter(|flag| !known.contains(flag)).collect();
         // plan's page tells of a survey in a pipe, and the survey's of nothing else.
         assert_eq!(other, Vec::<String>::new(), "{name} speaks of flags that it has not");
-        for argument in verb.get_positionals() {
-            let arg = argument.get_id().as_str();
+        for arg in positionals_below(verb) {
             assert!(
                 page.contains(&format!(".Ar {arg}")) || page.contains(&format!("Op Ar {arg}")) || page.contains(".Cm bash"),
                 "{name} {arg}"

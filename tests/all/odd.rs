@@ -114,6 +114,7 @@ impl Scene {
             directory: DIRECTORY.into(),
             acme_profile: None,
             keys,
+            next: Vec::new(),
             bundle: Some(Store::open(self.state.path()).unwrap().put(bundle.as_bytes()).unwrap()),
             live: order.live.clone(),
             deployment: Deployment::Issued,

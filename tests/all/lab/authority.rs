@@ -65,6 +65,11 @@ impl Authority {
         issued(&key, &leaf, &self.intermediate.pem(), key_type)
     }
 
+    /// The root, as PEM.
+    pub fn root_pem(&self) -> String {
+        self.root.pem()
+    }
+
     /// A network that takes this authority's root alone for verdicts.
     pub fn net(&self) -> Net {
         let mut roots = rustls::RootCertStore::empty();

@@ -164,7 +164,7 @@ fn dig(prefix: &[String], server: SocketAddr, question: &[&str]) -> String {
 }
 
 /// A loopback address that no other test of this machine uses: from our PID and a counter.
-fn own_loopback() -> Ipv4Addr {
+pub fn own_loopback() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high % 200 + 20, low, NEXT.fetch_add(1, Ordering::Relaxed))
@@ -175,8 +175,8 @@ fn knot_conf(home: &Path, at: SocketAddr, zones: &[(&str, &str, Signed)]) -> Pat
     let mut text = format!(
         "server:\n    rundir: {h}\n    listen: {}@{}\n    udp-workers: 1\n    tcp-workers: 1\n    background-workers: 1\n\
          control:\n    listen: {h}/knot.sock\nlog:\n  - target: stdout\n    any: info\ndatabase:\n    storage: {h}\n\
-         policy:\n  - id: lab\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n    nsec3: off\n\
-         template:\n  - id: default\n    storage: {h}/zones\n    zonefile-sync: -1\nzone:\n  - domain: .\n    file: root.zone\n    \
+         acl:\n  - id: anybody\n    action: update\npolicy:\n  - id: lab\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n    nsec3: off\n\
+         template:\n  - id: default\n    storage: {h}/zones\n    zonefile-sync: -1\n    acl: anybody\nzone:\n  - domain: .\n    file: root.zone\n    \
          dnssec-signing: on\n    dnssec-policy: lab\n",
         at.ip(),
         at.port()

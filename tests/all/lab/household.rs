@@ -38,7 +38,7 @@ pub type Tree = BTreeMap<PathBuf, (String, u32, u32, u32)>;
 pub struct Household {
     pub postfix: Postfix,
     pub root: PathBuf,
-    dns: Dns,
+    pub dns: Dns,
     pebble: Pebble,
     net: Net,
     _dir: tempfile::TempDir,
@@ -46,6 +46,11 @@ pub struct Household {
 
 impl Household {
     pub fn new() -> Self {
+        Self::in_zone(Signed::No)
+    }
+
+    /// The same, its zone signed or not.
+    pub fn in_zone(signed: Signed) -> Self {
         let dir = tempfile::Builder::new().prefix("mxseal-household-").tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let postfix = Postfix::new(MX);
@@ -57,7 +62,7 @@ impl Household {
         let postfix = postfix
             .main(&format!("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {etc}/old.pem\nsmtpd_tls_key_file = {etc}/old.key"))
             .start();
-        let dns = Dns::start(&[("example.test", "@ MX 10 mx\nmx A 127.0.0.1", Signed::No)]);
+        let dns = Dns::start(&[("example.test", "@ MX 10 mx\nmx A 127.0.0.1", signed)]);
         let pebble = Pebble::start(&Options::default());
         fs::write(root.join("root.pem"), pebble.root_pem()).unwrap();
         let mut net = Net::of_this_host(None, &[root.join("root.pem")], &[&pebble.api_ca]).unwrap();

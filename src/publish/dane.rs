@@ -1,0 +1,146 @@
+//! TLSA at `_25._tcp.MX` and, where asked for, CAA at the MX name itself.
+
+use super::{Data, Need, Sheet, State, Wanted, sts::want_caa, tls_rpt::unknown, wanted::Asked};
+use crate::{
+    certificate::Digest,
+    facts::{Deployment, Facts, Here, Known, Lineage, MxFacts, Security, Tlsa},
+    finding::{Finding, Remedy, Subject, Verdict},
+    name::DnsName,
+    policy::dane::KeyDigest,
+};
+
+/// Wants the records of each key in use and of each that follows it. Records of others stay.
+pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet) {
+    if let Some(issuer) = &asked.caa {
+        want_caa(&mx.name, &mx.caa, issuer, sheet);
+    }
+    let Ok(owner) = mx.name.under("_25._tcp") else { return };
+    let there = match &mx.tlsa {
+        Known::Seen { value, .. } => value,
+        Known::Unknown { why } => return sheet.findings.push(unknown(&owner, why)),
+    };
+    for record in &there.records {
+        sheet.findings.extend(useless(mx, &owner, record));
+    }
+    let lineage = lineage_of(facts, &mx.name);
+    let current: Vec<Tlsa> = lineage.into_iter().flat_map(|l| &l.keys).filter_map(|k| record(&k.spki)).collect();
+    let next: Vec<Tlsa> = lineage.into_iter().flat_map(|l| &l.next).filter_map(|k| record(&k.spki)).collect();
+    if let Some(reason) = reason(mx, lineage, &owner, !there.records.is_empty()) {
+        return sheet.findings.push(reason);
+    }
+    let usable: Vec<&Tlsa> = there.records.iter().filter(|r| r.is_usable()).collect();
+    let broken = !there.records.is_empty() && !current.iter().any(|ours| usable.contains(&ours));
+    for (records, follows) in [(current, false), (next, true)] {
+        for tlsa in records {
+            let is_there = there.records.contains(&tlsa);
+            let (need, why) = match (follows, broken, there.records.is_empty()) {
+                (false, true, _) => {
+                    (Need::Required, "the records that are there name other keys than this host presents, so DANE senders defer its mail")
+                }
+                // A sender that meets this key and finds only the other named does not deliver.
+                (false, false, false) => (Need::Required, "this host presents the key, and DANE senders know only others of it"),
+                (false, false, true) => {
+                    (Need::Recommended, "DANE senders then accept this key alone, and nobody on the way can pass for this host")
+                }
+                (true, ..) => (Need::Recommended, "it is the key that follows: senders must know it for two days before it can be used"),
+            };
+            let why = if is_there { "it names a key of this host" } else { why };
+            let state = if is_there { State::Right } else { State::Missing };
+            sheet.wanted.push(Wanted { owner: owner.clone(), data: Data::Tlsa(tlsa), need, state, why: why.to_owned(), whereabouts: None });
+        }
+    }
+}
+
+fn record(spki: &Digest) -> Option<Tlsa> {
+    KeyDigest::try_from(spki).ok().map(Tlsa::from)
+}
+
+/// The certificate of ours that covers an MX name.
+fn lineage_of<'a>(facts: &'a Facts, mx: &DnsName) -> Option<&'a Lineage> {
+    let covers = |l: &&Lineage| l.keys.iter().filter_map(|k| k.leaf.as_ref()).any(|leaf| leaf.covers(mx));
+    facts.lineages.iter().filter(covers).max_by_key(|l| l.deployment)
+}
+
+/// Why no record is proposed; `None` where it can be kept.
+fn reason(mx: &MxFacts, lineage: Option<&Lineage>, owner: &DnsName, published: bool) -> Option<Finding> {
+    let subject = || Subject::Mx(mx.name.clone());
+    let none = |verdict, says: String| Finding::new("tlsa-not-proposed", verdict, subject(), says);
+    let security = match &mx.addresses {
+        Known::Seen { value, .. } => value.security,
+        Known::Unknown { why } => return Some(unknown(&mx.name, why)),
+    };
+    match security {
+        Security::Secure => {}
+        Security::Insecure if published => {
+            return Some(
+                Finding::new(
+                    "tlsa-in-vain",
+                    Verdict::Warn,
+                    subject(),
+                    format!("{owner} has TLSA records, and the zone of {} is not signed", mx.name),
+                )
+                .means("most DANE senders pass over them (RFC 7672 section 2.2), but Postfix holds this host to them")
+                .remedy(Remedy::Do("sign the zone, or withdraw the records".into())),
+            );
+        }
+        Security::Insecure => {
+            return Some(
+                none(Verdict::Warn, format!("no TLSA record is proposed: the zone of {} is not signed with DNSSEC", mx.name))
+                    .means("DANE senders pass over unsigned records (RFC 7672 section 2.2), so they would protect nothing")
+                    .remedy(Remedy::Do("have whoever serves the zone sign it; MTA-STS needs no signature".into())),
+            );
+        }
+        Security::Bogus => {
+            return Some(
+                none(Verdict::Fail, format!("the signatures in the zone of {} are wrong", mx.name))
+                    .means("validating senders see no address at all and defer their mail")
+                    .remedy(Remedy::Command(format!("delv {} A", mx.name))),
+            );
+        }
+        Security::Unknown => {
+            return Some(
+                none(
+                    Verdict::Unknown,
+                    format!("whether the zone of {} is signed is unknown: the resolver of this host does not say", mx.name),
+                )
+                .means("TLSA records are proposed only where they are signed")
+                .remedy(Remedy::Do("name a validating resolver of your own with --resolver, such as unbound on 127.0.0.1".into())),
+            );
+        }
+    }
+    // A host that shares its name with another cannot promise for it.
+    if mx.here.value() == Some(&Here::Partly) {
+        return Some(
+            none(Verdict::Warn, format!("no TLSA record is proposed: some addresses of {} are another host's", mx.name))
+                .means("DANE senders that reach it there would find another key and defer their mail")
+                .remedy(Remedy::Do("give each host an MX name of its own, or the same keys".into())),
+        );
+    }
+    match lineage.map(|l| l.deployment) {
+        Some(Deployment::Proved) => None,
+        _ => Some(
+            none(Verdict::Warn, format!("no TLSA record is proposed: no certificate of ours for {} is proved on the wire", mx.name))
+                .means("a record may only name a key that senders are shown")
+                .remedy(Remedy::Command("mxseal setup".into())),
+        ),
+    }
+}
+
+/// A record that helps nobody, whoever put it there.
+fn useless(mx: &MxFacts, owner: &DnsName, record: &Tlsa) -> Option<Finding> {
+    let faults: Vec<String> = record.lint().into_iter().filter(|r| r.fails).map(|r| format!("{} ({})", r.says, r.section)).collect();
+    if faults.is_empty() {
+        return None;
+    }
+    Some(
+        Finding::new(
+            "tlsa-useless",
+            Verdict::Fail,
+            Subject::Mx(mx.name.clone()),
+            format!("a TLSA record is of no use: {}", faults.join("; ")),
+        )
+        .seen(format!("{} IN TLSA {record}", owner.absolute()))
+        .means("beside others it is passed over; alone it makes senders insist on TLS that authenticates nobody, or defer")
+        .remedy(Remedy::Do("withdraw it where it was put, after a record that fits is there".into())),
+    )
+}

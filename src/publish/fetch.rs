@@ -1,0 +1,83 @@
+//! The policy of a domain as senders fetch it (RFC 8461 §3.3): over TLS that verifies, from every address of the policy host,
+//! without redirects, within limits.
+
+use crate::{
+    facts::Known,
+    name::DnsName,
+    policy::{
+        Reading,
+        sts_policy::{LARGEST, StsPolicy},
+    },
+    world::Net,
+};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+/// Where the policy lies (RFC 8461 §3.2).
+pub const PATH: &str = "/.well-known/mta-sts.txt";
+/// Senders wait between 4 and 60 seconds.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The policy that every address of `mta-sts.DOMAIN` serves; unknown where one serves none, or another.
+pub async fn policy(net: &Net, domain: &DnsName, addresses: &[IpAddr]) -> Known<Reading<StsPolicy>> {
+    let mut first: Option<(IpAddr, Bytes)> = None;
+    for &address in addresses {
+        let fetched = timeout(LIMIT, fetch(net, domain, address)).await;
+        match fetched.unwrap_or_else(|_| Err(format!("there was no answer within {} s", LIMIT.as_secs()))) {
+            Err(why) => return Known::unknown(format!("https://mta-sts.{domain}{PATH} at {address}: {why}")),
+            Ok(body) => match &first {
+                Some((other, same)) if *same != body => {
+                    return Known::unknown(format!("{address} and {other} serve different policies at https://mta-sts.{domain}{PATH}"));
+                }
+                _ => first = Some((address, body)),
+            },
+        }
+    }
+    match first {
+        None => Known::unknown(format!("mta-sts.{domain} has no address")),
+        Some((_, body)) => Known::seen(StsPolicy::read(&body), format!("https://mta-sts.{domain}{PATH}")),
+    }
+}
+
+async fn fetch(net: &Net, domain: &DnsName, address: IpAddr) -> Result<Bytes, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(net.verdict_roots.clone())
+        .with_no_client_auth();
+    let host = format!("mta-sts.{domain}");
+    let name = ServerName::try_from(host.clone()).map_err(|e| e.to_string())?;
+    let tcp = TcpStream::connect(SocketAddr::new(address, 443)).await.map_err(|e| e.to_string())?;
+    let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|e| format!("no TLS that verifies: {e}"))?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    tokio::spawn(connection);
+    let request = Request::get(PATH).header(header::HOST, &host).header(header::USER_AGENT, concat!("mxseal/", env!("CARGO_PKG_VERSION")));
+    let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
+    let (head, body) = sender.send_request(request).await.map_err(|e| e.to_string())?.into_parts();
+    if head.status.is_redirection() {
+        let to =
+            head.headers.get(header::LOCATION).map_or_else(|| "nowhere".into(), |l| String::from_utf8_lossy(l.as_bytes()).into_owned());
+        return Err(format!("it redirects to {to:?}, and senders do not follow"));
+    }
+    if head.status != StatusCode::OK {
+        return Err(format!("the answer is {}, and senders take 200 alone", head.status));
+    }
+    let media = head.headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase());
+    if media.as_deref().and_then(|m| m.split(';').next()).map(str::trim) != Some("text/plain") {
+        return Err(format!("its media type is {:?}, and some senders take text/plain alone", media.unwrap_or_default()));
+    }
+    let whole = Limited::new(body, LARGEST + 1).collect().await.map_err(|e| format!("its text did not come whole: {e}"))?;
+    Ok(whole.to_bytes())
+}

@@ -1,0 +1,130 @@
+//! What the world is told in DNS, as values: the records that are wanted of each domain and MX name of this host, how DNS
+//! stands to each of them, and their text in the admin's dialect. Pure.
+
+mod dane;
+pub mod dialect;
+#[cfg(feature = "wires")]
+pub mod fetch;
+mod sts;
+mod tls_rpt;
+mod wanted;
+
+pub use sts::policy_for;
+pub use wanted::{Asked, Sheet, Sight, sheet};
+
+use crate::{
+    facts::{Tlsa, Whereabouts},
+    name::DnsName,
+    policy::{caa::Caa, quoted},
+};
+use std::fmt;
+
+/// How long caches may keep what we propose, in seconds.
+pub const TTL: u32 = 3600;
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Another name, whose records count here.
+    Cname(DnsName),
+    /// A text.
+    Txt(String),
+    /// A key.
+    Tlsa(Tlsa),
+    /// A CA that may issue.
+    Caa(Caa),
+}
+
+impl Data {
+    /// The record type.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Cname(_) => "CNAME",
+            Self::Txt(_) => "TXT",
+            Self::Tlsa(_) => "TLSA",
+            Self::Caa(_) => "CAA",
+        }
+    }
+}
+
+impl fmt::Display for Data {
+    /// As in a zone file: names absolute, a text in strings of at most 255 bytes (RFC 1035 §3.3).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cname(name) => f.write_str(&name.absolute()),
+            Self::Txt(text) => {
+                let strings: Vec<String> = text.as_bytes().chunks(255).map(quoted).collect();
+                f.write_str(&if strings.is_empty() { quoted(b"") } else { strings.join(" ") })
+            }
+            Self::Tlsa(tlsa) => write!(f, "{tlsa}"),
+            Self::Caa(caa) => write!(f, "{caa}"),
+        }
+    }
+}
+
+/// How urgent a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Without it what is published now is broken, for some sender at least.
+    Required,
+    /// Without it less is protected than could be.
+    Recommended,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Required { "required" } else { "recommended" })
+    }
+}
+
+/// How DNS stands to a record that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is there.
+    Right,
+    /// It is not there.
+    Missing,
+    /// These are there, and it takes their place. They are ours to judge, not to delete: whoever prints this does that.
+    Instead(Vec<Data>),
+}
+
+/// A record that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub owner: DnsName,
+    /// What it says.
+    pub data: Data,
+    /// How urgent it is.
+    pub need: Need,
+    /// How DNS stands to it.
+    pub state: State,
+    /// Why it is wanted, in one sentence.
+    pub why: String,
+    /// Where it lies; `None` where that could not be told.
+    pub whereabouts: Option<Whereabouts>,
+}
+
+impl Wanted {
+    /// The name under which it is written: the end of a CNAME chain, where there is one.
+    #[must_use]
+    pub fn at(&self) -> &DnsName {
+        self.whereabouts.as_ref().map_or(&self.owner, |w| &w.owner)
+    }
+
+    /// The apex of the zone that it is written in, where that could be told.
+    #[must_use]
+    pub fn zone(&self) -> Option<&DnsName> {
+        self.whereabouts.as_ref().map(|w| &w.zone)
+    }
+
+    /// The record in a zone file.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{} {TTL} IN {} {}", self.at().absolute(), self.data.kind(), self.data)
+    }
+}
+
+#[cfg(test)]
+mod tests;

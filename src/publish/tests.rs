@@ -1,0 +1,425 @@
+//! Facts become a sheet, and a sheet becomes text: a table a rule.
+
+use super::{dialect::Dialect, *};
+use crate::{
+    certificate::{Certificate, Digest, KeyType},
+    facts::{Answer, Deployment, DomainFacts, Facts, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security},
+    finding::Verdict,
+    moment::Moment,
+    policy::{Reading, sts_policy::StsPolicy},
+};
+use std::collections::BTreeMap;
+
+fn name(text: &str) -> DnsName {
+    text.parse().unwrap()
+}
+
+fn answer<T>(records: Vec<T>, security: Security) -> Known<Answer<T>> {
+    Known::seen(Answer { records, security, ttl: 300 }, "dns")
+}
+
+fn texts(all: &[&str]) -> Known<Answer<String>> {
+    answer(all.iter().map(|t| (*t).to_owned()).collect(), Security::Secure)
+}
+
+fn spki(of: &str) -> Digest {
+    Digest::of(of.as_bytes())
+}
+
+fn lineage() -> Lineage {
+    let key = |key_type, of: &str| LineageKey {
+        key_type,
+        spki: spki(of),
+        leaf: Some(Certificate {
+            digest: spki("leaf"),
+            spki: spki(of),
+            spki_sha512: String::new(),
+            key_type,
+            serial: "01".into(),
+            authority: String::new(),
+            names: vec!["mx.example.org".into()],
+            issuer: "CA".into(),
+            self_signed: false,
+            not_before: Moment(0),
+            not_after: Moment(9),
+            client_auth: false,
+        }),
+        bundle: None,
+        window: None,
+    };
+    Lineage {
+        name: name("mx.example.org"),
+        directory: "https://ca.example/dir".into(),
+        acme_profile: None,
+        keys: vec![key(KeyType::Ecdsa, "ec"), key(KeyType::Rsa, "rsa")],
+        next: [(KeyType::Ecdsa, "next ec"), (KeyType::Rsa, "next rsa")].map(|(key_type, of)| NextKey { key_type, spki: spki(of) }).into(),
+        bundle: None,
+        live: "/x".into(),
+        deployment: Deployment::Proved,
+    }
+}
+
+/// A good host in a signed zone, about which the world was told nothing.
+fn facts() -> Facts {
+    Facts {
+        version: 1,
+        now: Moment(1_800_000_000),
+        host: Host { hostname: "mx".into(), addresses: vec![], os: String::new(), root: true, clock_off: Known::unknown("-") },
+        server: Known::unknown("-"),
+        candidates: vec![],
+        listeners: vec![],
+        domains: vec![DomainFacts {
+            domain: name("example.org"),
+            mx: answer(vec![(10, name("mx.example.org"))], Security::Secure),
+            mta_sts: texts(&[]),
+            tls_rpt: texts(&[]),
+        }],
+        mx_hosts: vec![MxFacts {
+            name: name("mx.example.org"),
+            addresses: answer(vec!["192.0.2.1".parse().unwrap()], Security::Secure),
+            here: Known::seen(Here::Yes, "-"),
+            tlsa: answer(vec![], Security::Secure),
+            caa: texts(&[]),
+        }],
+        port80: Known::unknown("-"),
+        views: vec![],
+        lineages: vec![lineage()],
+        foreign: vec![],
+        claims: crate::claims::Claims::default(),
+        live: BTreeMap::new(),
+        other_names: vec![],
+        sni_names: BTreeMap::new(),
+        groups: BTreeMap::new(),
+    }
+}
+
+/// `mta-sts.example.org` has an address, and serves this.
+fn serving(policy: &str) -> Sight {
+    let domain = name("example.org");
+    let reading: Reading<StsPolicy> = StsPolicy::read(policy.as_bytes());
+    Sight {
+        policy_hosts: [(domain.clone(), answer(vec!["192.0.2.1".parse().unwrap()], Security::Secure))].into(),
+        policies: [(domain, Known::seen(reading, "https"))].into(),
+        ..Sight::default()
+    }
+}
+
+const POLICY: &str = "version: STSv1\nmode: enforce\nmx: mx.example.org\nmax_age: 1209600\n";
+
+/// A line a record, a line a finding.
+fn told(facts: &Facts, sight: &Sight, asked: &Asked) -> Vec<String> {
+    let sheet = sheet(facts, sight, asked);
+    let state = |w: &Wanted| match &w.state {
+        State::Right => "right".to_owned(),
+        State::Missing => "missing".to_owned(),
+        State::Instead(old) => format!("instead of {}", old.len()),
+    };
+    let data = |d: &Data| {
+        let mut text = d.to_string();
+        for of in ["ec", "rsa", "next ec", "next rsa"] {
+            text = text.replace(&spki(of).0, of);
+        }
+        text
+    };
+    let records = sheet.wanted.iter().map(|w| format!("{} {} {} {} {}", w.need, state(w), w.owner, w.data.kind(), data(&w.data)));
+    records.chain(sheet.findings.iter().map(|f| format!("{} {} {}", f.verdict, f.id, f.subject))).collect()
+}
+
+fn about(all: &[String], what: &str) -> Vec<String> {
+    all.iter().filter(|l| l.contains(what)).cloned().collect()
+}
+
+#[test]
+fn a_good_host_that_nobody_was_told_of() {
+    let no_address = Sight { policy_hosts: [(name("example.org"), answer(vec![], Security::Secure))].into(), ..Sight::default() };
+    assert_eq!(
+        told(&facts(), &no_address, &Asked::default()),
+        [
+            "recommended missing _smtp._tls.example.org TXT \"v=TLSRPTv1; rua=mailto:postmaster@example.org;\"",
+            "recommended missing mta-sts.example.org CNAME mx.example.org.",
+            "recommended missing _25._tcp.mx.example.org TLSA 3 1 1 ec",
+            "recommended missing _25._tcp.mx.example.org TLSA 3 1 1 rsa",
+            "recommended missing _25._tcp.mx.example.org TLSA 3 1 1 next ec",
+            "recommended missing _25._tcp.mx.example.org TLSA 3 1 1 next rsa",
+            "warn tlsrpt-same-way example.org",
+            "warn mta-sts-not-served example.org",
+        ]
+    );
+    let served = about(&told(&facts(), &serving(POLICY), &Asked::default()), "mta-sts");
+    let id = StsPolicy::read(POLICY.as_bytes()).value.unwrap().record().id;
+    assert_eq!(served, [format!("recommended missing _mta-sts.example.org TXT \"v=STSv1; id={id};\"")]);
+}
+
+#[test]
+fn tlsa_is_wanted_only_where_it_can_be_kept() {
+    let key = |of: &str| Tlsa { usage: 3, selector: 1, matching: 1, data: spki(of).0 };
+    let ca = || Tlsa { usage: 2, selector: 1, matching: 1, data: spki("a CA").0 };
+    type Change = Box<dyn Fn(&mut Facts)>;
+    let published = |all: Vec<Tlsa>| -> Change { Box::new(move |f| f.mx_hosts[0].tlsa = answer(all.clone(), Security::Secure)) };
+    let zone = |security| -> Change { Box::new(move |f| f.mx_hosts[0].addresses = answer(vec!["192.0.2.1".parse().unwrap()], security)) };
+    let four = |need: &str, state: &str| {
+        ["ec", "rsa"]
+            .map(|k| format!("{need} {state} _25._tcp.mx.example.org TLSA 3 1 1 {k}"))
+            .into_iter()
+            .chain(["next ec", "next rsa"].map(|k| format!("recommended {state} _25._tcp.mx.example.org TLSA 3 1 1 {k}")))
+            .collect::<Vec<_>>()
+    };
+    let table: Vec<(&str, Change, Vec<String>)> = vec![
+        ("all there", published(["ec", "rsa", "next ec", "next rsa"].map(key).into()), four("required", "right")),
+        // RFC 7672 §3: no record of theirs matches what this host presents.
+        ("others only", published(vec![key("other"), ca()]), four("required", "missing")),
+        (
+            "one of two",
+            published(vec![key("ec"), key("other")]),
+            [vec!["required right _25._tcp.mx.example.org TLSA 3 1 1 ec".to_owned()], four("required", "missing").split_off(1)].concat(),
+        ),
+        // The SHA-256 of nothing helps nobody.
+        ("useless", published(vec![key("")]), [four("required", "missing"), vec!["fail tlsa-useless mx.example.org".into()]].concat()),
+        // RFC 7672 §2.2: unsigned records are passed over.
+        ("unsigned", zone(Security::Insecure), vec!["warn tlsa-not-proposed mx.example.org".into()]),
+        ("bogus", zone(Security::Bogus), vec!["fail tlsa-not-proposed mx.example.org".into()]),
+        ("nobody could tell", zone(Security::Unknown), vec!["unknown tlsa-not-proposed mx.example.org".into()]),
+        (
+            "unsigned, and published all the same",
+            Box::new(move |f| {
+                f.mx_hosts[0].addresses = answer(vec!["192.0.2.1".parse().unwrap()], Security::Insecure);
+                f.mx_hosts[0].tlsa = answer(vec![key("other")], Security::Insecure);
+            }),
+            vec!["warn tlsa-in-vain mx.example.org".into()],
+        ),
+        (
+            "shared name",
+            Box::new(|f| f.mx_hosts[0].here = Known::seen(Here::Partly, "-")),
+            vec!["warn tlsa-not-proposed mx.example.org".into()],
+        ),
+        ("not proved", Box::new(|f| f.lineages[0].deployment = Deployment::Issued), vec!["warn tlsa-not-proposed mx.example.org".into()]),
+        ("no certificate", Box::new(|f| f.lineages.clear()), vec!["warn tlsa-not-proposed mx.example.org".into()]),
+        (
+            "unknown",
+            Box::new(|f| f.mx_hosts[0].tlsa = Known::unknown("SERVFAIL")),
+            vec!["unknown dns-unknown _25._tcp.mx.example.org".into()],
+        ),
+    ];
+    for (what, change, expected) in table {
+        let mut facts = facts();
+        change(&mut facts);
+        let all = told(&facts, &serving(POLICY), &Asked::default());
+        let mut seen = about(&all, "mx.example.org");
+        seen.retain(|l| !l.contains("CNAME"));
+        assert_eq!(seen, expected, "{what}");
+    }
+}
+
+#[test]
+fn what_is_published_is_not_weakened() {
+    let rua = |uri: &str| Asked { rua: vec![uri.parse().unwrap()], ..Asked::default() };
+    for (there, asked, expected) in [
+        // A place that is there stays, ours comes behind it.
+        (
+            &["v=TLSRPTv1; rua=mailto:a@a.example"][..],
+            Asked::default(),
+            "recommended right _smtp._tls.example.org TXT \"v=TLSRPTv1; rua=mailto:a@a.example\"",
+        ),
+        (
+            &["v=TLSRPTv1; rua=mailto:a@a.example"],
+            rua("https://b.example/r"),
+            "recommended instead of 1 _smtp._tls.example.org TXT \"v=TLSRPTv1; rua=mailto:a@a.example,https://b.example/r;\"",
+        ),
+        (
+            &["v=TLSRPTv1; rua=mailto:a@a.example"],
+            rua("mailto:A@a.example"),
+            "recommended right _smtp._tls.example.org TXT \"v=TLSRPTv1; rua=mailto:a@a.example\"",
+        ),
+        // RFC 8460 §3: broken, or twice, is not there.
+        (
+            &["v=TLSRPTv1; rua=mailto:a@a.example "],
+            Asked::default(),
+            "required instead of 1 _smtp._tls.example.org TXT \"v=TLSRPTv1; rua=mailto:a@a.example;\"",
+        ),
+        (
+            &["v=TLSRPTv1; rua=a@a.example"],
+            Asked::default(),
+            "required instead of 1 _smtp._tls.example.org TXT \"v=TLSRPTv1; rua=mailto:postmaster@example.org;\"",
+        ),
+        (
+            &["v=TLSRPTv1; rua=mailto:a@a.example", "other", "v=TLSRPTv1; rua=mailto:b@b.example"],
+            Asked::default(),
+            "required instead of 2 _smtp._tls.example.org TXT \"v=TLSRPTv1; rua=mailto:a@a.example,mailto:b@b.example,mailto:postmaster@example.org;\"",
+        ),
+    ] {
+        let mut facts = facts();
+        facts.domains[0].tls_rpt = texts(there);
+        assert_eq!(about(&told(&facts, &serving(POLICY), &asked), "_smtp"), [expected], "{there:?}");
+    }
+    let served = StsPolicy::read(POLICY.as_bytes()).value.unwrap();
+    let more = policy_for(Some(&served), &[name("mx.example.org"), name("mx2.example.org")]);
+    assert_eq!(more.text(), POLICY.replace("mx.example.org\n", "mx.example.org\nmx: mx2.example.org\n"));
+    assert_eq!(policy_for(None, &[name("mx.example.org")]).text(), "version: STSv1\nmode: testing\nmx: mx.example.org\nmax_age: 86400\n");
+}
+
+#[test]
+fn the_sts_record_follows_the_policy() {
+    let wide = POLICY.replace("mx.example.org", "other.example.org");
+    for (there, served, expected) in [
+        (&["v=STSv1; id=anything"][..], POLICY, &["recommended right _mta-sts.example.org"][..]),
+        (&["v=STSv1; id=not-ok"], POLICY, &["required instead of 1 _mta-sts.example.org"]),
+        (&["v=STSv1; id=a", "v=STSv1; id=b"], POLICY, &["required instead of 2 _mta-sts.example.org"]),
+        (&["v=STSv1; id=a"], "<html>", &["fail mta-sts-policy-wrong example.org"]),
+        (&["v=STSv1; id=a"], &wide, &["recommended right _mta-sts.example.org", "fail mta-sts-uncovered example.org"]),
+        (
+            &["v=STSv1; id=a"],
+            &wide.replace("enforce", "testing"),
+            &["recommended right _mta-sts.example.org", "warn mta-sts-uncovered example.org"],
+        ),
+    ] {
+        let mut facts = facts();
+        facts.domains[0].mta_sts = texts(there);
+        let seen = about(&told(&facts, &serving(served), &Asked::default()), "mta-sts");
+        assert!(seen.len() == expected.len() && seen.iter().zip(expected).all(|(l, e)| l.starts_with(e)), "{there:?}: {seen:?}");
+    }
+    let mut facts = facts();
+    facts.domains[0].mta_sts = texts(&["v=STSv1; id=a"]);
+    let mut dead = serving(POLICY);
+    dead.policies.insert(name("example.org"), Known::unknown("connection refused"));
+    assert_eq!(about(&told(&facts, &dead, &Asked::default()), "mta-sts"), ["fail mta-sts-not-served example.org"]);
+}
+
+#[test]
+fn reports_must_be_deliverable() {
+    let asked = Asked { rua: vec!["mailto:a@gone.example".parse().unwrap()], ..Asked::default() };
+    for (mx, expected) in [
+        (answer(vec![], Security::Secure), &["fail tlsrpt-undeliverable example.org"][..]),
+        (answer(vec![(10, name("mx.gone.example"))], Security::Secure), &[]),
+        (Known::unknown("SERVFAIL"), &["unknown tlsrpt-undeliverable example.org"]),
+    ] {
+        let sight = Sight { report_mx: [(name("gone.example"), mx)].into(), ..serving(POLICY) };
+        assert_eq!(about(&told(&facts(), &sight, &asked), "tlsrpt"), expected);
+    }
+}
+
+#[test]
+fn caa_is_wanted_at_the_exact_names_alone() {
+    let asked = Asked { caa: Some("ca.example".into()), ..Asked::default() };
+    for (governing, expected) in [
+        (&[][..], "recommended missing"),
+        (&["0 issue \"ca.example\""], "recommended right"),
+        (&["0 issue \"other.example\""], "required missing"),
+    ] {
+        let mut facts = facts();
+        facts.mx_hosts[0].caa = texts(governing);
+        let sight = Sight { policy_caa: [(name("example.org"), texts(governing))].into(), ..serving(POLICY) };
+        let seen = about(&told(&facts, &sight, &asked), " CAA ");
+        let mut lines: Vec<String> = ["mta-sts.example.org", "mx.example.org"]
+            .map(|n| format!("{expected} {n} CAA 0 issue \"ca.example; validationmethods=http-01\""))
+            .into();
+        lines.sort();
+        assert_eq!(seen, lines, "{governing:?}");
+    }
+}
+
+#[test]
+fn another_hosts_domain_gets_nothing() {
+    let mut facts = facts();
+    facts.mx_hosts[0].here = Known::seen(Here::No, "-");
+    assert_eq!(told(&facts, &serving(POLICY), &Asked::default()), ["unknown dns-not-ours example.org"]);
+    let said = Asked { mx: vec![name("mx.example.org")], ..Asked::default() };
+    assert!(told(&facts, &serving(POLICY), &said).len() > 5);
+}
+
+/// One record of each kind, two of them in place of others.
+fn one_of_each() -> Vec<Wanted> {
+    let at = |owner: &str, data, state| Wanted {
+        owner: name(owner),
+        data,
+        need: Need::Required,
+        state,
+        why: "because".into(),
+        whereabouts: Some(Whereabouts { owner: name(owner), zone: name("example.org") }),
+    };
+    let old = || State::Instead(vec![Data::Txt("v=STSv1; id=old".into())]);
+    vec![
+        at("_mta-sts.example.org", Data::Txt("v=STSv1; id=new;".into()), old()),
+        at("_25._tcp.mx.example.org", Data::Tlsa(Tlsa { usage: 3, selector: 1, matching: 1, data: "ab".repeat(32) }), State::Missing),
+        at("mta-sts.example.org", Data::Cname(name("mx.example.org")), State::Missing),
+        at("mx.example.org", Data::Caa(Caa::issue("ca.example", &["http-01"])), State::Missing),
+    ]
+}
+
+#[test]
+fn each_dialect_says_the_same() {
+    let hex = "ab".repeat(32);
+    let because = |mark: &str| format!("{mark} required: because\n");
+    let zone = |tlsa: &str, caa: &str| {
+        format!(
+            "{b}; in place of: TXT \"v=STSv1; id=old\"\n_mta-sts.example.org. 3600 IN TXT \"v=STSv1; id=new;\"\n\
+             {b}_25._tcp.mx.example.org. 3600 IN {tlsa}\n{b}mta-sts.example.org. 3600 IN CNAME mx.example.org.\n\
+             {b}mx.example.org. 3600 IN {caa}\n",
+            b = because(";")
+        )
+    };
+    let caa: Vec<u8> = [b"\0\x05issue".as_slice(), b"ca.example; validationmethods=http-01"].concat();
+    let all = one_of_each();
+    let all: Vec<&Wanted> = all.iter().collect();
+    let text = |dialect: Dialect| dialect.text(&all);
+    assert_eq!(text(Dialect::Zone), zone(&format!("TLSA 3 1 1 {hex}"), "CAA 0 issue \"ca.example; validationmethods=http-01\""));
+    let numbers = (format!("TYPE52 \\# 35 030101{hex}"), format!("TYPE257 \\# {} {}", caa.len(), data_encoding::HEXLOWER.encode(&caa)));
+    assert_eq!(text(Dialect::Generic), zone(&numbers.0, &numbers.1));
+    assert_eq!(
+        text(Dialect::Nsupdate),
+        format!(
+            "zone example.org.\nprereq yxrrset _mta-sts.example.org. IN TXT \"v=STSv1; id=old\"\n\
+             prereq nxrrset _25._tcp.mx.example.org. IN CNAME\nprereq nxdomain mta-sts.example.org.\n\
+             prereq nxrrset mx.example.org. IN CNAME\nupdate delete _mta-sts.example.org. TXT \"v=STSv1; id=old\"\n\
+             {b}; in place of: TXT \"v=STSv1; id=old\"\nupdate add _mta-sts.example.org. 3600 TXT \"v=STSv1; id=new;\"\n\
+             {b}update add _25._tcp.mx.example.org. 3600 TLSA 3 1 1 {hex}\n\
+             {b}update add mta-sts.example.org. 3600 CNAME mx.example.org.\n\
+             {b}update add mx.example.org. 3600 CAA 0 issue \"ca.example; validationmethods=http-01\"\nsend\n",
+            b = because(";")
+        )
+    );
+    let panel = text(Dialect::Panel);
+    assert!(
+        panel.starts_with("Zone example.org\n\n  Name        _mta-sts\n  Type        TXT\n  Value       v=STSv1; id=new;\n"),
+        "{panel}"
+    );
+    assert!(panel.contains(&format!("  Usage       3\n  Selector    1\n  Matching    1\n  Data        {hex}\n")), "{panel}");
+    let terraform = text(Dialect::Terraform);
+    let line = "{ zone = \"example.org\", name = \"_mta-sts\", type = \"TXT\", ttl = 3600, value = \"v=STSv1; id=new;\" },";
+    assert!(terraform.contains(line), "{terraform}");
+    let dnscontrol = text(Dialect::Dnscontrol);
+    for line in [
+        "  TXT(\"_mta-sts\", \"v=STSv1; id=new;\", TTL(3600)),\n",
+        "  CNAME(\"mta-sts\", \"mx.example.org.\", TTL(3600)),\n",
+        "  CAA(\"mx\", \"issue\", \"ca.example; validationmethods=http-01\", TTL(3600)),\n",
+    ] {
+        assert!(dnscontrol.contains(line), "{dnscontrol}");
+    }
+    let octodns = text(Dialect::Octodns);
+    for part in ["'_mta-sts':\n", "    values:\n      - 'v=STSv1\\; id=new\\;'\n", "    value: 'mx.example.org.'\n"] {
+        assert!(octodns.contains(part), "{octodns}");
+    }
+    for dialect in [Dialect::Zone, Dialect::Nsupdate, Dialect::Terraform, Dialect::Octodns] {
+        assert_eq!(dialect.text(&[]), "");
+    }
+}
+
+#[test]
+fn what_the_network_said_stays_in_its_comment() {
+    let mut wanted = one_of_each().swap_remove(0);
+    wanted.why = "it said\nupdate delete example.org. A\r".into();
+    wanted.state = State::Instead(vec![Data::Txt("x\"\nupdate delete example.org. A".into())]);
+    for dialect in [Dialect::Zone, Dialect::Generic, Dialect::Nsupdate, Dialect::Panel, Dialect::Terraform, Dialect::Dnscontrol] {
+        let text = dialect.text(&[&wanted]);
+        assert!(!text.lines().any(|l| l.starts_with("update delete example.org")), "{dialect:?}: {text}");
+    }
+}
+
+#[test]
+fn a_record_lies_where_its_alias_ends() {
+    let mut sheet = sheet(&facts(), &serving(POLICY), &Asked::default());
+    let owner = name("_mta-sts.example.org");
+    let end = Whereabouts { owner: name("sts.provider.example"), zone: name("provider.example") };
+    sheet.place(&[(owner, Known::seen(end, "dns"))].into());
+    assert!(sheet.wanted.iter().any(|w| w.line().starts_with("sts.provider.example. 3600 IN TXT")), "{sheet:?}");
+    assert!(sheet.findings.iter().all(|f| crate::topics::topic(&f.id).is_some() && f.verdict != Verdict::Pass));
+}

@@ -1,0 +1,62 @@
+//! What records are compared with, beyond the survey: policy hosts, policies, the domains that reports go to, and the zones.
+
+use super::published::each;
+use crate::{
+    dns::Resolver,
+    facts::{Facts, Known, Whereabouts},
+    name::DnsName,
+    policy::tls_rpt::{Rua, TlsRptRecord},
+    publish::{Asked, Sight, fetch},
+    world::Net,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Looks up what a [`sheet`](crate::publish::sheet) of these facts needs.
+pub async fn sight(net: &Net, facts: &Facts, asked: &Asked) -> Sight {
+    let Ok(resolver) = Resolver::new(net) else { return Sight::default() };
+    let domains: BTreeSet<DnsName> = facts.domains.iter().map(|d| d.domain.clone()).collect();
+    let caa = asked.caa.is_some();
+    let (net, mut sight) = (net.clone(), Sight::default());
+    let hosts = each(&resolver, &domains, |resolver, domain| {
+        let net = net.clone();
+        async move {
+            let Ok(host) = domain.under("mta-sts") else { return (Known::unknown("the name would be too long"), None, None) };
+            let addresses = resolver.addresses(&host).await;
+            let governing = if caa { Some(resolver.caa(&host).await) } else { None };
+            let policy = match &addresses {
+                Known::Seen { value, .. } if !value.records.is_empty() => Some(fetch::policy(&net, &domain, &value.records).await),
+                _ => None,
+            };
+            (addresses, governing, policy)
+        }
+    })
+    .await;
+    for (domain, host) in hosts {
+        let (addresses, governing, policy) = host.unwrap_or_else(|| (late(), None, Some(late())));
+        sight.policies.extend(policy.map(|p| (domain.clone(), p)));
+        sight.policy_caa.extend(governing.map(|c| (domain.clone(), c)));
+        sight.policy_hosts.insert(domain, addresses);
+    }
+    let named = report_domains(facts, asked);
+    let mx = each(&resolver, &named, |resolver, domain| async move { resolver.mx(&domain).await }).await;
+    sight.report_mx = mx.into_iter().map(|(domain, mx)| (domain, mx.unwrap_or_else(late))).collect();
+    sight
+}
+
+/// Where the records of these names lie.
+pub async fn whereabouts(net: &Net, owners: &BTreeSet<DnsName>) -> BTreeMap<DnsName, Known<Whereabouts>> {
+    let Ok(resolver) = Resolver::new(net) else { return BTreeMap::new() };
+    let found = each(&resolver, owners, |resolver, owner| async move { resolver.whereabouts(&owner).await }).await;
+    found.into_iter().map(|(owner, w)| (owner, w.unwrap_or_else(late))).collect()
+}
+
+fn late<T>() -> Known<T> {
+    Known::unknown("it took too long together with all other names")
+}
+
+/// The domains that reports are mailed to, now or by wish.
+fn report_domains(facts: &Facts, asked: &Asked) -> BTreeSet<DnsName> {
+    let texts = facts.domains.iter().filter_map(|d| d.tls_rpt.value()).flat_map(|a| &a.records);
+    let now: Vec<Rua> = texts.filter_map(|t| TlsRptRecord::read(t).value).flat_map(|r| r.rua).collect();
+    now.iter().chain(&asked.rua).filter_map(|r| r.mail_domain().cloned()).collect()
+}

@@ -1,0 +1,210 @@
+//! What senders are told: records for a real signed zone, in forms that the real consumers take.
+
+use crate::lab::{
+    authority::Authority,
+    dns::{Dns, Place, Signed, own_loopback},
+    household::{Household, MX, MXSEAL},
+    process::run,
+};
+use mxseal::certificate::{Digest, KeyType};
+use serde_json::Value;
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::MetadataExt as _,
+    process::{Command, Output},
+    sync::Arc,
+};
+
+const POLICY: &str = "version: STSv1\nmode: testing\nmx: mx.example.test\nmax_age: 86400\n";
+
+/// A state directory in which a certificate for `mx.example.test` is proved: a lineage, and the receipt that promised it.
+struct Site {
+    dir: tempfile::TempDir,
+    dns: Dns,
+    authority: Authority,
+    host: Ipv4Addr,
+}
+
+impl Site {
+    fn new(signed: Signed) -> Self {
+        let host = own_loopback();
+        let zone = format!("@ MX 10 mx\nmx A {host}\nmta-sts A {host}\nother TXT \"kept\"\n");
+        let dns = Dns::start_at(Place::loopback(), &[("example.test", &zone, signed)]);
+        Self { dir: tempfile::tempdir().unwrap(), dns, authority: Authority::new(), host }
+    }
+
+    fn mxseal(&self, arguments: &[&str]) -> Output {
+        let root = self.dir.path().join("root.pem");
+        fs::write(&root, self.authority.root_pem()).unwrap();
+        Command::new(MXSEAL)
+            .args(arguments)
+            .args(["--domain", "example.test", "--mx", "mx.example.test", "--resolver", &self.dns.resolver.to_string()])
+            .arg("--trust-anchor")
+            .arg(root)
+            .arg("--state-dir")
+            .arg(self.dir.path().join("state"))
+            .arg("--config")
+            .arg(self.dir.path().join("mxseal.toml"))
+            .output()
+            .unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let out = self.mxseal(&[arguments, &["--json"]].concat());
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"))
+    }
+
+    /// Serves one policy at port 443 of the host, until the process ends; each connection is one request.
+    fn serve(&self, policy: &'static str) {
+        let issued = self.authority.issue(&["mta-sts.example.test"], KeyType::Ecdsa);
+        let chain = rustls_pem(issued.chain.as_bytes());
+        let key = rustls::pki_types::PrivateKeyDer::from(rustls::pki_types::PrivatePkcs8KeyDer::from(
+            rcgen::KeyPair::from_pem(&issued.key).unwrap().serialize_der(),
+        ));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let tls = Arc::new(tls.with_no_client_auth().with_single_cert(chain, key).unwrap());
+        let listener = TcpListener::bind(SocketAddr::from((self.host, 443))).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let connection = rustls::ServerConnection::new(tls.clone()).unwrap();
+                let mut stream = rustls::StreamOwned::new(connection, stream);
+                let (mut heard, mut byte) = (Vec::new(), [0]);
+                while !heard.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                    heard.push(byte[0]);
+                }
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", policy.len());
+                let _ = stream.write_all(format!("{head}{policy}").as_bytes());
+                let _ = stream.flush();
+            }
+        });
+    }
+}
+
+fn rustls_pem(pem: &[u8]) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    mxseal::certificate::pem_certificates(pem).unwrap().into_iter().map(Into::into).collect()
+}
+
+#[test]
+fn records_go_from_missing_to_right_by_a_real_update() {
+    let site = Site::new(Signed::Yes);
+    site.serve(POLICY);
+    let wanted = |document: &Value| {
+        let line = |r: &Value| format!("{} {} {}", r["state"].as_str().unwrap(), r["name"].as_str().unwrap(), r["type"].as_str().unwrap());
+        document["records"].as_array().unwrap().iter().map(line).collect::<Vec<_>>()
+    };
+    let before = site.json(&["dns"]);
+    assert_eq!(before["exit"], 1);
+    assert_eq!(wanted(&before), ["missing _smtp._tls.example.test TXT", "missing _mta-sts.example.test TXT"]);
+    assert!(before["records"].as_array().unwrap().iter().all(|r| r["zone"] == "example.test"), "{before}");
+
+    // Taken by a server of zones as it is.
+    let out = site.mxseal(&["dns"]);
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    let zone = String::from_utf8(out.stdout).unwrap();
+    let file = site.dir.path().join("example.test.zone");
+    for (form, text) in [("zone", zone), ("generic", String::from_utf8(site.mxseal(&["dns", "--format", "generic"]).stdout).unwrap())] {
+        let head = "$ORIGIN example.test.\n@ 300 IN SOA ns hostmaster 1 3600 600 86400 5\n@ 300 IN NS ns\nns 300 IN A 127.0.0.1\n";
+        fs::write(&file, format!("{head}{text}")).unwrap();
+        let said = run(Command::new("kzonecheck").args(["-o", "example.test."]).arg(&file));
+        assert!(!said.contains("error"), "{form}: {said}");
+    }
+
+    // And by a server of updates.
+    let update = site.mxseal(&["dns", "--format", "nsupdate"]);
+    send(&site, &String::from_utf8(update.stdout).unwrap());
+    let after = site.json(&["dns", "--all"]);
+    assert_eq!(wanted(&after), ["right _smtp._tls.example.test TXT", "right _mta-sts.example.test TXT"], "{after}");
+    let text = String::from_utf8(site.mxseal(&["dns"]).stdout).unwrap();
+    assert_eq!(text, "");
+
+    // A place for reports is put behind the one that is there; an update on what has changed since is refused.
+    let update = site.mxseal(&["dns", "--format", "nsupdate", "--rua", "https://reports.example.test/"]);
+    let update = String::from_utf8(update.stdout).unwrap();
+    send(&site, &update);
+    let said = send_to(&site, &update);
+    assert!(!said.status.success(), "{said:?}");
+    let both = site.json(&["dns", "--all", "--rua", "https://reports.example.test/"]);
+    assert_eq!(both["records"][0]["value"], "v=TLSRPTv1; rua=mailto:postmaster@example.test,https://reports.example.test/;");
+}
+
+fn send_to(site: &Site, update: &str) -> Output {
+    let at = site.dns.authority;
+    let file = site.dir.path().join("update");
+    fs::write(&file, format!("server {} {}\n{update}", at.ip(), at.port())).unwrap();
+    let out = Command::new("knsupdate").arg(&file).output().unwrap_or_else(|e| panic!("knsupdate: {e}; tests/run installs it"));
+    site.dns.forget();
+    out
+}
+
+fn send(site: &Site, update: &str) {
+    let out = send_to(site, update);
+    assert!(out.status.success() && out.stderr.is_empty(), "{update}\n{out:?}");
+}
+
+#[test]
+fn the_policy_is_shown_as_senders_see_it() {
+    let site = Site::new(Signed::No);
+    let page = |expected: i32| {
+        let out = site.mxseal(&["policy", "show"]);
+        assert_eq!(out.status.code(), Some(expected), "{out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let nothing = page(1);
+    assert!(nothing.contains("nothing: https://mta-sts.example.test/") && nothing.contains("mode: testing"), "{nothing}");
+    site.serve(POLICY);
+    let served = page(0);
+    assert!(served.contains("mx.example.test is named") && !served.contains("To serve"), "{served}");
+    // A second host enters DNS before the policy.
+    site.dns.set("example.test", "@", "MX", 300, &["10 mx", "20 mx2"]);
+    let short = page(1);
+    assert!(short.contains("mx2.example.test is not named") && short.contains("mx: mx2.example.test"), "{short}");
+}
+
+/// From a setup in a signed zone to keys that DANE senders know: those in use, and those that follow.
+#[test]
+fn keys_are_published_with_those_that_follow() {
+    let house = Household::in_zone(Signed::Yes);
+    let resolver = house.dns.resolver.to_string();
+    let tlsa = || {
+        let mut arguments = house.arguments("dns")[..5].to_vec();
+        let more = ["--json", "--all", "--mta", "postfix", "--domain", "example.test", "--mx", MX, "--resolver", &resolver, "--mta-config"];
+        arguments.extend(more.map(ToOwned::to_owned));
+        arguments.push(house.postfix.etc().display().to_string());
+        let out = Command::new(MXSEAL).args(&arguments).output().unwrap();
+        let document: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+        let mut records = document["records"].as_array().unwrap().clone();
+        records.retain(|r| r["type"] == "TLSA");
+        (records, document)
+    };
+    let (records, document) = tlsa();
+    let reason = |f: &Value| f["id"] == "tlsa-not-proposed" && f["says"].as_str().unwrap().contains("proved on the wire");
+    assert!(records.is_empty() && document["findings"].as_array().unwrap().iter().any(reason), "{document}");
+
+    let (code, said) = house.run(&[], "setup");
+    assert_eq!(code, 0, "{said}");
+    let path = house.state().join(format!("lineages/{MX}.json"));
+    let lineage: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let keys = |of: &str| lineage[of].as_array().unwrap().iter().map(|k| k["spki"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let expected: Vec<String> = [keys("keys"), keys("next")].concat().iter().map(|spki| format!("3 1 1 {spki}")).collect();
+    let (records, document) = tlsa();
+    let values: Vec<&str> = records.iter().map(|r| r["value"].as_str().unwrap()).collect();
+    assert_eq!(values, expected, "{document}");
+    assert!(records.iter().all(|r| r["state"] == "missing"), "{document}");
+    let mut served = house.served();
+    served.sort();
+    let mut used = keys("keys");
+    used.sort();
+    assert_eq!(served, used);
+    for spki in keys("next") {
+        let key = path.with_extension("").join(format!("{spki}.key"));
+        assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
+        let public = Command::new("openssl").args(["pkey", "-pubout", "-outform", "DER", "-in"]).arg(&key).output().unwrap();
+        assert_eq!(Digest::of(&public.stdout).0, spki);
+    }
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &values);
+    let (records, document) = tlsa();
+    assert!(records.len() == 4 && records.iter().all(|r| r["state"] == "right"), "{document}");
+}
