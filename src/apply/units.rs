@@ -69,7 +69,9 @@ impl Unit {
 
     /// Still to be enabled.
     fn sleeps(&self, look: &dyn Look) -> bool {
-        !self.is_masked(look) && self.enabled().is_some_and(|link| look.link(&link).is_err())
+        // The link outlives a package that was removed.
+        let there = || self.is_packaged(look) || look.identity(&self.place()).is_ok();
+        !self.is_masked(look) && self.enabled().is_some_and(|link| look.link(&link).is_err() || !there())
     }
 
     /// A package has brought it.
@@ -159,26 +161,17 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
     let mut news = wanted.iter().any(|unit| unit.sleeps(hands));
     for unit in &wanted {
         let place = unit.place();
-        let packaged = unit.is_packaged(hands);
-        match unit.lies(hands)? {
-            Lies::Theirs => continue,
-            Lies::Nothing if packaged => continue,
-            // From before the package, whose unit it hides.
-            Lies::Ours(_) if packaged => {
-                for path in [Some(place), unit.enabled()].into_iter().flatten() {
-                    hands.unlink(&path).map_err(Failure::file(format!("removing {}", path.display())))?;
-                }
-            }
-            lies => {
-                let text = text(unit, program).map_err(Failure::file(place.display().to_string()))?;
-                if matches!(lies, Lies::Ours(bytes) if bytes == text.as_bytes()) {
-                    continue;
-                }
-                let meta = Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() };
-                let written = hands.stage(&unit.staged(), text.as_bytes(), &meta).and_then(|()| hands.swap(&unit.staged(), &place));
-                written.map_err(Failure::file(format!("writing {}", place.display())))?;
-            }
+        let lies = unit.lies(hands)?;
+        if matches!(lies, Lies::Theirs) || unit.is_packaged(hands) {
+            continue;
         }
+        let text = text(unit, program).map_err(Failure::file(place.display().to_string()))?;
+        if matches!(lies, Lies::Ours(bytes) if bytes == text.as_bytes()) {
+            continue;
+        }
+        let meta = Meta { uid: 0, gid: 0, mode: 0o644, xattrs: BTreeMap::new() };
+        let written = hands.stage(&unit.staged(), text.as_bytes(), &meta).and_then(|()| hands.swap(&unit.staged(), &place));
+        written.map_err(Failure::file(format!("writing {}", place.display())))?;
         news = true;
     }
     if news {

@@ -6,9 +6,9 @@ use crate::{
         host::{Host, Server, differences},
         internet::Internet,
         load::{self, Load},
+        renewal::{ids, renew, served},
         setup::{assert_verifiable, contents, outcome, setup},
     },
-    renewal::{ids, renew, served},
 };
 
 const RSA: &[&str] = &["-tls1_2", "-cipher", "aRSA"];

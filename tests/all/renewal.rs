@@ -4,29 +4,11 @@ use crate::lab::{
     host::{Host, differences, text},
     internet::Internet,
     process::wait_for,
+    renewal::{LIVE, hurry, ids, renew, renewals, served},
     setup::{SNAKE_OIL, assert_verifiable, contents, outcome, reloads, setup},
 };
 use serde_json::Value;
 use std::time::Duration;
-
-const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
-
-pub fn renew(host: &Host, more: &[&str], code: i32) -> Value {
-    outcome(&host.run(&[&["mxseal", "renew", "--json"], more].concat()), code)
-}
-
-pub fn ids(done: &Value) -> Vec<&str> {
-    done["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect()
-}
-
-/// What a sender sees: the serial, and the digest of the key.
-pub fn served(internet: &Internet, options: &[&str]) -> (String, String) {
-    let seen = internet.s_client(options);
-    let pem = seen.split("-----BEGIN CERTIFICATE-----").nth(1).expect("a certificate").split("-----END").next().expect("its end");
-    let pem = format!("-----BEGIN CERTIFICATE-----{pem}-----END CERTIFICATE-----\n");
-    let leaf = mxseal::certificate::Certificate::read_pem(pem.as_bytes()).expect("a certificate").remove(0);
-    (leaf.serial, leaf.spki.0)
-}
 
 #[test]
 fn what_is_due_is_renewed_with_the_same_keys() {
@@ -100,23 +82,6 @@ fn the_timer_renews() {
 
     outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
     assert_eq!(differences(&before, &contents(&host.tree("/etc/systemd"))), Vec::<String>::new());
-}
-
-/// From now on the CA wants each certificate of the host renewed; whoever has asked before asks again in hours.
-fn hurry(internet: &Internet, host: &Host) {
-    let pem = host.read(LIVE);
-    // A leaf comes first after its key.
-    for after in pem.split("-----END PRIVATE KEY-----").skip(1) {
-        let leaf = &after[after.find("-----BEGIN CERTIFICATE-----").expect("a leaf")..];
-        let end = "-----END CERTIFICATE-----\n";
-        internet.hurry(&leaf[..leaf.find(end).expect("its end") + end.len()]);
-    }
-}
-
-/// What the unit said.
-fn renewals(host: &Host) -> String {
-    host.ok(&["journalctl", "--sync"]);
-    host.ok(&["journalctl", "--no-pager", "--output=cat", "-u", "mxseal-renew"])
 }
 
 /// A configuration that nobody has proved is not activated in the night.

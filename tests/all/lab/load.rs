@@ -47,6 +47,11 @@ impl Load {
         Self::of(net, 2, SESSIONS, BATCH, &[])
     }
 
+    /// A few at a time, for hours of other work on the same machine.
+    pub fn gentle(net: &Net) -> Self {
+        Self::of(net, 2, 2, 10, false)
+    }
+
     /// The same for a server that takes twenty connections at once, and closes its port for a moment when it is told to read
     /// its configuration again: a message a connection, and who is refused comes again.
     pub fn patient(net: &Net) -> Self {

@@ -14,6 +14,7 @@ pub mod pebble;
 pub mod ports;
 pub mod postfix;
 pub mod process;
+pub mod renewal;
 pub mod setup;
 pub mod terminal;
 pub mod transaction;

@@ -1,0 +1,43 @@
+//! What a test of renewals looks at, and how the CA is made to want one.
+
+use super::{host::Host, internet::Internet, setup::outcome};
+use serde_json::Value;
+
+/// Where the mail server reads its certificate.
+pub const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
+
+/// What a sender sees: the serial, and the digest of the key.
+pub fn served(internet: &Internet, options: &[&str]) -> (String, String) {
+    let seen = internet.s_client(options);
+    let pem = seen.split("-----BEGIN CERTIFICATE-----").nth(1).expect("a certificate").split("-----END").next().expect("its end");
+    let pem = format!("-----BEGIN CERTIFICATE-----{pem}-----END CERTIFICATE-----\n");
+    let leaf = mxseal::certificate::Certificate::read_pem(pem.as_bytes()).expect("a certificate").remove(0);
+    (leaf.serial, leaf.spki.0)
+}
+
+/// From now on the CA wants each certificate of the host renewed; whoever has asked before asks again in hours.
+pub fn hurry(internet: &Internet, host: &Host) {
+    let pem = host.read(LIVE);
+    // A leaf comes first after its key.
+    for after in pem.split("-----END PRIVATE KEY-----").skip(1) {
+        let leaf = &after[after.find("-----BEGIN CERTIFICATE-----").expect("a leaf")..];
+        let end = "-----END CERTIFICATE-----\n";
+        internet.hurry(&leaf[..leaf.find(end).expect("its end") + end.len()]);
+    }
+}
+
+/// What the unit said.
+pub fn renewals(host: &Host) -> String {
+    host.ok(&["journalctl", "--sync"]);
+    host.ok(&["journalctl", "--no-pager", "--output=cat", "-u", "mxseal-renew"])
+}
+
+/// Runs `mxseal renew --json`; it must end with `code`.
+pub fn renew(host: &Host, more: &[&str], code: i32) -> Value {
+    outcome(&host.run(&[&["mxseal", "renew", "--json"], more].concat()), code)
+}
+
+/// The ids of its findings.
+pub fn ids(done: &Value) -> Vec<&str> {
+    done["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect()
+}
