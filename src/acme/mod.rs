@@ -23,7 +23,7 @@ pub use lineage::{load_lineage, load_lineages, mark};
 pub use window::ask_windows;
 
 use crate::{
-    certificate::KeyType,
+    certificate::{Digest, KeyType},
     facts::{Deployment, Lineage, LineageKey, NextKey},
     plan::Obtain,
     report::observer::{Event, Nobody, Observer},
@@ -99,6 +99,9 @@ pub async fn obtain(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, o
     .await
 }
 
+/// With a clock that is further from the CA's nothing is ordered.
+const CLOCK_LIMIT: Duration = Duration::from_secs(86_400);
+
 /// Whether a directory can be asked at all: nothing secret goes to a URL without TLS.
 ///
 /// # Errors
@@ -124,6 +127,10 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
     let _ = say.send(Event::Started(format!("ask {}", order.directory)));
     let directory = Directory::fetch(&transport, &order.directory).await?;
     let _ = say.send(Event::Done("it answers".into()));
+    // What is due and what is good is judged by this clock, and CAs count what they issue.
+    if let Some(ahead) = directory.clock_off.value().copied().filter(|off| off.unsigned_abs() > CLOCK_LIMIT.as_secs()) {
+        return Err(Trouble::Clock { why: "nothing was ordered".into(), ahead, now: world::now() });
+    }
     if let Some(asked) = order.acme_profile.as_ref().filter(|p| !directory.profiles.contains_key(*p)) {
         let offered = directory.profiles.into_keys().collect();
         return Err(Trouble::Profile { directory: order.directory.clone(), asked: asked.clone(), offered });
@@ -229,6 +236,8 @@ fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey]
     lineage.keys = keys;
     if *lineage != was {
         lineage::save(store, lineage)?;
+        // They hold keys, and nobody reads them again.
+        bundles(&was).filter(|old| bundles(lineage).all(|new| new != *old)).try_for_each(|old| store.forget(old))?;
     }
     Ok(())
 }
@@ -243,6 +252,10 @@ fn look_ahead(store: &Store, lineage: &mut Lineage) -> Result<(), Trouble> {
         }
     }
     Ok(())
+}
+
+fn bundles(lineage: &Lineage) -> impl Iterator<Item = &Digest> {
+    lineage.bundle.iter().chain(lineage.keys.iter().filter_map(|k| k.bundle.as_ref()))
 }
 
 /// Runs `work` within its bound and tells the observer what it says, as it says it.

@@ -93,6 +93,14 @@ impl Store {
         Ok(bytes)
     }
 
+    /// Removes the bytes of a digest; missing ones are fine.
+    ///
+    /// # Errors
+    /// When they are there and stay.
+    pub fn forget(&self, digest: &Digest) -> io::Result<()> {
+        remove_file(&self.root.join("objects").join(&digest.0))
+    }
+
     /// Reads a JSON value; `None` where the file does not exist.
     ///
     /// # Errors

@@ -1,13 +1,12 @@
 //! Renewal on a booted stock host: nobody is asked, nothing but key and chain is written, and the wire proves it.
 
 use crate::lab::{
-    host::{Host, differences, text},
+    host::{differences, text},
     internet::Internet,
     process::wait_for,
     renewal::{LIVE, hurry, ids, renew, renewals, served},
     setup::{SNAKE_OIL, assert_verifiable, contents, outcome, reloads, setup},
 };
-use serde_json::Value;
 use std::time::Duration;
 
 #[test]

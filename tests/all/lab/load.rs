@@ -47,9 +47,9 @@ impl Load {
         Self::of(net, 2, SESSIONS, BATCH, &[])
     }
 
-    /// A few at a time, for hours of other work on the same machine.
-    pub fn gentle(net: &Net) -> Self {
-        Self::of(net, 2, 2, 10, false)
+    /// A few at a time, while other things are done on the same machine.
+    pub fn light(net: &Net) -> Self {
+        Self::of(net, 2, 2, 10, &[])
     }
 
     /// The same for a server that takes twenty connections at once, and closes its port for a moment when it is told to read

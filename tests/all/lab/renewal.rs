@@ -6,6 +6,14 @@ use serde_json::Value;
 /// Where the mail server reads its certificate.
 pub const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
 
+/// Every key and chain that the mail server may read.
+pub fn live(host: &Host) -> String {
+    let mut files: Vec<_> =
+        std::fs::read_dir(host.path("/etc/mxseal/live")).expect("live files").map(|e| e.expect("a file").path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap_or_default()).collect()
+}
+
 /// What a sender sees: the serial, and the digest of the key.
 pub fn served(internet: &Internet, options: &[&str]) -> (String, String) {
     let seen = internet.s_client(options);
@@ -17,7 +25,7 @@ pub fn served(internet: &Internet, options: &[&str]) -> (String, String) {
 
 /// From now on the CA wants each certificate of the host renewed; whoever has asked before asks again in hours.
 pub fn hurry(internet: &Internet, host: &Host) {
-    let pem = host.read(LIVE);
+    let pem = live(host);
     // A leaf comes first after its key.
     for after in pem.split("-----END PRIVATE KEY-----").skip(1) {
         let leaf = &after[after.find("-----BEGIN CERTIFICATE-----").expect("a leaf")..];
