@@ -2,6 +2,7 @@
 
 mod certificates;
 mod clock;
+mod hand;
 mod host;
 mod port80;
 mod postfix;
@@ -25,6 +26,7 @@ use crate::{
     name::DnsName,
     world::{Look, Net, Store},
 };
+pub use hand::last_hand;
 pub use recognised::{Recognised, recognised};
 use server::Found;
 pub use sight::{sight, whereabouts};

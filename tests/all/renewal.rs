@@ -122,6 +122,10 @@ fn what_somebody_else_put_there_stays() {
     let (theirs, orders) = (host.read(LIVE), internet.ca_log());
     let done = renew(&host, &[], 1);
     assert!(ids(&done).contains(&"live-changed") && ids(&done).contains(&"served-other"), "{done:#}");
+    for finding in done["findings"].as_array().expect("findings").iter().filter(|f| f["id"] != "served-unknown") {
+        let hand = finding["evidence"].as_array().expect("lines").iter().filter_map(Value::as_str).any(|l| l.starts_with(LIVE));
+        assert!(hand, "who changed it, and when: {finding:#}");
+    }
     assert_eq!((host.read(LIVE), internet.ca_log().matches("Added order ").count()), (theirs, orders.matches("Added order ").count()));
 }
 
