@@ -1,7 +1,7 @@
 //! One change from the copy to the proof: what setup and undo share.
 
 use super::{
-    Trouble,
+    Trouble, hooks,
     interrupt::{self, Reached},
     place::Site,
     watch,
@@ -67,6 +67,8 @@ const UNSEEN: [&str; 2] = ["outside-unknown", "wire-tempfail"];
 pub(super) struct Enacted {
     expect: Vec<Expect>,
     end: End,
+    /// Hooks that were to run after it and failed.
+    owing: Vec<Finding>,
 }
 
 enum End {
@@ -115,6 +117,7 @@ pub(super) async fn run(
     global: &Global,
     progress: &Progress,
 ) -> Result<Enacted, Trouble> {
+    hooks::before(site, &change)?;
     let doing = match (&change.renews, &change.undoes) {
         (Some(_), _) => "put it in place and activate it",
         (None, Some(_)) => "put back what was before and activate it",
@@ -138,7 +141,8 @@ pub(super) async fn run(
         watch::observed(&site.store, &receipt.id, views);
         notes.extend(unwatched);
     }
-    Ok(Enacted { expect: promise.expect, end })
+    let owing = hooks::owed(site);
+    Ok(Enacted { expect: promise.expect, end, owing })
 }
 
 async fn settle(net: &Net, mut live: Live<'_>, promise: &Promise<'_>, progress: &Progress) -> Result<End, Trouble> {
@@ -290,6 +294,11 @@ impl Enacted {
                 page.push_str(&report::findings(style, &still));
                 outcome.findings.extend(why.into_iter().chain(still));
             }
+        }
+        if !self.owing.is_empty() {
+            outcome.exit = outcome.exit.max(1);
+            page.push_str(&report::findings(style, &self.owing));
+            outcome.findings.extend(self.owing);
         }
         if !global.json {
             Terminal::print(&page);

@@ -7,6 +7,7 @@ mod deployed;
 mod dns;
 mod enact;
 mod explain;
+mod hooks;
 mod interrupt;
 mod log;
 mod place;

@@ -22,6 +22,8 @@ pub(super) struct Site {
     pub(super) net: Net,
     pub(super) store: Store,
     live_dir: PathBuf,
+    /// The settings file, beside which the admin's hooks lie; `None` where nobody else is to notice what is done.
+    pub(super) settings: Option<PathBuf>,
     /// The only profile to look for; `None` means all that are known.
     pub(super) profile: Option<Profile>,
     /// All that are known. Who needs none is not stopped by a wrong one.
@@ -43,12 +45,20 @@ impl Site {
         }
         let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
             .map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;
-        Ok(Self { place, net, store: Store::at(&global.state_dir), live_dir: live_dir(global), profile: stand_in, known })
+        Ok(Self {
+            place,
+            net,
+            store: Store::at(&global.state_dir),
+            live_dir: live_dir(global),
+            settings: Some(global.config.clone()),
+            profile: stand_in,
+            known,
+        })
     }
 
     /// Another place than this host's own, perhaps with a mail server of its own.
     pub(super) fn at(place: Where, net: Net, store: Store, global: &Global, profile: Option<Profile>) -> Self {
-        Self { place, net, store, live_dir: live_dir(global), profile, known: profiles::beside(&global.config) }
+        Self { place, net, store, live_dir: live_dir(global), settings: None, profile, known: profiles::beside(&global.config) }
     }
 
     /// Whoever writes must be the owner of the mail server's files: root, or whoever rehearses on a stand-in.

@@ -6,6 +6,7 @@ use super::{
     course::Ended,
     deployed,
     enact::{self, Ground, Promise},
+    hooks,
     place::{self, Site},
     recover, watch,
 };
@@ -67,10 +68,12 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
             Err(trouble) => outcome.findings.push(window_unknown(&lineage, &trouble)),
         }
     }
+    outcome.findings.extend(hooks::owed(&site));
     let views = look(&site, &receipt).await;
     watch::observed(&site.store, &receipt.id, &views);
     outcome.findings.extend(not_ours(&receipt, &lineage, &views));
     let shown = outcome.findings.iter().all(|f| f.id != "served-other");
+    let owing = outcome.findings.iter().any(|f| f.id == "hook-failed");
 
     let mut forced = args.force;
     for _ in 0..ROUNDS {
@@ -85,14 +88,15 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
             meant: args.reload,
             shown,
         };
-        let Renewal { next, findings } = plan::renewal(&standing_now, world::now());
+        let Renewal { next, mut findings } = plan::renewal(&standing_now, world::now());
+        findings.iter_mut().for_each(whose_hand);
         let worst = findings.iter().map(|f| f.verdict).max();
         match next {
             None => {
                 watch::rested(&site.store, &lineage.name);
                 outcome.findings.extend(findings);
                 show(global, &outcome.findings);
-                let exit = u8::from(worst.is_some() || !shown);
+                let exit = u8::from(worst.is_some() || !shown || owing);
                 return rests(&lineage, exit).tell(outcome, global);
             }
             Some(Stage::Errand(Errand::Obtain(order))) => {
@@ -199,7 +203,12 @@ fn not_ours(receipt: &Receipt, lineage: &Lineage, views: &[EndpointView]) -> Vec
         let says = format!("another certificate is served than was proved on {}", receipt.proved);
         let seen = format!("issuer {}, serial {}, until {}", leaf.issuer, leaf.serial, leaf.not_after);
         let means = "senders that verify may refuse it";
-        Some(Finding::new("served-other", Verdict::Fail, at, says).seen(seen).means(means).remedy(Remedy::Command("mxseal setup".into())))
+        // Whatever was changed since then may be why.
+        let files = receipt.change.config.keys().cloned().chain(lineage.live_files());
+        let later = files.filter(|path| Machine.changed(path).is_ok_and(|(at, _)| at >= receipt.proved));
+        let mut finding = Finding::new("served-other", Verdict::Fail, at, says).seen(seen);
+        finding.evidence.extend(later.filter_map(|path| survey::last_hand(&Machine, &path)));
+        Some(finding.means(means).remedy(Remedy::Command("mxseal setup".into())))
     };
     views.iter().filter_map(finding).collect()
 }
@@ -207,6 +216,13 @@ fn not_ours(receipt: &Receipt, lineage: &Lineage, views: &[EndpointView]) -> Vec
 fn window_unknown(lineage: &Lineage, trouble: &acme::Trouble) -> Finding {
     let says = "the CA did not say when to renew, so the lifetime tells";
     Finding::new("window-unknown", Verdict::Unknown, Subject::Mx(lineage.name.clone()), says).seen(trouble.to_string())
+}
+
+/// A file that is not as it was proved: who changed it, and when, as far as the host remembers.
+fn whose_hand(finding: &mut Finding) {
+    if let Subject::File { path, .. } = &finding.subject {
+        finding.evidence.extend(survey::last_hand(&Machine, path));
+    }
 }
 
 /// What changes of ours laid for the mail server, and what lies there today.

@@ -18,6 +18,20 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-alarm(8)",
     },
     Topic {
+        id: "hook-failed",
+        title: "A hook failed",
+        text: "A program in hooks/before.d beside the settings that fails stops the change before anything is touched. One in hooks/after.d runs when the change is proved: the certificate is served, but what the program is for, such as Dovecot, may go on with the old one. So the run exits 1, and every later run of mxseal renew repeats it until it ends well. Its last lines are the evidence.",
+        see: "ls -l /etc/mxseal/hooks/before.d /etc/mxseal/hooks/after.d\nmxseal renew",
+        reference: "mxseal-renew(8)",
+    },
+    Topic {
+        id: "hook-unsafe",
+        title: "A hook is not used",
+        text: "Hooks run as root. This one, or a directory above it, can be written by others than root, who would be root with it; or it cannot be looked at. Nothing is touched until that is mended.",
+        see: "ls -ld /etc/mxseal /etc/mxseal/hooks /etc/mxseal/hooks/after.d\nls -l /etc/mxseal/hooks/after.d",
+        reference: "mxseal-renew(8)",
+    },
+    Topic {
         id: "renewal-failed",
         title: "The certificate is due and could not be renewed",
         text: "The finding quotes what went wrong. It is tried again by itself, after a rest that grows with each failure, and never before the moment that the CA names; meanwhile the old certificate is served as before. A CA that is away or busy (warn) is given a second try before anybody is told; everything else (fail) needs you now. mxseal renew --force tries at once, except against the CA's wish.",

@@ -171,6 +171,52 @@ fn due(lineage: &str) -> String {
     value.to_string()
 }
 
+/// A program of the admin's that fails before a change stops it; one after it is owed until it ends well, whoever dies.
+#[test]
+fn hooks_run_beside_a_change() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let hook = |when: &str, script: &str| {
+        host.ok(&["mkdir", "-p", &format!("/etc/mxseal/hooks/{when}.d")]);
+        let path = format!("/etc/mxseal/hooks/{when}.d/10-test");
+        host.write(&path, format!("#!/bin/sh\n{script}\n"));
+        host.ok(&["chmod", "755", &path]);
+    };
+    hook("after", "echo $MXSEAL_EVENT $MXSEAL_SERVER $MXSEAL_NAMES $MXSEAL_CERTIFICATES >>/root/ran");
+    outcome(&setup(&host, &[]), 0);
+    let live = "/etc/mxseal/live/mx1.example.test.pem";
+    assert_eq!(host.read("/root/ran"), format!("setup postfix mx1.example.test {live}\n"));
+
+    hook("before", "echo not now; exit 4");
+    let (before, reloaded) = (host.read(live), reloads(&host));
+    let stopped = renew(&host, &["--force"], 1);
+    assert!(stopped["topic"] == "hook-failed" && stopped["error"].as_str().unwrap().contains("ended with 4\nnot now"), "{stopped:#}");
+    assert_eq!((host.read(live), reloads(&host)), (before.clone(), reloaded), "nothing was touched");
+    host.ok(&["rm", "-r", "/etc/mxseal/hooks/before.d"]);
+
+    hook("after", "exit 5");
+    let done = renew(&host, &[], 1);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert!(ids(&done).contains(&"hook-failed"), "{done:#}");
+    let proved = host.read(live);
+    assert_ne!(proved, before);
+    wait_for_letter(&host, "needs you: hook-failed");
+    // A run that is killed in its hook leaves it owed.
+    hook("after", "kill -KILL $PPID");
+    assert!(!host.run(&["mxseal", "renew"]).status.success());
+    hook("after", "echo $MXSEAL_EVENT again >>/root/ran");
+    assert_eq!(ids(&renew(&host, &[], 0)), Vec::<&str>::new());
+    assert!(host.read("/root/ran").ends_with("\nrenew again\n"), "{}", host.read("/root/ran"));
+    renew(&host, &[], 0);
+    assert_eq!((host.read("/root/ran").lines().count(), host.read(live)), (2, proved), "once, and nothing else is done again");
+
+    host.ok(&["chmod", "o+w", "/etc/mxseal/hooks/after.d/10-test"]);
+    assert_eq!(renew(&host, &["--force"], 1)["topic"], "hook-unsafe");
+    host.ok(&["chmod", "o-w", "/etc/mxseal/hooks/after.d/10-test"]);
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert!(host.read("/root/ran").ends_with("\nundo again\n"), "{}", host.read("/root/ran"));
+}
+
 #[test]
 fn one_run_at_a_time() {
     let internet = Internet::start();
