@@ -123,7 +123,7 @@ fn what_somebody_else_put_there_stays() {
     let done = renew(&host, &[], 1);
     assert!(ids(&done).contains(&"live-changed") && ids(&done).contains(&"served-other"), "{done:#}");
     for finding in done["findings"].as_array().expect("findings").iter().filter(|f| f["id"] != "served-unknown") {
-        let hand = finding["evidence"].as_array().expect("lines").iter().filter_map(Value::as_str).any(|l| l.starts_with(LIVE));
+        let hand = finding["evidence"].as_array().expect("lines").iter().filter_map(serde_json::Value::as_str).any(|l| l.starts_with(LIVE));
         assert!(hand, "who changed it, and when: {finding:#}");
     }
     assert_eq!((host.read(LIVE), internet.ca_log().matches("Added order ").count()), (theirs, orders.matches("Added order ").count()));
