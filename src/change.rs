@@ -42,7 +42,7 @@ pub struct SettingChange {
 }
 
 /// A command line: program and arguments, no shell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command(pub Vec<String>);
 
 impl std::fmt::Display for Command {

@@ -1,7 +1,7 @@
 //! The command line as types. Every question of the wizard has a flag here.
 
 use crate::{
-    intent::KeyTypes,
+    intent::{Existing, KeyTypes},
     name::DnsName,
     policy::tls_rpt::Rua,
     rehearsal::Fault,
@@ -31,15 +31,18 @@ pub struct Cli {
     pub global: Global,
 }
 
+const CONFIG: &str = "/etc/mxseal/mxseal.toml";
+const STATE_DIR: &str = "/var/lib/mxseal";
+
 /// Flags of every verb.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Settings file; mail servers read their certificates from `live/` beside it
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/mxseal/mxseal.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
     /// Keys, orders, receipts and the journal
-    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/mxseal")]
+    #[arg(long, global = true, value_name = "DIR", default_value = STATE_DIR)]
     pub state_dir: PathBuf,
     /// One JSON document on standard output instead of text
     #[arg(long, global = true)]
@@ -50,6 +53,12 @@ pub struct Global {
 }
 
 impl Global {
+    /// What counts where nothing is said.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self { config: CONFIG.into(), state_dir: STATE_DIR.into(), json: false, plain: false }
+    }
+
     /// The same from any working directory: the guard and the server's own tools run in others.
     #[must_use]
     pub fn absolute(&self) -> Self {
@@ -194,7 +203,7 @@ pub struct Setup {
     #[arg(long, value_name = "URL", help_heading = "The certificate")]
     pub acme_directory: Option<String>,
     /// Order from Let's Encrypt's staging CA (or --acme-directory), check the plan on a copy, and stop: no live file is touched
-    #[arg(long, help_heading = "The certificate")]
+    #[arg(long, conflicts_with = "adopt", help_heading = "The certificate")]
     pub staging: bool,
     /// Root of the CA's own API, where it is private; may be repeated
     #[arg(long = "acme-ca-file", value_name = "PEM", num_args = 1.., help_heading = "The certificate")]
@@ -220,6 +229,9 @@ pub struct Setup {
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
     pub key_type: Option<KeyTypeFlag>,
+    /// What becomes of a certificate that another program keeps.
+    #[command(flatten)]
+    pub existing: ExistingFlags,
     /// Who is written to when something needs a human; "" for nobody [default: postmaster of the mail domain]
     #[arg(long, value_name = "ADDRESS", value_parser = addressee, help_heading = "Afterwards")]
     pub alarm: Option<String>,
@@ -267,6 +279,7 @@ impl Setup {
             webroot: one(&self.webroot),
             http_port: self.http_port,
             key_type: self.key_type.map(Into::into),
+            existing: self.existing.wish(),
             mta: place.mta.clone(),
             mta_config: one(&place.mta_config),
             resolver: place.resolver,
@@ -426,6 +439,9 @@ pub struct Plan {
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE")]
     pub key_type: Option<KeyTypeFlag>,
+    /// What becomes of a certificate that another program keeps there.
+    #[command(flatten)]
+    pub existing: ExistingFlags,
 }
 
 /// `mxseal explain`
@@ -471,6 +487,31 @@ pub enum KeyTypeFlag {
     Ecdsa,
     /// RSA only.
     Rsa,
+}
+
+/// What becomes of a certificate that another program keeps.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "The certificate")]
+pub struct ExistingFlags {
+    /// Serve the certificate that another program (certbot, acme.sh, lego, dehydrated) keeps for this host, and leave its renewal
+    /// there
+    #[arg(long, conflicts_with = "take_over")]
+    pub adopt: bool,
+    /// Order one of our own although another program keeps one
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+impl ExistingFlags {
+    /// What the flags say.
+    #[must_use]
+    pub const fn wish(self) -> Option<Existing> {
+        match (self.adopt, self.take_over) {
+            (true, _) => Some(Existing::Adopt),
+            (_, true) => Some(Existing::TakeOver),
+            _ => None,
+        }
+    }
 }
 
 impl From<KeyTypeFlag> for KeyTypes {

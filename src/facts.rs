@@ -82,6 +82,9 @@ pub struct Facts {
     /// Names in the tables that choose a certificate by the name that a sender sends, by table, where those can be read.
     #[serde(default)]
     pub sni_names: BTreeMap<String, Vec<String>>,
+    /// Our hooks among those of programs that renew, as they lie there; a missing one is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<PathBuf, Image>,
     /// Ids of the groups that the profile names, where this host has them.
     #[serde(default)]
     pub groups: BTreeMap<String, u32>,
@@ -403,6 +406,24 @@ pub struct Lineage {
     pub live: PathBuf,
     /// How far deployment got.
     pub deployment: Deployment,
+    /// The files of another program that it is taken from, one a key type: that program orders and renews. Empty where we do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopted: Vec<Source>,
+}
+
+/// Where another program keeps a certificate that we serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Kind of its key.
+    pub key_type: KeyType,
+    /// Who keeps it, such as `certbot`.
+    pub keeper: String,
+    /// What the keeper calls it.
+    pub name: String,
+    /// The chain file.
+    pub chain: PathBuf,
+    /// The private key file.
+    pub key: PathBuf,
 }
 
 impl Lineage {
@@ -486,4 +507,18 @@ pub struct ForeignLineage {
     pub trusted: bool,
     /// Whether the mail server's configuration names it.
     pub in_use: bool,
+    /// What its keeper does with it; `None` where it lies in no place of a program that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// What a certificate program does with a certificate that it keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What it calls it.
+    pub name: String,
+    /// The timer, or the file of cron, that runs its renewal; `None` where none was found.
+    pub renewed_by: Option<String>,
+    /// Whether the key stays at a renewal, where that is written down.
+    pub keeps_key: Option<bool>,
 }

@@ -1,6 +1,6 @@
 //! What the admin wants. Flags, `mxseal.toml` and the wizard all end here, validated once.
 
-use crate::{certificate::KeyType, name::DnsName};
+use crate::{certificate::KeyType, change::Command, name::DnsName};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -32,8 +32,18 @@ impl KeyTypes {
     }
 }
 
+/// What becomes of a certificate that another program keeps for this host's MX names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Existing {
+    /// It is served, and goes on being renewed by whoever keeps it.
+    Adopt,
+    /// One of our own is served in its place, which we renew.
+    TakeOver,
+}
+
 /// The admin's wishes about the mail server and its certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Mail domains; empty means as measured.
     pub domains: Vec<DnsName>,
@@ -47,4 +57,8 @@ pub struct Intent {
     pub acme_profile: Option<String>,
     /// Directory of the files that mail servers read: `live` beside the configuration file.
     pub live_dir: PathBuf,
+    /// What becomes of a certificate that another program keeps; `None` means as before, else an order of our own.
+    pub existing: Option<Existing>,
+    /// The command line that takes in what others renewed: what their hooks call. Empty where none may.
+    pub take_in: Command,
 }

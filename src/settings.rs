@@ -7,7 +7,7 @@ pub use kept::kept;
 pub use wrong::{Place, Unusable};
 
 use crate::{
-    intent::KeyTypes,
+    intent::{Existing, KeyTypes},
     name::DnsName,
     nearest::{meant, nearest},
 };
@@ -49,6 +49,8 @@ pub struct Settings {
     pub http_port: Option<u16>,
     /// Key types.
     pub key_type: Option<KeyTypes>,
+    /// What becomes of a certificate that another program keeps.
+    pub existing: Option<Existing>,
     /// Mail server.
     pub mta: Option<String>,
     /// Its configuration directory.
@@ -78,6 +80,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("webroot", "Directory that a web server serves on port 80 of every name."),
     ("http-port", "Port to answer the CA on, where something passes port 80 of every name on to it."),
     ("key-type", "Key types to serve: \"both\", \"ecdsa\" or \"rsa\"."),
+    ("existing", "A certificate that another program keeps for this host: \"adopt\" or \"take-over\"."),
     ("mta", "Mail server to work on, where several are installed."),
     ("mta-config", "Configuration directory of the instance to work on."),
     ("resolver", "DNS resolver to ask, with a port where it is not 53. Without it, those of /etc/resolv.conf."),
@@ -126,6 +129,7 @@ impl Settings {
             webroot: self.webroot.or(lower.webroot),
             http_port: self.http_port.or(lower.http_port),
             key_type: self.key_type.or(lower.key_type),
+            existing: self.existing.or(lower.existing),
             mta: self.mta.or(lower.mta),
             mta_config: self.mta_config.or(lower.mta_config),
             resolver: self.resolver.or(lower.resolver),

@@ -125,6 +125,16 @@ pub enum Trouble {
         /// Why not.
         why: String,
     },
+    /// What another program keeps cannot be served.
+    #[error("the certificate that {keeper} keeps in {} cannot be served: {why}; what was served before stays", .file.display())]
+    Kept {
+        /// The program.
+        keeper: String,
+        /// Its chain file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// A certificate came that must not be used.
     #[error("the certificate that came is not what was ordered: {0}; it is not used. Report this to the certificate authority")]
     Arrived(String),
@@ -176,6 +186,7 @@ impl Explained for Trouble {
             Self::Listen { .. } => "challenge-port",
             Self::Webroot { .. } => "challenge-webroot",
             Self::Key { .. } => "key-unusable",
+            Self::Kept { .. } => "adopt-unusable",
             Self::Arrived(_) => "certificate-wrong",
             Self::Store(_) => "state-unusable",
         }

@@ -2,7 +2,7 @@
 
 use super::bad_news::Trouble;
 use crate::{
-    certificate::{Digest, KeyType},
+    certificate::{Certificate, Digest, KeyType},
     facts::Lineage,
     name::DnsName,
     plan::KeyChoice,
@@ -58,6 +58,16 @@ impl HeldKey {
     pub(super) fn made(store: &Store, lineage: &DnsName, key_type: KeyType) -> Result<Self, Trouble> {
         let held = Self::make(key_type)?;
         store.save_bytes(path(lineage, &held.spki), held.pem.as_bytes())?;
+        Ok(held)
+    }
+
+    /// The key of a certificate, from the file beside it; it is kept, so that a later order of ours can keep it in use.
+    pub(super) fn of_chain(store: &Store, lineage: &DnsName, file: &Path, leaf: &Certificate) -> Result<Self, Trouble> {
+        let held = Self::in_file(file, &leaf.spki)?.is(leaf.key_type, file)?;
+        let place = path(lineage, &held.spki);
+        if Machine.image(&store.path(&place))?.is_none() {
+            store.save_bytes(place, held.pem.as_bytes())?;
+        }
         Ok(held)
     }
 

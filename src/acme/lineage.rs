@@ -68,6 +68,7 @@ mod tests {
             bundle: None,
             live: "/etc/postfix/mxseal.pem".into(),
             deployment: Deployment::Issued,
+            adopted: Vec::new(),
         };
         save(&store, &lineage).expect("saved");
         std::fs::create_dir(dir.path().join("lineages/mx.example.org")).expect("the keys' folder");

@@ -5,6 +5,7 @@
 //! came. A kill repeats the errand, and the repeat finds what there is.
 
 mod account;
+mod adopted;
 mod bad_news;
 mod challenge;
 mod clock;
@@ -16,6 +17,7 @@ mod transport;
 mod window;
 
 pub use account::{Directory, eab_key, has_account};
+pub use adopted::adopt;
 pub use bad_news::{Refusal, Trouble};
 pub use challenge::Challenge;
 pub use clock::clock_off;
@@ -199,6 +201,7 @@ fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) 
         bundle: None,
         live: order.live.clone(),
         deployment: Deployment::Ordered,
+        adopted: Vec::new(),
     });
     for key in keys {
         if !lineage.keys.iter().any(|k| k.spki == key.spki) {
@@ -211,8 +214,29 @@ fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) 
     Ok(lineage)
 }
 
-/// Key and chain of each type in an object, and all in one, ECDSA first; then the lineage that names them.
+/// The lineage as it is when every chain of an order came.
 fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey], chains: &[Chain]) -> Result<(), Trouble> {
+    let was = lineage.clone();
+    stored(store, lineage, keys, chains)?;
+    lineage.directory.clone_from(&order.directory);
+    lineage.acme_profile.clone_from(&order.acme_profile);
+    lineage.live.clone_from(&order.live);
+    lineage.adopted.clear();
+    replace(store, &was, lineage)
+}
+
+/// The lineage as it is now, in the place of what it was.
+fn replace(store: &Store, was: &Lineage, lineage: &Lineage) -> Result<(), Trouble> {
+    if lineage != was {
+        lineage::save(store, lineage)?;
+        // They hold keys, and nobody reads them again.
+        bundles(was).filter(|old| bundles(lineage).all(|new| new != *old)).try_for_each(|old| store.forget(old))?;
+    }
+    Ok(())
+}
+
+/// Key and chain of each type in an object, and all in one, ECDSA first; the lineage names them.
+fn stored(store: &Store, lineage: &mut Lineage, keys: &[HeldKey], chains: &[Chain]) -> Result<(), Trouble> {
     let mut issued: Vec<(&HeldKey, &Chain)> = keys.iter().zip(chains).collect();
     issued.sort_by_key(|(key, _)| key.key_type);
     let (mut bytes, mut keys) = (Zeroizing::new(Vec::new()), Vec::new());
@@ -225,20 +249,11 @@ fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey]
         keys.push(LineageKey { key_type: key.key_type, spki: key.spki.clone(), leaf, bundle, window });
     }
     let bundle = store.put(&bytes)?;
-    let was = lineage.clone();
     if lineage.bundle.as_ref() != Some(&bundle) {
         lineage.bundle = Some(bundle);
         lineage.deployment = Deployment::Issued;
     }
-    lineage.directory.clone_from(&order.directory);
-    lineage.acme_profile.clone_from(&order.acme_profile);
-    lineage.live.clone_from(&order.live);
     lineage.keys = keys;
-    if *lineage != was {
-        lineage::save(store, lineage)?;
-        // They hold keys, and nobody reads them again.
-        bundles(&was).filter(|old| bundles(lineage).all(|new| new != *old)).try_for_each(|old| store.forget(old))?;
-    }
     Ok(())
 }
 

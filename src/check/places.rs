@@ -130,6 +130,7 @@ mod tests {
             live: BTreeMap::new(),
             other_names: Vec::new(),
             sni_names: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             groups: BTreeMap::new(),
         }
     }

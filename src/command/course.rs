@@ -74,6 +74,11 @@ impl Course<'_> {
                     outcome.certificate = Some(json::CertificateDoc::of(&obtained.map_err(Trouble::of)?));
                     continue;
                 }
+                Some(Stage::Errand(Errand::Adopt(wanted))) => {
+                    let lineage = acme::adopt(&site.store, &wanted).map_err(Trouble::of)?;
+                    outcome.certificate = Some(json::CertificateDoc::of(&lineage));
+                    continue;
+                }
                 Some(Stage::Change(change)) => match self.end {
                     Until::Tried => {
                         enact::try_out(site, &change)?;
@@ -169,6 +174,10 @@ impl Envelope {
             Some(Stage::Errand(Errand::Obtain(order))) => {
                 envelope.names.extend(order.names.iter().cloned());
                 envelope.files.insert(order.live.clone());
+            }
+            Some(Stage::Errand(Errand::Adopt(wanted))) => {
+                envelope.names.extend(wanted.names.iter().cloned());
+                envelope.files.insert(wanted.live.clone());
             }
             _ => {}
         }

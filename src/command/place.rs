@@ -2,6 +2,7 @@
 
 use super::Trouble;
 use crate::{
+    change::Command,
     cli::{Global, Where, absolute},
     facts::{Facts, Server},
     intent::Intent,
@@ -12,7 +13,7 @@ use crate::{
     settings::{Settings, Unusable},
     survey,
     topics::Explained as _,
-    world::{self, Lock, Machine, Net, Store},
+    world::{self, Lock, Look as _, Machine, Net, Store},
 };
 use std::path::{Path, PathBuf};
 
@@ -217,6 +218,22 @@ pub(super) fn unusable(file: Unusable) -> Trouble {
 /// Where mail servers read their certificates: `live` beside the settings file.
 pub(super) fn live_dir(global: &Global) -> PathBuf {
     global.config.parent().map_or_else(|| PathBuf::from("/etc/mxseal/live"), |dir| dir.join("live"))
+}
+
+/// The command line that takes in what others renewed: this program, with the same settings and Store. Empty where others than
+/// root could put another program in its place, for root's hooks call it.
+pub(super) fn take_in(global: &Global) -> Command {
+    let program = std::env::current_exe().ok().filter(|program| matches!(Machine.first_open_to_others(program), Ok(None)));
+    let Some(program) = program.map(|path| path.display().to_string()) else { return Command::default() };
+    let usual = Global::usual();
+    let mut words = vec![program];
+    for (flag, path, usual) in [("--config", &global.config, usual.config), ("--state-dir", &global.state_dir, usual.state_dir)] {
+        if *path != usual {
+            words.extend([flag.to_owned(), path.display().to_string()]);
+        }
+    }
+    words.push("renew".to_owned());
+    Command(words)
 }
 
 /// Flags over settings.

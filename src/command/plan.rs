@@ -44,6 +44,7 @@ fn intent(args: &Plan, global: &Global) -> Result<Intent, Trouble> {
         acme_directory: args.acme_directory.clone(),
         acme_profile: args.acme_profile.clone(),
         key_type: args.key_type.map(Into::into),
+        existing: args.existing.wish(),
         ..Settings::default()
     };
     let from = args.from.as_ref().map(|file| Settings::named(file, "--from")).transpose().map_err(place::unusable)?;
@@ -55,6 +56,8 @@ fn intent(args: &Plan, global: &Global) -> Result<Intent, Trouble> {
         directory: wishes.acme_directory,
         acme_profile: wishes.acme_profile,
         live_dir: place::live_dir(global),
+        existing: wishes.existing,
+        ..Intent::default()
     })
 }
 

@@ -1,6 +1,8 @@
 //! `mxseal renew`: setup's loop with nobody to ask. What was proved is kept true: the CA is asked when, the order repeats names
 //! and keys, the file goes to its place, and the wire proves it. No configuration is ever written.
 
+mod adopted;
+
 use super::{
     Trouble,
     course::Ended,
@@ -62,7 +64,9 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
     let mut lock = Some(place::lock(&receipt.change.config_dir)?);
     watch::began(&site.store);
     let rest = watch::rest(&site.store, &lineage.name).filter(|rest| rest.holds(args.force, world::now()));
-    if rest.is_none() {
+    if !lineage.adopted.is_empty() {
+        lineage = adopted::look(&site, &receipt, lineage, &mut outcome.findings).await?;
+    } else if rest.is_none() {
         match acme::ask_windows(&site.net, &site.store, &lineage).await {
             Ok(told) => lineage = told,
             Err(trouble) => outcome.findings.push(window_unknown(&lineage, &trouble)),
@@ -96,7 +100,8 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 watch::rested(&site.store, &lineage.name);
                 outcome.findings.extend(findings);
                 show(global, &outcome.findings);
-                let exit = u8::from(worst.is_some() || !shown || owing);
+                let failed = outcome.findings.iter().any(|f| f.verdict == Verdict::Fail);
+                let exit = u8::from(worst.is_some() || !shown || owing || failed);
                 return rests(&lineage, exit).tell(outcome, global);
             }
             Some(Stage::Errand(Errand::Obtain(order))) => {
@@ -120,6 +125,9 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 watch::rested(&site.store, &lineage.name);
                 outcome.certificate = Some(json::CertificateDoc::of(&lineage));
                 forced = false;
+            }
+            Some(Stage::Errand(Errand::Adopt(wanted))) => {
+                lineage = acme::adopt(&site.store, &wanted).map_err(Trouble::of)?;
             }
             Some(Stage::Change(change)) => {
                 outcome.findings.extend(findings);
@@ -267,6 +275,11 @@ fn resting(rest: &Rest) -> String {
 }
 
 fn rests(lineage: &Lineage, exit: u8) -> Ended {
+    if let Some(source) = lineage.adopted.first() {
+        let until = lineage.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min().unwrap_or_default();
+        let says = format!("{} keeps the certificate of {}, which is good until {}.", source.keeper, lineage.name, until.day());
+        return Ended::new("nothing-to-do", exit, says);
+    }
     let says = match maintain::lineage_due(lineage, world::now()) {
         Due::Later(at) => format!("The certificate of {} is renewed from {} on.", lineage.name, at.day()),
         Due::Now { .. } => format!("The certificate of {} is due.", lineage.name),

@@ -44,6 +44,14 @@ pub fn lineage_due(lineage: &Lineage, now: Moment) -> Due {
     .unwrap_or(Due::Now { told: false })
 }
 
+/// Whether somebody else should have renewed a certificate by now: a third of the time that is left when it falls due has
+/// gone by.
+#[must_use]
+pub fn is_late(leaf: &Certificate, now: Moment) -> bool {
+    let due = by_lifetime(leaf);
+    now >= due.after(leaf.not_after.since(due) / 3)
+}
+
 /// After two thirds of the lifetime; after half where it is ten days or less.
 fn by_lifetime(leaf: &Certificate) -> Moment {
     let life = leaf.not_after.since(leaf.not_before);
@@ -93,6 +101,13 @@ mod tests {
             assert_eq!(due(&leaf(days), None, at(days * 24 + 1)), Due::Now { told: false }, "{days} days, expired");
         }
         assert_eq!(due(&leaf(90), None, Moment(START - 1)), Due::Now { told: false }, "of the future");
+    }
+
+    #[test]
+    fn somebody_else_gets_a_third_of_what_is_left() {
+        for (days, late_at) in [(90, 70 * 24), (6, 4 * 24)] {
+            assert!(!is_late(&leaf(days), at(late_at - 1)) && is_late(&leaf(days), at(late_at)), "{days} days");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod news;
 mod record;
 mod rest;
 
-pub use due::{Due, due, lineage_due};
+pub use due::{Due, due, is_late, lineage_due};
 pub use keep::old_files_return;
 pub use news::{News, Told, nearness, news};
 pub use record::{Observed, Run};

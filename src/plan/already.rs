@@ -24,7 +24,11 @@ pub(super) fn good(
     lineage: Option<&Lineage>,
     places: &[Place],
 ) -> Option<Finding> {
-    if lineage.is_some_and(|l| is_installed(l, facts, server) || !is_of(l, intent)) || profile.dialect.hides_certificates(server) {
+    // Whoever says what becomes of it wants more than that it stays.
+    if intent.existing.is_some()
+        || lineage.is_some_and(|l| is_installed(l, facts, server) || !is_of(l, intent))
+        || profile.dialect.hides_certificates(server)
+    {
         return None;
     }
     // Whoever sends a name of ours that was not asked for may be served another certificate.

@@ -32,12 +32,7 @@ pub(super) fn choose(
     let (mut held, mut notes) = (Vec::new(), Vec::new());
     let served = served(facts);
     let both = profile.holds(&server.version) != Holds::One;
-    let types: Vec<KeyType> = match intent.key_types {
-        Some(wish) => wish.list().to_vec(),
-        None if both => vec![KeyType::Ecdsa, KeyType::Rsa],
-        None if served == [KeyType::Ecdsa] => vec![KeyType::Ecdsa],
-        None => vec![KeyType::Rsa],
-    };
+    let types = types(intent, both, &served);
     let dropped: Vec<String> = served.iter().filter(|t| !types.contains(t)).map(ToString::to_string).collect();
     if intent.key_types.is_none() && !dropped.is_empty() {
         held.push(
@@ -107,8 +102,18 @@ pub(super) fn choose(
     Keys { choices, held, unknown, notes }
 }
 
+/// The key types to serve: as wished, else all that one server can hold.
+pub(super) fn types(intent: &Intent, both: bool, served: &[KeyType]) -> Vec<KeyType> {
+    match intent.key_types {
+        Some(wish) => wish.list().to_vec(),
+        None if both => vec![KeyType::Ecdsa, KeyType::Rsa],
+        None if served == [KeyType::Ecdsa] => vec![KeyType::Ecdsa],
+        None => vec![KeyType::Rsa],
+    }
+}
+
 /// The key types that senders are served today.
-fn served(facts: &Facts) -> Vec<KeyType> {
+pub(super) fn served(facts: &Facts) -> Vec<KeyType> {
     let seen = facts.views.iter().filter_map(|v| v.leaf()).map(|c| c.key_type);
     let named = facts.foreign.iter().filter(|f| f.in_use).map(|f| f.leaf.key_type);
     let all: Vec<KeyType> = if facts.views.iter().any(|v| v.leaf().is_some()) { seen.collect() } else { named.collect() };

@@ -1,5 +1,6 @@
 //! Facts and wishes become a plan. Pure: no clock, no file, no randomness; after each stage we survey and plan again.
 
+mod adopt;
 mod already;
 mod configure;
 mod keys;
@@ -10,15 +11,16 @@ mod sni;
 mod tlsa;
 mod undo;
 
+pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
 pub use renewal::{LiveFile, Renewal, Standing, renewal};
 pub use undo::undo;
 
 use crate::{
     certificate::{Digest, KeyType},
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
-    facts::{ConfigFile, Facts, Known, Lineage, Server, live_of},
+    facts::{ConfigFile, Facts, Known, Lineage, Server, Source, live_of},
     finding::{Finding, Subject, Verdict},
-    intent::{Intent, LETS_ENCRYPT},
+    intent::{Existing, Intent, LETS_ENCRYPT},
     maintain::{self, Due},
     moment::Moment,
     mta::{
@@ -28,6 +30,7 @@ use crate::{
     name::DnsName,
     topics::Explained,
 };
+use adopt::Adoption;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -70,6 +73,21 @@ pub enum Stage {
 pub enum Errand {
     /// Get a certificate for each key type of a lineage.
     Obtain(Obtain),
+    /// Take in the certificates that other programs keep.
+    Adopt(Adopt),
+}
+
+/// Certificates that other programs keep, to be served as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopt {
+    /// The lineage: its first name.
+    pub lineage: DnsName,
+    /// Every name that each of them must cover.
+    pub names: Vec<DnsName>,
+    /// Where they lie.
+    pub sources: Vec<Source>,
+    /// Where mail servers will read them.
+    pub live: PathBuf,
 }
 
 /// The order of a certificate.
@@ -161,10 +179,15 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         Known::Seen { value, .. } => value,
         Known::Unknown { why } => return Err(Refusal::NoServer(why.clone())),
     };
-    let names = names::wanted(facts, intent)?;
-    let first = names.mx.first().ok_or_else(|| Refusal::NoMx("none is named".to_owned()))?.clone();
+    let mx = names::mx(facts, intent)?;
+    let first = mx.first().ok_or_else(|| Refusal::NoMx("none is named".to_owned()))?.clone();
     let lineage = facts.lineages.iter().find(|l| l.name == first);
-    let keys = keys::choose(facts, intent, profile, server, lineage, &names.mx);
+    let adoption = adopt::wished(facts, intent, profile, &mx);
+    let names = names::wanted(facts, mx, &adoption.as_ref().map(Adoption::leaves).unwrap_or_default());
+    let keys = match &adoption {
+        Some(adoption) => adoption.keys(facts, intent, &names.all, &names.mx),
+        None => keys::choose(facts, intent, profile, server, lineage, &names.mx),
+    };
     let one_file = lineage.map_or_else(|| intent.live_dir.join(format!("{first}.pem")), |l| l.live.clone());
     let types: Vec<KeyType> = keys.choices.iter().map(|k| k.key_type).collect();
     let live = live_files(profile.holds(&server.version), &one_file, &types);
@@ -182,10 +205,17 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         return Ok(plan);
     }
     let gid = key_group(facts, server, profile)?;
-    let good = lineage.filter(|l| is_good(l, facts.now, intent, &names.all, &keys.choices));
+    let good = lineage.filter(|l| match &adoption {
+        Some(adoption) => adoption.is_in(l),
+        None => l.adopted.is_empty() && is_good(l, facts.now, intent, &names.all, &keys.choices),
+    });
+    let hook = match &adoption {
+        Some(adoption) => adoption.hook(facts, intent),
+        None => adopt::no_hook(facts),
+    };
     if let Some((lineage, bundles)) = good.and_then(|l| Some((l, bundles(l, &live)?))) {
         let placed = live.iter().zip(bundles).filter_map(|(live, bundle)| place_bundle(facts, profile, gid, live.clone(), bundle));
-        let edits: Vec<Edit> = placed.chain(configured.edits).collect();
+        let edits: Vec<Edit> = placed.chain(configured.edits).chain(hook).collect();
         let prove = prove::expectations(facts, server, intent, &names, lineage, &places);
         if !edits.is_empty() || prove::differ(facts, &prove) {
             let why = if edits.is_empty() {
@@ -196,10 +226,20 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
             plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, &live, why, edits, prove))));
         }
     } else {
-        plan.later = outlook(&configured.edits, &live);
-        plan.next = Some(Stage::Errand(Errand::Obtain(order(facts.now, intent, lineage, first, names.all, keys.choices, one_file))));
+        let edits: Vec<Edit> = configured.edits.into_iter().chain(hook).collect();
+        plan.later = outlook(&edits, &live);
+        plan.next = Some(Stage::Errand(match &adoption {
+            Some(adoption) => Errand::Adopt(adoption.errand(first, names.all, one_file)),
+            None => {
+                if intent.existing == Some(Existing::TakeOver) {
+                    plan.notes.extend(adopt::left_behind(facts, lineage, &names.mx));
+                }
+                Errand::Obtain(order(facts.now, intent, lineage, first, names.all, keys.choices, one_file))
+            }
+        }));
     }
     if plan.next.is_some() {
+        plan.notes.extend(adoption.iter().flat_map(|a| a.told_by(intent)));
         plan.notes.extend(gap(server, profile));
     }
     match plan.next {
@@ -220,7 +260,7 @@ fn order(
     keys: Vec<KeyChoice>,
     live: PathBuf,
 ) -> Obtain {
-    let before = lineage.map(|l| l.directory.clone());
+    let before = lineage.filter(|l| l.adopted.is_empty()).map(|l| l.directory.clone());
     let directory = intent.directory.clone().or(before).unwrap_or_else(|| LETS_ENCRYPT.to_owned());
     // A profile is a word of the CA that has it.
     let kept = lineage.filter(|l| l.directory == directory).and_then(|l| l.acme_profile.clone());
@@ -292,8 +332,9 @@ fn is_good(lineage: &Lineage, now: Moment, intent: &Intent, names: &[DnsName], k
 
 /// From the CA, and with the profile, that the admin named; where none was named, every one is right.
 fn is_of(lineage: &Lineage, intent: &Intent) -> bool {
-    intent.directory.as_ref().is_none_or(|d| *d == lineage.directory)
-        && intent.acme_profile.as_ref().is_none_or(|p| lineage.acme_profile.as_ref() == Some(p))
+    !lineage.adopted.is_empty()
+        || intent.directory.as_ref().is_none_or(|d| *d == lineage.directory)
+            && intent.acme_profile.as_ref().is_none_or(|p| lineage.acme_profile.as_ref() == Some(p))
 }
 
 fn outlook(edits: &[Edit], live: &[PathBuf]) -> Vec<Outlook> {

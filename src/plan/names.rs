@@ -22,17 +22,22 @@ pub(super) struct Names {
     pub(super) notes: Vec<Finding>,
 }
 
-/// MX names as wished or measured, and the names of every trusted certificate that is replaced.
-pub(super) fn wanted(facts: &Facts, intent: &Intent) -> Result<Names, Refusal> {
+/// MX names of this host, as wished or measured.
+pub(super) fn mx(facts: &Facts, intent: &Intent) -> Result<Vec<DnsName>, Refusal> {
     let mut mx = if intent.mx.is_empty() { measured(facts, intent)? } else { intent.mx.clone() };
     // A lineage keeps its name, whatever the order of the records is today.
     if let Some(first) = mx.iter().position(|n| facts.lineages.iter().any(|l| l.name == *n)) {
         mx[..=first].rotate_right(1);
     }
+    Ok(mx)
+}
+
+/// The MX names, and the names of every trusted certificate that is replaced by others than `kept`.
+pub(super) fn wanted(facts: &Facts, mx: Vec<DnsName>, kept: &[&Certificate]) -> Names {
     let (mut all, mut left_out, mut notes) = (mx.clone(), Vec::new(), Vec::new());
     for text in replaced(facts).flat_map(|c| &c.names) {
         let name = text.parse::<DnsName>().ok();
-        if name.as_ref().is_some_and(|n| all.contains(n)) || left_out.contains(text) {
+        if name.as_ref().is_some_and(|n| all.contains(n)) || left_out.contains(text) || kept.iter().any(|c| c.names.contains(text)) {
             continue;
         }
         match name {
@@ -51,7 +56,7 @@ pub(super) fn wanted(facts: &Facts, intent: &Intent) -> Result<Names, Refusal> {
             }
         }
     }
-    Ok(Names { mx, all, left_out, notes })
+    Names { mx, all, left_out, notes }
 }
 
 /// Trusted certificates that the server presents or names, ours left out.

@@ -63,7 +63,8 @@ pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
     let Standing { receipt, lineage, .. } = standing;
     let drift = drift(&receipt.change.config, standing.config);
     let (drift, news) = if standing.meant { (Vec::new(), !drift.is_empty()) } else { (drift, false) };
-    if standing.forced || matches!(lineage_due(lineage, now), Due::Now { .. }) {
+    // What others keep, others order.
+    if lineage.adopted.is_empty() && (standing.forced || matches!(lineage_due(lineage, now), Due::Now { .. })) {
         let next = order(lineage).map(|order| Stage::Errand(Errand::Obtain(order)));
         return Renewal { next, findings: drift };
     }

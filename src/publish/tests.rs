@@ -56,6 +56,7 @@ fn lineage() -> Lineage {
         bundle: None,
         live: "/x".into(),
         deployment: Deployment::Proved,
+        adopted: Vec::new(),
     }
 }
 
@@ -89,6 +90,7 @@ fn facts() -> Facts {
         live: BTreeMap::new(),
         other_names: vec![],
         sni_names: BTreeMap::new(),
+        hooks: BTreeMap::new(),
         groups: BTreeMap::new(),
     }
 }

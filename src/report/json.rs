@@ -93,7 +93,7 @@ pub struct ProfileDoc {
 /// A plan.
 #[derive(Debug, Serialize)]
 pub struct PlanDoc {
-    /// The next stage: `obtain`, `change`, `wait`; absent when there is none.
+    /// The next stage: `obtain`, `adopt`, `change`, `wait`; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<&'static str>,
     /// Names of the certificate to get.
@@ -145,6 +145,9 @@ pub struct CertificateDoc {
     pub not_after: u64,
     /// TLSA `3 1 1` data of each key.
     pub spki: Vec<String>,
+    /// The programs that keep and renew it; absent where mxseal does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keepers: Vec<String>,
 }
 
 /// What `status` prints.
@@ -365,6 +368,10 @@ impl PlanDoc {
                 names = order.names.iter().map(ToString::to_string).collect();
                 Some("obtain")
             }
+            Some(Stage::Errand(Errand::Adopt(wanted))) => {
+                names = wanted.names.iter().map(ToString::to_string).collect();
+                Some("adopt")
+            }
             Some(Stage::Change(change)) => {
                 edits.extend(change.edits.iter().cloned());
                 Some("change")
@@ -400,6 +407,7 @@ impl CertificateDoc {
             file: lineage.live.display().to_string(),
             not_after: lineage.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after.0).min().unwrap_or(0),
             spki: lineage.keys.iter().map(|k| k.spki.0.clone()).collect(),
+            keepers: lineage.adopted.iter().map(|s| s.keeper.clone()).collect(),
         }
     }
 }

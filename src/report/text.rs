@@ -4,7 +4,7 @@ use super::{Style, diff::config_diff, json::StatusDoc, wrap::hang};
 use crate::{
     certificate::Certificate,
     change::{Change, Edit, Expect, Want},
-    facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Role, Security, Server},
+    facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Role, Security, Server, Source},
     finding::{Finding, Remedy, Verdict},
     maintain::{Due, Run, lineage_due},
     moment::Moment,
@@ -102,6 +102,11 @@ pub fn survey_page(style: Style, facts: &Facts, title: &str) -> String {
             "Certificate",
             format!("{} ({}, {state}{used}) until {}", file.chain.display(), file.keeper, file.leaf.not_after),
         );
+        if let Some(by) = &file.kept {
+            let renewal =
+                by.renewed_by.as_ref().map_or_else(|| "nothing was found that renews it".to_owned(), |job| format!("renewed by {job}"));
+            fact(style, &mut out, "", format!("{} of {}, {renewal}", by.name, file.keeper));
+        }
     }
     for line in &facts.lineages {
         fact(style, &mut out, "Ours", lineage(line, &BTreeSet::new()));
@@ -171,6 +176,11 @@ fn presents(view: &EndpointView) -> String {
     }
 }
 
+/// Whose certificate is served, and where it lies.
+fn kept(source: &Source) -> String {
+    format!("{} keeps {} ({}) in {}", source.keeper, source.name, source.key_type, source.chain.display())
+}
+
 /// A certificate of ours, and in which files it is installed: in its one file where nothing else is known.
 fn lineage(line: &Lineage, files: &BTreeSet<&PathBuf>) -> String {
     let state = match line.deployment {
@@ -181,11 +191,14 @@ fn lineage(line: &Lineage, files: &BTreeSet<&PathBuf>) -> String {
     };
     let until = line.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
     let until = until.map_or_else(String::new, |m: Moment| format!(", until {}", m.day()));
+    let from = match line.adopted.as_slice() {
+        [] => format!("from {}", line.directory),
+        sources => sources.iter().map(kept).collect::<Vec<_>>().join("\n"),
+    };
     format!(
-        "{} ({}){until}, {state}\nfrom {}\nin {}",
+        "{} ({}){until}, {state}\n{from}\nin {}",
         line.name,
         list(line.keys.iter().map(|k| k.key_type)),
-        line.directory,
         if files.is_empty() { line.live.display().to_string() } else { list(files.iter().map(|f| f.display())) }
     )
 }
@@ -244,6 +257,12 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
                 ),
             );
             let _ = writeln!(out, "      from {}", order.directory);
+        }
+        Some(Stage::Errand(Errand::Adopt(wanted))) => {
+            step(&mut out, &format!("Take in the certificate for {} [adopt-planned]", list(&wanted.names)));
+            for source in &wanted.sources {
+                hang(&mut out, "      ", &kept(source), style.width);
+            }
         }
         Some(Stage::Change(change)) => {
             let topic = if change.undoes.is_some() { "undo-planned" } else { "change-planned" };

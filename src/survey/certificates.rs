@@ -1,12 +1,13 @@
 //! The certificate files that the server's settings name and those that other programs keep, each with its key's place.
 //! A key's bytes are passed over and never kept.
 
+use super::keepers::{self, Found};
 use crate::{
     certificate::Certificate,
-    facts::{ForeignLineage, Service},
+    facts::{ForeignLineage, Service, Source},
     moment::Moment,
     mta::dialect::{Certificates, Dialect},
-    world::Look,
+    world::{Look, Net},
 };
 use rustls::{
     RootCertStore,
@@ -21,16 +22,6 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Where certificate programs keep what they got: folder of folders (or of files), chain, key. `*` is the folder's name.
-const KEEPERS: [(&str, &str, &str, &str); 6] = [
-    ("certbot", "/etc/letsencrypt/live", "fullchain.pem", "privkey.pem"),
-    ("dehydrated", "/var/lib/dehydrated/certs", "fullchain.pem", "privkey.pem"),
-    ("dehydrated", "/etc/dehydrated/certs", "fullchain.pem", "privkey.pem"),
-    ("acme.sh", "/root/.acme.sh", "fullchain.cer", "*.key"),
-    ("lego", "/root/.lego/certificates", "*.crt", "*.key"),
-    ("lego", "/var/lib/lego/certificates", "*.crt", "*.key"),
-];
-
 /// Every certificate that the services name or another program keeps, in use first. Files below `live_dir` are ours and
 /// left out.
 pub(super) fn foreign(
@@ -41,11 +32,12 @@ pub(super) fn foreign(
     now: Moment,
 ) -> Vec<ForeignLineage> {
     let mut kept = Vec::new();
-    for (keeper, folder, chain, key) in KEEPERS {
-        for (chain, key) in lineages(look, Path::new(folder), chain, key) {
-            kept.extend(read(look, &chain, &key, keeper, false, roots, now));
-        }
+    for Found { keeper, chain, key, kept: by } in keepers::find(look) {
+        let of_keeper = read(look, &chain, &key, keeper, false, roots, now);
+        kept.extend(of_keeper.into_iter().map(|lineage| ForeignLineage { kept: Some(by.clone()), ..lineage }));
     }
+    let same =
+        |a: &ForeignLineage, b: &ForeignLineage| a.leaf.digest == b.leaf.digest && look.real(&a.chain).ok() == look.real(&b.chain).ok();
     let mut found: Vec<ForeignLineage> = Vec::new();
     for (chain, key) in served.map(|(dialect, services)| named(look, dialect, services)).unwrap_or_default() {
         // Every path begins with the empty one.
@@ -54,11 +46,10 @@ pub(super) fn foreign(
         }
         for mut lineage in read(look, &chain, &key, "", true, roots, now) {
             lineage.keeper = keeper(look, &chain, &lineage.leaf, &kept);
+            lineage.kept = kept.iter().find(|k| same(k, &lineage)).and_then(|k| k.kept.clone());
             found.push(lineage);
         }
     }
-    let same =
-        |a: &ForeignLineage, b: &ForeignLineage| a.leaf.digest == b.leaf.digest && look.real(&a.chain).ok() == look.real(&b.chain).ok();
     kept.retain(|k| !found.iter().any(|f| same(f, k)));
     found.extend(kept);
     found
@@ -92,6 +83,12 @@ fn contents(look: &dyn Look, file: &Path) -> (bool, bool) {
     (holds(b"PRIVATE KEY-----"), holds(b"-----BEGIN CERTIFICATE-----"))
 }
 
+/// What lies today in the files that a program keeps, and whether it verifies; `None` where they hold no certificate.
+#[must_use]
+pub fn kept(look: &dyn Look, net: &Net, source: &Source, now: Moment) -> Option<ForeignLineage> {
+    read(look, &source.chain, &source.key, &source.keeper, false, &net.verdict_roots, now).into_iter().next()
+}
+
 /// The lineages in a chain file: one for each leaf in it. An unreadable file is none; the wire still shows what is served.
 fn read(look: &dyn Look, chain: &Path, key: &Path, keeper: &str, in_use: bool, roots: &RootCertStore, now: Moment) -> Vec<ForeignLineage> {
     let Ok(Some((bytes, _))) = look.read(chain) else { return Vec::new() };
@@ -100,7 +97,15 @@ fn read(look: &dyn Look, chain: &Path, key: &Path, keeper: &str, in_use: bool, r
         .filter_map(|ders| {
             let leaf = Certificate::read(ders.first()?).ok()?;
             let trusted = trusted(&ders, roots, now);
-            Some(ForeignLineage { keeper: keeper.to_owned(), chain: chain.to_owned(), key: key.to_owned(), leaf, trusted, in_use })
+            Some(ForeignLineage {
+                keeper: keeper.to_owned(),
+                chain: chain.to_owned(),
+                key: key.to_owned(),
+                leaf,
+                trusted,
+                in_use,
+                kept: None,
+            })
         })
         .collect()
 }
@@ -135,38 +140,10 @@ fn trusted(ders: &[Vec<u8>], roots: &RootCertStore, now: Moment) -> bool {
 /// Who keeps a file: by where it really lies, else by whose certificate it holds a copy of.
 fn keeper(look: &dyn Look, chain: &Path, leaf: &Certificate, kept: &[ForeignLineage]) -> String {
     let real = look.real(chain).unwrap_or_else(|_| chain.to_owned());
-    by_place(&real)
+    keepers::by_place(&real)
         .map(ToOwned::to_owned)
         .or_else(|| kept.iter().find(|k| k.leaf.digest == leaf.digest).map(|k| k.keeper.clone()))
         .unwrap_or_else(|| "file".into())
-}
-
-fn by_place(real: &Path) -> Option<&'static str> {
-    let text = real.to_str()?;
-    [
-        ("/ssl-cert-snakeoil", "snakeoil"),
-        ("/etc/letsencrypt/", "certbot"),
-        ("/.acme.sh/", "acme.sh"),
-        ("/.lego/", "lego"),
-        ("/lego/certificates/", "lego"),
-        ("/dehydrated/certs/", "dehydrated"),
-    ]
-    .iter()
-    .find(|(part, _)| text.contains(part))
-    .map(|(_, keeper)| *keeper)
-}
-
-/// Chain and key files below a keeper's folder.
-fn lineages(look: &dyn Look, folder: &Path, chain: &str, key: &str) -> Vec<(PathBuf, PathBuf)> {
-    let entries = look.list(folder).unwrap_or_default();
-    if let Some(ending) = chain.strip_prefix('*') {
-        // One file a name, all in one folder; lego keeps the issuer's beside.
-        let is_chain = |p: &&PathBuf| p.to_str().is_some_and(|t| t.ends_with(ending) && !t.ends_with(".issuer.crt"));
-        return entries.iter().filter(is_chain).map(|p| (p.clone(), p.with_extension(key.trim_start_matches("*.")))).collect();
-    }
-    let name = |dir: &Path| dir.file_name().map(|n| n.to_string_lossy().trim_end_matches("_ecc").to_owned()).unwrap_or_default();
-    let pairs = entries.iter().map(|dir| (dir.join(chain), dir.join(key.replace('*', &name(dir)))));
-    pairs.filter(|(chain, _)| look.identity(chain).is_ok()).collect()
 }
 
 /// The names of trusted certificates in use: what a certificate that replaces them must cover too.
@@ -259,33 +236,5 @@ mod tests {
                 .filter(|f| f.in_use)
                 .all(|f| !f.trusted)
         );
-    }
-
-    #[test]
-    fn keepers_are_known_by_their_places() {
-        for (path, expected) in [
-            ("/etc/ssl/certs/ssl-cert-snakeoil.pem", Some("snakeoil")),
-            ("/etc/letsencrypt/archive/mx/fullchain3.pem", Some("certbot")),
-            ("/root/.acme.sh/mx.example_ecc/fullchain.cer", Some("acme.sh")),
-            ("/etc/postfix/my.pem", None),
-        ] {
-            assert_eq!(by_place(Path::new(path)), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_keepers_folder_is_listed() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("mx.example_ecc")).unwrap();
-        for file in ["mx.example_ecc/fullchain.cer", "b.crt", "b.issuer.crt", "README"] {
-            std::fs::write(dir.path().join(file), "").unwrap();
-        }
-        let at = |p: &str| dir.path().join(p);
-        assert_eq!(
-            lineages(&Machine, dir.path(), "fullchain.cer", "*.key"),
-            vec![(at("mx.example_ecc/fullchain.cer"), at("mx.example_ecc/mx.example.key"))]
-        );
-        assert_eq!(lineages(&Machine, dir.path(), "*.crt", "*.key"), vec![(at("b.crt"), at("b.key"))]);
-        assert_eq!(lineages(&Machine, Path::new("/nowhere"), "*.crt", "*.key"), vec![]);
     }
 }

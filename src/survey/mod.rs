@@ -4,6 +4,7 @@ mod certificates;
 mod clock;
 mod hand;
 mod host;
+mod keepers;
 mod port80;
 mod postfix;
 mod published;
@@ -24,8 +25,10 @@ use crate::{
     moment::Moment,
     mta::profile::Profile,
     name::DnsName,
+    plan::CERTBOT_HOOK,
     world::{Look, Net, Store},
 };
+pub use certificates::kept;
 pub use hand::last_hand;
 pub use recognised::{Recognised, recognised};
 use server::Found;
@@ -100,6 +103,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         lineages,
         foreign,
         sni_names,
+        hooks: hooks(look),
         groups: found.as_ref().map(groups).unwrap_or_default(),
         claims: Claims::default(),
         server: match found {
@@ -181,6 +185,12 @@ fn lineages(store: &Store, root: bool) -> io::Result<Vec<Lineage>> {
 fn live(look: &dyn Look, lineages: &[Lineage]) -> BTreeMap<PathBuf, Image> {
     let all = lineages.iter().flat_map(Lineage::live_files);
     all.filter_map(|path| Some((path.clone(), look.image(&path).ok()??))).collect()
+}
+
+/// Our hooks among those of programs that renew.
+fn hooks(look: &dyn Look) -> BTreeMap<PathBuf, Image> {
+    let path = PathBuf::from(CERTBOT_HOOK);
+    look.image(&path).ok().flatten().map(|image| (path, image)).into_iter().collect()
 }
 
 /// The id of the group that must read the key, where this host has it.

@@ -4,8 +4,9 @@
 use super::question::{Id, Question};
 use crate::{
     facts::{Facts, Here, Known, Server},
+    intent::Existing,
     name::DnsName,
-    plan::{Errand, Plan, Refusal, Stage},
+    plan::{Errand, Plan, Refusal, Stage, adoptable},
     settings::Settings,
 };
 use std::{collections::BTreeSet, path::Path};
@@ -23,7 +24,8 @@ pub fn open(facts: &Facts, planned: &Result<Plan, Refusal>, given: &Settings) ->
         which_instance(facts, server, given),
         which_domains(facts, server, planned, given),
         which_mx(facts, server, planned, given),
-        which_key(planned, given),
+        which_certificate(facts, planned, given),
+        which_key(facts, planned, given),
         which_webroot(facts, planned, given),
     ]
     .into_iter()
@@ -87,13 +89,42 @@ fn which_mx(facts: &Facts, server: &Server, planned: &Result<Plan, Refusal>, giv
     Some(Question::new(Id::Mx, why, "MX name of this host").or(default))
 }
 
-fn which_key(planned: &Result<Plan, Refusal>, given: &Settings) -> Option<Question> {
+/// Somebody keeps a certificate that could be served, and nobody said what becomes of it. Only an order is worth the question.
+fn which_certificate(facts: &Facts, planned: &Result<Plan, Refusal>, given: &Settings) -> Option<Question> {
+    let plan = planned.as_ref().ok().filter(|_| given.existing.is_none())?;
+    let Some(Stage::Errand(Errand::Obtain(order))) = &plan.next else { return None };
+    // A lineage of our own is renewed, whatever others keep.
+    let own = facts.lineages.iter().any(|l| l.name == order.lineage && l.bundle.is_some());
+    let mx: Vec<DnsName> = order.names.iter().filter(|n| facts.mx_hosts.iter().any(|m| m.name == **n)).cloned().collect();
+    let fit: Vec<_> = adoptable(facts, if mx.is_empty() { &order.names } else { &mx }).collect();
+    let (first, kept) = *fit.iter().max_by_key(|(f, kept)| (kept.renewed_by.is_some(), f.in_use)).filter(|_| !own)?;
+    let types: BTreeSet<String> = fit.iter().map(|(f, _)| f.leaf.key_type.to_string()).collect();
+    let all = order.keys.iter().all(|key| types.contains(&key.key_type.to_string()));
+    let renewed = match &kept.renewed_by {
+        Some(job) => format!("{job} renews it"),
+        None => "nothing was found that renews it".to_owned(),
+    };
+    let types = types.into_iter().collect::<Vec<_>>().join(" and ");
+    let why = format!("{} keeps a certificate for this host ({types}, until {}), and {renewed}.", first.keeper, first.leaf.not_after.day());
+    // With one key type alone some senders would lose TLS.
+    let default = if all && kept.renewed_by.is_some() { "adopt" } else { "take-over" };
+    let asks = "Serve that one and leave its renewal there, or order one of our own (adopt, take-over)";
+    Some(Question::new(Id::Existing, why, asks).or(Some(default)).of(["adopt", "take-over"]))
+}
+
+fn which_key(facts: &Facts, planned: &Result<Plan, Refusal>, given: &Settings) -> Option<Question> {
     let plan = planned.as_ref().ok()?;
     let doubtful = plan.held.iter().find(|f| f.id == "key-type-would-drop")?;
     if given.key_type.is_some() {
         return None;
     }
     let why = format!("{}.", doubtful.says);
+    let mx: Vec<DnsName> = facts.mx_hosts.iter().filter(|m| m.here.value() == Some(&Here::Yes)).map(|m| m.name.clone()).collect();
+    let kept: BTreeSet<String> = adoptable(facts, &mx).map(|(f, _)| f.leaf.key_type.to_string()).collect();
+    if let (Some(Existing::Adopt), Some(only), 1) = (given.existing, kept.first(), kept.len()) {
+        let asks = format!("Serve {only} alone (b goes back, to one of our own with both)");
+        return Some(Question::new(Id::KeyType, why, asks).or(Some(only)).of([only]));
+    }
     Some(Question::new(Id::KeyType, why, "Key type to serve (ecdsa, rsa)").or(Some("rsa")).of(["ecdsa", "rsa"]))
 }
 
@@ -162,6 +193,7 @@ mod tests {
             live: BTreeMap::new(),
             other_names: vec![],
             sni_names: BTreeMap::new(),
+            hooks: BTreeMap::new(),
             groups: BTreeMap::new(),
         }
     }
@@ -318,5 +350,53 @@ mod tests {
         let mut unseen = facts(Known::unknown("two"));
         unseen.candidates = vec!["postfix".into()];
         assert_eq!(open(&unseen, &order(), &given), []);
+    }
+
+    #[test]
+    fn what_others_keep_is_asked_about_where_an_order_would_come_instead() {
+        use crate::{
+            certificate::{Certificate, Digest, KeyType},
+            facts::{ForeignLineage, Kept},
+        };
+        let kept = |key_type, renewed_by: Option<&str>| ForeignLineage {
+            keeper: "certbot".into(),
+            chain: "/etc/letsencrypt/live/mx1.example.org/fullchain.pem".into(),
+            key: "/etc/letsencrypt/live/mx1.example.org/privkey.pem".into(),
+            leaf: Certificate {
+                digest: Digest::of(b"leaf"),
+                spki: Digest::of(b"key"),
+                spki_sha512: String::new(),
+                key_type,
+                serial: "01".into(),
+                authority: String::new(),
+                names: vec!["mx1.example.org".into()],
+                issuer: String::new(),
+                self_signed: false,
+                not_before: Moment(0),
+                not_after: Moment(9_000_000),
+                client_auth: false,
+            },
+            trusted: true,
+            in_use: false,
+            kept: Some(Kept { name: "mx1.example.org".into(), renewed_by: renewed_by.map(Into::into), keeps_key: None }),
+        };
+        let asked = |foreign: Vec<ForeignLineage>, given: &Settings| {
+            let mut facts = facts(Known::seen(server(), "test"));
+            facts.foreign = foreign;
+            let mut planned = order();
+            if let Ok(Plan { next: Some(Stage::Errand(Errand::Obtain(order))), .. }) = &mut planned {
+                order.names = vec![order.lineage.clone()];
+                order.keys =
+                    [KeyType::Ecdsa, KeyType::Rsa].map(|key_type| crate::plan::KeyChoice { key_type, reuse: None, replaces: None }).into();
+            }
+            open(&facts, &planned, given).into_iter().map(|q| (q.id, q.default.unwrap_or_default())).collect::<Vec<_>>()
+        };
+        let (ecdsa, rsa) = (kept(KeyType::Ecdsa, Some("certbot.timer")), kept(KeyType::Rsa, Some("certbot.timer")));
+        let is = |default: &str| vec![(Id::Existing, default.to_owned())];
+        assert_eq!(asked(vec![ecdsa.clone(), rsa], &Settings::default()), is("adopt"));
+        assert_eq!(asked(vec![ecdsa.clone()], &Settings::default()), is("take-over"), "RSA would be lost");
+        assert_eq!(asked(vec![kept(KeyType::Ecdsa, None)], &Settings::default()), is("take-over"), "nobody renews it");
+        assert_eq!(asked(vec![ForeignLineage { trusted: false, ..ecdsa.clone() }], &Settings::default()), []);
+        assert_eq!(asked(vec![ecdsa], &Settings { existing: Some(Existing::TakeOver), ..Settings::default() }), []);
     }
 }

@@ -1,7 +1,7 @@
 //! Questions as values.
 
 use crate::{
-    intent::KeyTypes,
+    intent::{Existing, KeyTypes},
     name::{DnsName, NotADnsName},
     settings::Settings,
 };
@@ -20,6 +20,8 @@ pub enum Id {
     Mx,
     /// Which one key type, where the server cannot serve both.
     KeyType,
+    /// What becomes of a certificate that another program keeps.
+    Existing,
     /// The directory of the web server on port 80.
     Webroot,
     /// Whether the CA's terms are agreed to.
@@ -38,6 +40,7 @@ impl Id {
             Self::Domain => "--domain DOMAIN",
             Self::Mx => "--mx HOST",
             Self::KeyType => "--key-type TYPE",
+            Self::Existing => "--adopt or --take-over",
             Self::Webroot => "--webroot DIR",
             Self::AgreeTos => "--agree-tos",
             Self::Email => "--email ADDRESS or --no-email",
@@ -73,6 +76,11 @@ impl Id {
             Self::KeyType => {
                 "Every sender speaks RSA; senders older than about 2014 speak nothing else. ECDSA is smaller and faster. Without a \
                  reason for the other take rsa."
+            }
+            Self::Existing => {
+                "Another program on this host has a certificate for the MX name, and renews it. `adopt` serves that one: mxseal orders \
+                 nothing, and puts each renewal before the mail server, with a proof. `take-over` orders one of our own, with both key \
+                 types, which mxseal renews; the other program's files stay as they are, and you are told how to end its renewal."
             }
             Self::Webroot => {
                 "The CA proves that the name is yours: it fetches http://NAME/.well-known/acme-challenge/... from port 80. Where a web \
@@ -173,6 +181,9 @@ impl Question {
             Id::Mx => settings.mx = names(text)?,
             Id::KeyType => {
                 settings.key_type = Some(if text.eq_ignore_ascii_case("ecdsa") { KeyTypes::Ecdsa } else { KeyTypes::Rsa });
+            }
+            Id::Existing => {
+                settings.existing = Some(if text.eq_ignore_ascii_case("adopt") { Existing::Adopt } else { Existing::TakeOver });
             }
             Id::Webroot if text == "again" => settings.webroot = None,
             Id::Webroot => {

@@ -23,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod adopted;
 mod dane;
 mod served;
 
@@ -74,6 +75,7 @@ fn lineage(types: &[KeyType], deployment: Deployment) -> Lineage {
         bundle: Some(bundle()),
         live: LIVE.into(),
         deployment,
+        adopted: vec![],
     }
 }
 
@@ -85,6 +87,7 @@ fn foreign(key: &str, spki: &str, key_type: KeyType, names: &[&str], trusted: bo
         leaf: leaf(spki, key_type, names, NOW.0 - DAY, NOW.0 + 300 * DAY),
         trusted,
         in_use: true,
+        kept: None,
     }
 }
 
@@ -96,6 +99,7 @@ fn intent() -> Intent {
         directory: Some("https://ca.test/dir".into()),
         acme_profile: None,
         live_dir: "/etc/mxseal/live".into(),
+        ..Intent::default()
     }
 }
 
@@ -167,6 +171,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
         live: BTreeMap::new(),
         other_names: vec![],
         sni_names: BTreeMap::new(),
+        hooks: BTreeMap::new(),
         groups: BTreeMap::from([("Debian-exim".to_owned(), 115), ("exim".to_owned(), 93)]),
     }
 }
@@ -316,6 +321,13 @@ fn rendered(plan: &Plan, facts: &Facts) -> String {
                 let reuse =
                     key.reuse.as_ref().map_or_else(String::new, |(path, spki)| format!(", kept: {} {}", path.display(), spki.short()));
                 let _ = writeln!(out, "  key: {}{reuse}", key.key_type);
+            }
+        }
+        Some(Stage::Errand(Errand::Adopt(a))) => {
+            let names: Vec<_> = a.names.iter().map(DnsName::as_str).collect();
+            let _ = writeln!(out, "next: adopt {}\n  names: {}", a.lineage, names.join(" "));
+            for s in &a.sources {
+                let _ = writeln!(out, "  {} of {}: {} {}", s.name, s.keeper, s.key_type, s.chain.display());
             }
         }
         Some(Stage::Change(c)) => {

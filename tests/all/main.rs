@@ -10,6 +10,7 @@
 )]
 
 mod acme;
+mod adopt;
 mod alarm;
 mod apply_files;
 mod booted;

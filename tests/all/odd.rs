@@ -93,8 +93,7 @@ impl Scene {
 
     fn plan(&self, facts: &Facts) -> Plan {
         let profile = Profile::built_in().unwrap().into_iter().find(|p| p.id == "postfix").unwrap();
-        let intent =
-            Intent { domains: vec![], mx: vec![], key_types: None, directory: None, acme_profile: None, live_dir: self.live_dir() };
+        let intent = Intent { live_dir: self.live_dir(), ..Intent::default() };
         plan(facts, &intent, &profile).unwrap_or_else(|e| panic!("{e}"))
     }
 
@@ -118,6 +117,7 @@ impl Scene {
             bundle: Some(Store::open(self.state.path()).unwrap().put(bundle.as_bytes()).unwrap()),
             live: order.live.clone(),
             deployment: Deployment::Issued,
+            adopted: vec![],
         }
     }
 

@@ -364,6 +364,7 @@ fn a_plan_can_be_made_of_it() {
         directory: Some("https://ca.test/directory".into()),
         acme_profile: None,
         live_dir: "/etc/mxseal/live".into(),
+        ..Intent::default()
     };
     let profile = Profile::built_in().unwrap().into_iter().find(|p| p.id == "postfix").unwrap();
     let plan = mxseal::plan::plan(&facts, &intent, &profile).unwrap_or_else(|e| panic!("{e}"));

@@ -145,6 +145,7 @@ impl Scene<'_> {
             directory: None,
             acme_profile: None,
             live_dir: place::live_dir(global),
+            ..Intent::default()
         };
         progress.see(Event::Started(format!("survey {}", ground.called())));
         let (facts, mut plan) = site.look_and_plan(&intent).await?;

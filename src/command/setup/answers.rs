@@ -32,6 +32,7 @@ pub(super) struct Answers {
     eab: Option<(String, Zeroizing<Vec<u8>>)>,
     webroot: Option<PathBuf>,
     key_types: Option<crate::intent::KeyTypes>,
+    existing: Option<crate::intent::Existing>,
 }
 
 impl Answers {
@@ -66,6 +67,7 @@ impl Answers {
             eab,
             webroot: settings.webroot.clone(),
             key_types: settings.key_type,
+            existing: settings.existing,
         })
     }
 
@@ -78,6 +80,8 @@ impl Answers {
             directory: self.directory.clone(),
             acme_profile: self.acme_profile.clone(),
             live_dir: place::live_dir(global),
+            existing: self.existing,
+            take_in: place::take_in(global),
         }
     }
 

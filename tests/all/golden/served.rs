@@ -32,6 +32,7 @@ fn kept_by_certbot(facts: &mut Facts, leaf: &Certificate) {
         leaf: leaf.clone(),
         trusted: true,
         in_use: true,
+        kept: None,
     }];
     serve(facts, leaf, leaf, true);
 }
