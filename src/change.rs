@@ -101,6 +101,9 @@ pub struct Trial {
     pub directories: Vec<(String, String)>,
     /// Configuration files that are links, with their targets: an edit of the target is an edit of the link's name.
     pub links: Vec<(PathBuf, PathBuf)>,
+    /// The commands open key and chain: they lie in the room, and the copy names them there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub with_keys: bool,
     /// Commands that check the copy.
     pub check: Vec<Command>,
     /// A file in the room where the tools write what they will not say on standard error.

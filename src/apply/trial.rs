@@ -9,7 +9,11 @@ use crate::{
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    io::Write as _,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{OpenOptionsExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
@@ -24,20 +28,21 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub fn try_on_a_copy(look: &dyn Look, store: &Store, change: &Change, trial: &Trial) -> Result<Vec<String>, Failure> {
     let room = store.path("trial");
     world::remove_tree(&room).map_err(Failure::file(format!("removing the old {}", room.display())))?;
-    let result = check(look, &room, change, trial);
+    let result = check(look, store, &room, change, trial);
     world::remove_tree(&room).map_err(Failure::file(format!("removing {}", room.display())))?;
     result
 }
 
-fn check(look: &dyn Look, room: &Path, change: &Change, trial: &Trial) -> Result<Vec<String>, Failure> {
+fn check(look: &dyn Look, store: &Store, room: &Path, change: &Change, trial: &Trial) -> Result<Vec<String>, Failure> {
     let copy = room.join("config");
-    let copied = || -> std::io::Result<()> {
+    let copied = || -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
         fs::create_dir_all(room)?;
         world::copy_tree(&change.config_dir, &copy)?;
+        let keys = if trial.with_keys { lay_keys(store, room, change)? } else { Vec::new() };
         for edit in &change.edits {
             let Some(place) = place(&change.config_dir, &copy, &edit.path, trial) else { continue };
             match edit.becomes.as_ref().map(|t| &t.content) {
-                Some(Content::Text(raw)) => fs::write(&place, &raw.0)?,
+                Some(Content::Text(raw)) => fs::write(&place, in_room(&raw.0, &keys))?,
                 Some(Content::Stored { .. }) => {}
                 None => fs::remove_file(&place)?,
             }
@@ -59,9 +64,9 @@ fn check(look: &dyn Look, room: &Path, change: &Change, trial: &Trial) -> Result
                 std::os::unix::fs::chown(&path, Some(user.uid.as_raw()), None)?;
             }
         }
-        Ok(())
+        Ok(keys)
     };
-    copied().map_err(Failure::file(format!("copying {} to {}", change.config_dir.display(), copy.display())))?;
+    let keys = copied().map_err(Failure::file(format!("copying {} to {}", change.config_dir.display(), copy.display())))?;
     let mut said = Vec::new();
     for command in &trial.check {
         let here = |text: &String| text.replace("{copy}", &copy.display().to_string()).replace("{room}", &room.display().to_string());
@@ -73,7 +78,10 @@ fn check(look: &dyn Look, room: &Path, change: &Change, trial: &Trial) -> Result
             words.extend(fs::read_to_string(room.join(log)).unwrap_or_default().lines().map(ToOwned::to_owned));
         }
         // The reader knows the live path, not the copy's.
-        let live = |line: &String| line.replace(&*copy.to_string_lossy(), &change.config_dir.to_string_lossy());
+        let live = |line: &String| {
+            let line = line.replace(&*copy.to_string_lossy(), &change.config_dir.to_string_lossy());
+            keys.iter().fold(line, |line, (live, here)| line.replace(&*here.to_string_lossy(), &live.to_string_lossy()))
+        };
         let words: Vec<String> = words.iter().map(live).collect();
         if output.code != 0 {
             let tail = words.iter().rev().take(6).rev().cloned().collect::<Vec<_>>().join("\n  ");
@@ -84,8 +92,41 @@ fn check(look: &dyn Look, room: &Path, change: &Change, trial: &Trial) -> Result
     Ok(said)
 }
 
+/// Key and chain in the room, as they will lie in their places: live path and path in the room.
+fn lay_keys(store: &Store, room: &Path, change: &Change) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut keys = Vec::new();
+    for edit in &change.edits {
+        let (Some(Content::Stored { digest, .. }), Some(name)) = (edit.becomes.as_ref().map(|t| &t.content), edit.path.file_name()) else {
+            continue;
+        };
+        let path = room.join(name);
+        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(&zeroize::Zeroizing::new(store.get(digest)?))?;
+        keys.push((edit.path.clone(), path));
+    }
+    Ok(keys)
+}
+
+/// A text that names keys by their places in the room.
+fn in_room(text: &[u8], keys: &[(PathBuf, PathBuf)]) -> Vec<u8> {
+    keys.iter().fold(text.to_vec(), |text, (live, here)| {
+        let (live, here) = (live.as_os_str().as_bytes(), here.as_os_str().as_bytes());
+        let mut out = Vec::with_capacity(text.len());
+        let mut rest = text.as_slice();
+        while let Some(at) = rest.windows(live.len()).position(|w| w == live) {
+            out.extend([&rest[..at], here].concat());
+            rest = &rest[at + live.len()..];
+        }
+        out.extend(rest);
+        out
+    })
+}
+
 /// Where an edited file lies in the copy: below the configuration directory, or a link's target by the name of the link.
 fn place(config_dir: &Path, copy: &Path, path: &Path, trial: &Trial) -> Option<PathBuf> {
+    if path == config_dir {
+        return Some(copy.to_owned());
+    }
     if let Ok(below) = path.strip_prefix(config_dir) {
         return Some(copy.join(below));
     }

@@ -3,14 +3,14 @@
 pub use super::{
     lines::Unreadable,
     syntax::Dialect,
-    understood::{ByName, Certificates, MACROS, PROCESS, Understood},
+    understood::{ByName, Certificates, INTERFACES, MACROS, PROCESS, Understood},
     wanted::Wish,
 };
 
 use super::{
     Restored, exim, main_cf, master_cf, postfix,
     profile::Profile,
-    settings,
+    settings, smtpd,
     wanted::{Aim, Wanted},
 };
 use crate::{
@@ -29,7 +29,14 @@ impl Dialect {
         match self {
             Self::PostfixCf => settings::ASKS,
             Self::Exim => exim::ASKS,
+            Self::SmtpdConf => &[],
         }
+    }
+
+    /// Whether its files name interfaces: the answers then hold [`INTERFACES`].
+    #[must_use]
+    pub const fn asks_interfaces(self) -> bool {
+        matches!(self, Self::SmtpdConf)
     }
 
     /// Reads the files as the server does. `defaults` are the tools' answers to [`Self::asks`], not expanded.
@@ -45,6 +52,7 @@ impl Dialect {
         match self {
             Self::PostfixCf => postfix::understand(files, defaults),
             Self::Exim => exim::understand(version, files, defaults),
+            Self::SmtpdConf => smtpd::understand(files, defaults),
         }
     }
 
@@ -56,6 +64,7 @@ impl Dialect {
         match self {
             Self::PostfixCf => Ok(Vec::new()),
             Self::Exim => exim::missing(files, answers),
+            Self::SmtpdConf => smtpd::missing(files, answers),
         }
     }
 
@@ -63,7 +72,7 @@ impl Dialect {
     #[must_use]
     pub fn asked_macros(self, files: &[ConfigFile], known: &str) -> String {
         match self {
-            Self::PostfixCf => String::new(),
+            Self::PostfixCf | Self::SmtpdConf => String::new(),
             Self::Exim => exim::asked_macros(files, known),
         }
     }
@@ -71,7 +80,7 @@ impl Dialect {
     /// Adds to the answers what follows from them.
     pub fn complete(self, answers: &mut BTreeMap<String, String>) {
         match self {
-            Self::PostfixCf => {}
+            Self::PostfixCf | Self::SmtpdConf => {}
             Self::Exim => exim::complete(answers),
         }
     }
@@ -84,6 +93,7 @@ impl Dialect {
         match self {
             Self::PostfixCf => Ok(()),
             Self::Exim => exim::agree(understood, answers),
+            Self::SmtpdConf => smtpd::agree(understood, answers),
         }
     }
 
@@ -95,6 +105,7 @@ impl Dialect {
         match self {
             Self::PostfixCf => postfix::wanted(server, profile, aim),
             Self::Exim => exim::wanted(server, profile, aim),
+            Self::SmtpdConf => smtpd::wanted(server, profile, aim),
         }
     }
 
@@ -104,6 +115,7 @@ impl Dialect {
         match self {
             Self::PostfixCf => postfix::is_ours(service, live),
             Self::Exim => exim::is_ours(service, live),
+            Self::SmtpdConf => smtpd::is_ours(service, live),
         }
     }
 
@@ -113,6 +125,7 @@ impl Dialect {
         match self {
             Self::PostfixCf => postfix::certificates(service),
             Self::Exim => Certificates { pairs: exim::presents(service), chains: Vec::new() },
+            Self::SmtpdConf => Certificates { pairs: smtpd::presents(service), chains: Vec::new() },
         }
     }
 
@@ -121,7 +134,7 @@ impl Dialect {
     pub fn by_name(self, service: &Service) -> Option<ByName<'_>> {
         match self {
             Self::PostfixCf => postfix::by_name(service),
-            Self::Exim => None,
+            Self::Exim | Self::SmtpdConf => None,
         }
     }
 
@@ -130,7 +143,7 @@ impl Dialect {
     pub fn hides_certificates(self, server: &Server) -> bool {
         match self {
             Self::PostfixCf => postfix::strangers_see_another(server),
-            Self::Exim => false,
+            Self::Exim | Self::SmtpdConf => false,
         }
     }
 
@@ -145,6 +158,7 @@ impl Dialect {
                 (Self::PostfixCf, None) => main_cf::set(path, &bytes, name, value, why)?,
                 (Self::PostfixCf, Some(service)) => master_cf::set(path, &bytes, service, name, value, why)?,
                 (Self::Exim, _) => exim::set(path, &bytes, name, value, why)?,
+                (Self::SmtpdConf, service) => smtpd::set(path, &bytes, service.as_deref(), name, value, why)?,
             };
             bytes = edited;
             changes.extend(change);
@@ -160,6 +174,7 @@ impl Dialect {
             (Self::PostfixCf, None) => main_cf::restore(path, bytes, change),
             (Self::PostfixCf, Some(_)) => master_cf::restore(path, bytes, change),
             (Self::Exim, _) => exim::restore(bytes, change),
+            (Self::SmtpdConf, _) => smtpd::restore(path, bytes, change),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod master_cf;
 pub mod postfix;
 pub mod profile;
 mod settings;
+pub mod smtpd;
 mod syntax;
 mod understood;
 pub mod wanted;

@@ -217,6 +217,7 @@ impl Profile {
             ("exim-debian.toml", include_str!("../../mta-profiles/exim-debian.toml")),
             ("exim-debian-split.toml", include_str!("../../mta-profiles/exim-debian-split.toml")),
             ("exim.toml", include_str!("../../mta-profiles/exim.toml")),
+            ("opensmtpd.toml", include_str!("../../mta-profiles/opensmtpd.toml")),
         ]
         .iter()
         .map(|(origin, text)| Self::read(text, origin))
@@ -252,7 +253,7 @@ mod tests {
     fn the_compiled_profiles_are_sound() {
         let all = Profile::built_in().expect("profiles");
         let ids: Vec<_> = all.iter().map(|p| p.id.as_str()).collect();
-        assert_eq!(ids, ["postfix", "exim-debian", "exim-debian-split", "exim"]);
+        assert_eq!(ids, ["postfix", "exim-debian", "exim-debian-split", "exim", "opensmtpd"]);
         for profile in &all {
             assert!(!profile.files.is_empty() && !profile.activate.is_empty());
             for setting in &profile.settings {

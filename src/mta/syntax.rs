@@ -10,4 +10,6 @@ pub enum Dialect {
     PostfixCf,
     /// Exim: the main section of its configuration, with the macros that a distribution's template asks for.
     Exim,
+    /// OpenSMTPD: smtpd.conf(5) as of 6.4, with the files that it includes.
+    SmtpdConf,
 }

@@ -12,6 +12,9 @@ pub const MACROS: &str = "macros";
 /// Among the answers: the command line of the process that listens, a line a word.
 pub const PROCESS: &str = "process";
 
+/// Among the answers: the addresses of this host, a line `interface address` each.
+pub const INTERFACES: &str = "interfaces";
+
 /// What the files say, with what the server's tools said of the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Understood {

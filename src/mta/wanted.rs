@@ -1,6 +1,6 @@
 //! What a dialect wants for a certificate, before it is edited into files.
 
-use crate::{certificate::KeyType, finding::Finding};
+use crate::{certificate::KeyType, finding::Finding, name::DnsName};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// What the server shall present.
@@ -12,6 +12,8 @@ pub struct Aim<'a> {
     pub types: &'a [KeyType],
     /// The certificate in use holds names that the new one cannot hold.
     pub names_are_left_out: bool,
+    /// The MX names that it serves.
+    pub mx: &'a [DnsName],
 }
 
 /// What a dialect wants: wishes by file name, and what the admin should know.

@@ -31,7 +31,7 @@ pub(super) fn configure(
     types: &[crate::certificate::KeyType],
     live: &[PathBuf],
 ) -> Result<Configured, Unreadable> {
-    let aim = Aim { live, types, names_are_left_out: !names.left_out.is_empty() };
+    let aim = Aim { live, types, names_are_left_out: !names.left_out.is_empty(), mx: &names.mx };
     let wanted = profile.dialect.wanted(server, profile, &aim)?;
     let mut files = server.files.clone();
     let mut edits = Vec::new();

@@ -279,8 +279,17 @@ fn gap(server: &Server, profile: &Profile) -> Option<Finding> {
     if profile.gap_ms == 0 || server.running.value() == Some(&false) {
         return None;
     }
-    let says = format!("{} takes no new connections for about {} ms while it reads its configuration again", profile.title, profile.gap_ms);
-    let means = "a sender who comes in that moment tries again a little later; no message is lost, and conversations go on to their end";
+    let (title, gap) = (&profile.title, profile.gap_ms);
+    let (says, means) = match profile.activation {
+        Activation::Restart => (
+            format!("{title} cannot read its configuration again, so it is restarted, and takes no connections for about {gap} ms"),
+            "a sender who comes in that moment, or is in the middle of a message, tries again a little later; no message is lost",
+        ),
+        Activation::None | Activation::Reload => (
+            format!("{title} takes no new connections for about {gap} ms while it reads its configuration again"),
+            "a sender who comes in that moment tries again a little later; no message is lost, and conversations go on to their end",
+        ),
+    };
     Some(Finding::new("activation-gap", Verdict::Pass, Subject::Host, says).means(means))
 }
 

@@ -20,6 +20,13 @@ pub(super) fn host(look: &dyn Look) -> Host {
     }
 }
 
+/// The addresses of each interface, a line `interface address` each, link-local ones left out.
+pub(super) fn interfaces() -> String {
+    let one = |i: nix::ifaddrs::InterfaceAddress| Some((i.interface_name, i.address.as_ref().and_then(ip)?));
+    let all = getifaddrs().into_iter().flatten().filter_map(one).filter(|(_, a)| !link_local(a));
+    all.map(|(name, address)| format!("{name} {address}\n")).collect()
+}
+
 /// The addresses of the interfaces, loopback and link-local left out.
 fn addresses() -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = getifaddrs()

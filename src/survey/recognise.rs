@@ -30,7 +30,10 @@ fn is_of_the_version(look: &dyn Look, profile: &Profile) -> Result<(), String> {
     }
     let Ok(version) = answer(look, &rules.version, &rules.config_dir_default).map(Version::from) else { return Ok(()) };
     match (&rules.since, &rules.until) {
-        (Some(since), _) if version < *since => Err(format!("{} {version} is installed, and this is for {since} and newer", profile.title)),
+        (Some(since), _) if version < *since => {
+            let why = rules.too_old.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            Err(format!("{} {version} is installed, and this is for {since} and newer{why}", profile.title))
+        }
         (_, Some(until)) if version >= *until => {
             Err(format!("{} {version} is installed, and this is for versions before {until}", profile.title))
         }
@@ -84,6 +87,12 @@ pub(super) fn recognise<'a>(
     let receiving: Vec<&Profile> =
         found.iter().copied().filter(|p| on_25.iter().any(|o| !o.elsewhere && p.recognise.processes.contains(&o.program))).collect();
     let stranger = on_25.iter().find(|o| o.elsewhere || !profiles.iter().any(|p| p.recognise.processes.contains(&o.program)));
+    // One that is known, and not for what is installed here, such as an old version.
+    let unfit = on_25.iter().find_map(|owner| {
+        let profile = profiles.iter().find(|p| p.recognise.processes.contains(&owner.program))?;
+        let why = fits(look, profile).err()?;
+        Some(format!("port 25 belongs to {} (pid {}), and {why}", owner.program, owner.pid))
+    });
     match (found.as_slice(), receiving.as_slice(), stranger) {
         (_, [one], _) => Ok(one),
         (_, [], Some(owner)) if owner.elsewhere => Err(format!(
@@ -96,6 +105,7 @@ pub(super) fn recognise<'a>(
             owner.pid,
             known()
         )),
+        (_, [], None) if unfit.is_some() => Err(unfit.unwrap_or_default()),
         ([], ..) => Err(format!("no mail server that mxseal knows is installed; it knows: {}", known())),
         ([one], ..) => Ok(one),
         (several, ..) => Err(format!(
@@ -159,8 +169,9 @@ mod tests {
             (&[EXIM], None, Some("postfix"), Err("Postfix is not installed: there is no /usr/sbin/postconf")),
             (&[POSTFIX], None, Some("qmail"), Err("no mail server called \"qmail\" is known; --mta takes one of: postfix, exim-debian")),
             (&[], None, None, Err("no mail server that mxseal knows is installed")),
-            (&[], Some(("smtpd", false)), None, Err("port 25 belongs to smtpd (pid 7), a mail server that mxseal does not know")),
-            (&[POSTFIX], Some(("smtpd", false)), None, Err("port 25 belongs to smtpd (pid 7), a mail server that mxseal does not know")),
+            (&[], Some(("qmail", false)), None, Err("port 25 belongs to qmail (pid 7), a mail server that mxseal does not know")),
+            (&[POSTFIX], Some(("qmail", false)), None, Err("port 25 belongs to qmail (pid 7), a mail server that mxseal does not know")),
+            (&[POSTFIX], Some(("smtpd", false)), None, Err("port 25 belongs to smtpd (pid 7), and OpenSMTPD is not installed")),
             (&[POSTFIX], Some(("docker-proxy", true)), None, Err("from another filesystem")),
             (&[POSTFIX], Some(("master", true)), None, Err("from another filesystem")),
             (&[POSTFIX], Some(("master", true)), Some("postfix"), Ok("postfix")),

@@ -2,7 +2,7 @@
 //! `postfix check` makes directories and `postfix status` writes a log line, so neither is run here.
 
 use super::{
-    Wants, postfix,
+    Wants, host, postfix,
     recognise::recognise,
     sockets::MAIL_PORTS,
     tools::{PATIENCE, answer, run, settings},
@@ -11,7 +11,7 @@ use crate::{
     facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
     mta::{
         config::ConfigText,
-        dialect::{MACROS, PROCESS},
+        dialect::{INTERFACES, MACROS, PROCESS},
         profile::{Ask, Filling, Profile},
     },
     name::DnsName,
@@ -76,6 +76,9 @@ fn read<'a>(
     let pid = holder(profile, owners);
     if let Some(command_line) = pid.and_then(|pid| look.read(&PathBuf::from(format!("/proc/{pid}/cmdline"))).ok().flatten()) {
         answers.insert(PROCESS.to_owned(), String::from_utf8_lossy(&command_line.0).trim_end_matches('\0').replace('\0', "\n"));
+    }
+    if profile.dialect.asks_interfaces() {
+        answers.insert(INTERFACES.to_owned(), host::interfaces());
     }
     profile.dialect.complete(&mut answers);
     let macros = profile.recognise.macros.as_ref().and_then(|argv| run(look, &argv.fill(Filling::new(dir, &answers))).ok());

@@ -12,12 +12,17 @@ const LARGEST: u64 = 1 << 20;
 /// A configuration has fewer entries than this.
 const MOST_ENTRIES: usize = 5000;
 
-/// Copies regular files with owner and mode, links followed, folders to a depth of eight. Sockets, pipes, dead links and
+/// Copies one file, or a directory: regular files with owner and mode, links followed, folders to a depth of eight. Sockets, pipes, dead links and
 /// large files are left out.
 ///
 /// # Errors
 /// When something cannot be read or written, or there is more than a configuration holds.
 pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    let about = fs::metadata(from)?;
+    if about.is_file() {
+        fs::copy(from, to)?;
+        return std::os::unix::fs::chown(to, Some(about.uid()), Some(about.gid()));
+    }
     let mut left = MOST_ENTRIES;
     copy(from, to, 8, &mut left)
 }

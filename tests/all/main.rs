@@ -31,6 +31,7 @@ mod manual;
 mod odd;
 mod odd_faults;
 mod odd_hosts;
+mod opensmtpd;
 mod package;
 mod power;
 mod profiles;

@@ -20,6 +20,9 @@ pub struct Recognise {
     /// The first version that the profile is for.
     #[serde(default, deserialize_with = "version")]
     pub since: Option<Version>,
+    /// Why it is not for older ones, as part of a sentence.
+    #[serde(default)]
+    pub too_old: Option<String>,
     /// The first version that it is no longer for.
     #[serde(default, deserialize_with = "version")]
     pub until: Option<Version>,

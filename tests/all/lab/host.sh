@@ -1,7 +1,7 @@
 #!/bin/sh
 # A stock Debian mail host over this machine's own root, for host.rs. Runs in a mount namespace of its own, so no mount
 # outlives it.
-#   host.sh layer FILE [DEBS]              the upper layer of the host, as a tar file; with Exim from these packages instead
+#   host.sh layer FILE SERVER DEBS         the upper layer of the host, as a tar file; not Postfix comes from these packages
 #   host.sh boot FOLDER LAYER NETNS NAME [nspawn option...]
 #   host.sh again FOLDER NETNS NAME [nspawn option...]    in the mount namespace of a host whose power was cut
 set -eu
@@ -37,7 +37,7 @@ layer() {
   printf '127.0.0.1 localhost\n::1 localhost\n198.18.0.25 mx1.example.test mx1\n' >"$root/etc/hosts"
   rm -rf "$root/var/lib/mxseal" "$root/etc/mxseal"
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
-  if [ -z "${2:-}" ]; then postfix; else exim "$2"; fi
+  case $2 in postfix) postfix ;; exim) exim "$3" ;; opensmtpd*) opensmtpd "$3" ;; esac
   rm -f "$root/usr/sbin/policy-rc.d"
   tar --xattrs --xattrs-include='*' -C "$folder/memory/upper" -cf "$1" .
 }
@@ -68,13 +68,26 @@ exim4-config exim4/dc_local_interfaces string
 exim4-config exim4/use_split_config boolean false
 exim4-config exim4/mailname string mx1.example.test
 C
-  mkdir -p "$root/var/cache/mxseal-debs/partial"; cp "$1"/*.deb "$root/var/cache/mxseal-debs"
-  DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" apt-get install -y -qq --no-download --no-install-recommends \
-    -o Dir::Cache::archives=/var/cache/mxseal-debs exim4-daemon-light exim4-config 2>&1
-  rm -rf "$root/var/cache/mxseal-debs"
-  # All local mail goes to one user's Maildir, so that a test can count it; one file would be waited for.
-  chroot "$root" useradd --create-home --home-dir /var/mail/everything --shell /usr/sbin/nologin everything
+  packages "$1"
   sed -i "s/^dc_localdelivery=.*/dc_localdelivery='maildir_home'/" "$root/etc/exim4/update-exim4.conf.conf"
+}
+
+# OpenSMTPD in Postfix's place. What its package delivers listens on loopback: this is as its comments say.
+opensmtpd() {
+  packages "$1"
+  sed -i -e 's/^listen on localhost$/listen on 0.0.0.0\nlisten on ::/' \
+    -e 's/^# *\(match from any for domain\) "example.org"/\1 "example.test"/' "$root/etc/smtpd.conf"
+  grep -q '^match from any for domain "example.test" action "local"$' "$root/etc/smtpd.conf"
+}
+
+# Installs them all; what they conflict with goes. Local mail goes to one user's Maildir, so that a test can count it; one file
+# would be waited for.
+packages() {
+  mkdir -p "$root/var/cache/mxseal-debs"; cp "$1"/*.deb "$root/var/cache/mxseal-debs"
+  DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" sh -c \
+    'apt-get install -y -qq --no-install-recommends /var/cache/mxseal-debs/*.deb' 2>&1
+  rm -rf "$root/var/cache/mxseal-debs"
+  chroot "$root" useradd --create-home --home-dir /var/mail/everything --shell /usr/sbin/nologin everything
   printf 'postmaster: root\nroot: everything\n' >"$root/etc/aliases"
 }
 

@@ -78,10 +78,16 @@ pub fn reloads(host: &Host) -> usize {
 
 /// A verifying client finds both key types, by both families, with SNI and without.
 pub fn assert_verifiable(internet: &Internet) {
-    for (cipher, signature) in [("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDSA"), ("ECDHE-RSA-AES128-GCM-SHA256", "RSA")] {
+    assert_verifiable_with(internet, &["ECDSA", "RSA"]);
+}
+
+/// The same with these key types.
+pub fn assert_verifiable_with(internet: &Internet, types: &[&str]) {
+    for signature in types {
+        let cipher = format!("ECDHE-{signature}-AES128-GCM-SHA256");
         for address in ["198.18.0.25:25", "[fd00::25]:25"] {
             for name in [&["-servername", "mx1.example.test"][..], &["-noservername"]] {
-                let seen = internet.s_client(&[&["-connect", address, "-tls1_2", "-cipher", cipher], name].concat());
+                let seen = internet.s_client(&[&["-connect", address, "-tls1_2", "-cipher", &cipher], name].concat());
                 assert!(
                     seen.contains(VERIFIED) && seen.contains(&format!("Peer signature type: {signature}")),
                     "{address} {name:?}: {seen}"
