@@ -117,6 +117,7 @@ fn parent(look: &dyn Look, pid: u32) -> Option<u32> {
 }
 
 fn process(look: &dyn Look, pid: u32) -> PortOwner {
+    let pid = outside(look, pid).unwrap_or(pid);
     let at = PathBuf::from(format!("/proc/{pid}"));
     // `comm` is cut to 15 bytes; the name of the executable is whole, but for root only.
     let exe = look.link(&at.join("exe")).ok().and_then(|p| Some(p.file_name()?.to_str()?.trim_end_matches(" (deleted)").to_owned()));
@@ -128,6 +129,16 @@ fn process(look: &dyn Look, pid: u32) -> PortOwner {
     };
     let elsewhere = root_differs || FORWARDERS.contains(&program.as_str());
     PortOwner { pid, program, elsewhere, webroot: None }
+}
+
+/// The parent of a process that locked itself up in a directory (chroot(2)) and runs the same program: the server is here.
+fn outside(look: &dyn Look, pid: u32) -> Option<u32> {
+    let of = |pid: u32, what: &str| PathBuf::from(format!("/proc/{pid}/{what}"));
+    let root = |pid: u32| look.identity(&of(pid, "root/.")).ok();
+    let ours = look.identity(Path::new("/")).ok()?;
+    let up = parent(look, pid).filter(|up| *up > 1)?;
+    let same_program = look.link(&of(pid, "exe")).ok()? == look.link(&of(up, "exe")).ok()?;
+    (same_program && root(pid)? != ours && root(up)? == ours).then_some(up)
 }
 
 fn socket_inode(link: &Path) -> Option<u64> {
@@ -215,6 +226,42 @@ mod tests {
             ("all ended meanwhile", &[], &[7, 8], None),
         ] {
             assert_eq!(eldest(&Alive(alive), holders), expected, "{case}");
+        }
+    }
+
+    /// Process 7 holds a socket; its program and root, and those of its parent 6.
+    struct LockedUp([(&'static str, u64); 2]);
+
+    impl Look for LockedUp {
+        fn read(&self, _: &Path) -> std::io::Result<Option<(Vec<u8>, crate::change::Meta)>> {
+            let meta = crate::change::Meta { uid: 0, gid: 0, mode: 0o444, xattrs: BTreeMap::new() };
+            Ok(Some((b"7 (smtpd) S 6 1".to_vec(), meta)))
+        }
+
+        fn run(&self, command: &crate::change::Command, limit: std::time::Duration) -> Result<crate::world::Output, crate::world::Failure> {
+            Err(crate::world::Failure::Deadline { command: command.to_string(), limit })
+        }
+
+        fn link(&self, path: &Path) -> std::io::Result<PathBuf> {
+            Ok(PathBuf::from(self.0[usize::from(path.starts_with("/proc/6"))].0))
+        }
+
+        fn identity(&self, path: &Path) -> std::io::Result<(u64, u64)> {
+            let root = if path == Path::new("/") { 1 } else { self.0[usize::from(path.starts_with("/proc/6"))].1 };
+            Ok((1, root))
+        }
+    }
+
+    #[test]
+    fn a_server_that_locks_its_children_up_is_here() {
+        for (case, child, master, expected) in [
+            ("locked up", ("/usr/sbin/smtpd", 2), ("/usr/sbin/smtpd", 1), (6, false)),
+            ("free", ("/usr/sbin/smtpd", 1), ("/usr/sbin/smtpd", 1), (7, false)),
+            ("all of it in a container", ("/usr/sbin/smtpd", 2), ("/usr/sbin/smtpd", 2), (7, true)),
+            ("started by a container's engine", ("/usr/sbin/smtpd", 2), ("/usr/bin/conmon", 1), (7, true)),
+        ] {
+            let owner = process(&LockedUp([child, master]), 7);
+            assert_eq!((owner.pid, owner.elsewhere), expected, "{case}");
         }
     }
 

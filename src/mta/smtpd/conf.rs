@@ -156,7 +156,7 @@ impl Conf {
                 None => self.elsewhere.push(format!("table {table} is another file")),
             },
             ["{", items @ ..] => {
-                self.domains.extend(items.iter().take_while(|i| **i != "}").filter(|i| **i != ",").map(|i| (*i).to_owned()))
+                self.domains.extend(items.iter().take_while(|i| **i != "}").filter(|i| **i != ",").map(|i| (*i).to_owned()));
             }
             [domain, ..] => self.domains.push((*domain).to_owned()),
             [] => {}

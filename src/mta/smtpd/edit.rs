@@ -26,10 +26,7 @@ pub(in crate::mta) fn set(
     }
     let all = statements(path, bytes)?;
     let edited = match service {
-        None => match all.iter().rfind(|s| declares(s, name)) {
-            Some(statement) => Some((statement, of_pki(bytes, statement, value))),
-            None => None,
-        },
+        None => all.iter().rfind(|s| declares(s, name)).map(|statement| (statement, of_pki(bytes, statement, value))),
         Some(service) => {
             let mut those = all.iter().filter(|s| s.listener().as_deref() == Some(service));
             match (those.next(), those.next()) {

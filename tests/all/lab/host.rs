@@ -12,7 +12,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 use tempfile::TempDir;

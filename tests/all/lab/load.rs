@@ -21,6 +21,8 @@ const SESSIONS: usize = 20;
 const CROWDED: &str = " 421 Too many concurrent";
 /// What a sender sees of a port that closes for a moment; a connection that waited in its backlog has no greeting either.
 const CLOSING: [&str; 3] = [CROWDED, "connect: Connection refused", "lost connection while reading server greeting"];
+/// ... or of a server that ends and starts anew.
+const CUT_OFF: [&str; 2] = ["connect: Connection refused", "lost connection while"];
 
 /// A load that goes on until it is told to stop.
 pub struct Load {
@@ -61,6 +63,11 @@ impl Load {
     /// The same for as long as its port does not close.
     pub fn gentle(net: &Net) -> Self {
         Self::of(net, 4, 1, 1, &CLOSING[..1])
+    }
+
+    /// The same for a server that is restarted: conversations are cut off too.
+    pub fn very_patient(net: &Net) -> Self {
+        Self::of(net, 4, 1, 1, &CUT_OFF)
     }
 
     fn of(net: &Net, workers: usize, sessions: usize, batch: usize, momentary: &'static [&'static str]) -> Self {
