@@ -38,7 +38,10 @@ struct Brief {
     host: Vec<PathBuf>,
     config: PathBuf,
     state: PathBuf,
+    profile: String,
     config_dir: PathBuf,
+    /// How the copy is run, where one is.
+    places: Option<Places>,
     files: Vec<PathBuf>,
     addresses: Vec<IpAddr>,
     cast: Cast,
@@ -58,11 +61,10 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
     progress.see(Event::Started("look at this host, and change nothing".into()));
     let facts = site.survey(false).await?;
     progress.see(Event::Done("done".into()));
-    let server = match copyable(&facts, &site).await {
-        Ok(server) => server,
+    let (server, places) = match copyable(&facts, &site).await? {
+        Ok(copyable) => copyable,
         Err(why) => return stand_in::run(args, global, &why, &site, &settings, &facts).await,
     };
-    let places = Places::of(&Machine, &server.config_dir).map_err(Trouble::human)?;
 
     let trees = trees(&places, global, server);
     let look = || Fingerprint::of(&trees).map_err(|e| Trouble::human(format!("this host cannot be looked at before and after: {e}")));
@@ -71,7 +73,9 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
         host: room::namespaces().map_err(Trouble::human)?,
         config: global.config.clone(),
         state: global.state_dir.clone(),
+        profile: server.profile.clone(),
         config_dir: server.config_dir.clone(),
+        places: Some(places.clone()),
         files: server.files.iter().map(|f| f.real.clone()).collect(),
         addresses: facts.host.addresses.clone(),
         cast: Cast::of(&facts, &site.place.domains, &site.place.mx),
@@ -83,7 +87,7 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
         json: global.json,
     };
     if !global.json {
-        Terminal::print(&opening(&places, args.fault));
+        Terminal::print(&opening(&site.title_of(&facts), &places, args.fault));
     }
     let ended = in_a_room(&brief).await?;
     let changed = before.differences(&look()?);
@@ -115,19 +119,21 @@ async fn in_a_room(brief: &Brief) -> Result<Ended, Trouble> {
 }
 
 /// The server of which a copy can be made; else why not.
-async fn copyable<'a>(facts: &'a Facts, site: &Site) -> Result<&'a Server, String> {
+async fn copyable<'a>(facts: &'a Facts, site: &Site) -> Result<Result<(&'a Server, Places), String>, Trouble> {
     let server = match &facts.server {
         Known::Seen { value, .. } => value,
-        Known::Unknown { why } => return Err(why.clone()),
+        Known::Unknown { why } => return Ok(Err(why.clone())),
     };
     if !facts.host.root {
-        return Err("only root may read the whole configuration and start a copy of the server: run it with sudo".into());
+        return Ok(Err("only root may read the whole configuration and start a copy of the server: run it with sudo".into()));
     }
-    if server.profile != "postfix" {
-        return Err(format!("of {} no copy can be run yet", site.title_of(facts)));
-    }
-    Room::possible().await.map_err(|e| format!("this system gives no namespaces to run a copy of the server in: {e}"))?;
-    Ok(server)
+    let Some(places) = Places::of(&Machine, server, &site.profile_of(facts)?).map_err(Trouble::human)? else {
+        return Ok(Err(format!("of {} no copy can be run: its profile does not say how", site.title_of(facts))));
+    };
+    Ok(match Room::possible().await {
+        Ok(()) => Ok((server, places)),
+        Err(e) => Err(format!("this system gives no namespaces to run a copy of the server in: {e}")),
+    })
 }
 
 /// What must be as before.
@@ -140,22 +146,20 @@ fn trees(places: &Places, global: &Global, server: &Server) -> Vec<(PathBuf, Mov
             trees.push((dir, Moves::Nothing));
         }
     }
-    trees.extend([
-        (places.queue.clone(), Moves::Mail),
-        (places.data.clone(), Moves::Everything),
-        (global.state_dir.clone(), Moves::Nothing),
-    ]);
+    trees.extend(places.working());
+    trees.push((global.state_dir.clone(), Moves::Nothing));
     trees
 }
 
-fn opening(places: &Places, fault: Option<Fault>) -> String {
+fn opening(title: &str, places: &Places, fault: Option<Fault>) -> String {
     let mut page = format!(
-        "Rehearsal of mxseal setup, on a copy of this host's Postfix\n  \
+        "Rehearsal of mxseal setup, on a copy of this host's {title}\n  \
          files     a private copy of /etc; the rest of this host is read-only to it\n  \
          queue     an empty one in place of {}\n  \
          network   none: nothing leaves; a made-up DNS and CA answer inside\n  \
-         mail      discarded by every transport\n",
-        places.queue.display()
+         mail      {}\n",
+        places.queue().display(),
+        places.mail
     );
     if let Some(fault) = fault {
         page.push_str(&format!("  fault     {}: {}\n", fault.name(), fault.says()));
@@ -176,7 +180,7 @@ fn finish(
     let says = if changed.is_empty() {
         format!(
             "Nothing on this host was changed: {looked_at} files and directories of /etc and of {} are as before. It took {took:.1} s.",
-            places.queue.display()
+            places.queue().display()
         )
     } else {
         format!(

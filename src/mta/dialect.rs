@@ -166,6 +166,17 @@ impl Dialect {
         Ok((bytes, changes))
     }
 
+    /// The files of a copy, by path, of which nothing can leave: TLS, names and access rules stay as they are.
+    ///
+    /// # Errors
+    /// When a file cannot be read as the server reads it.
+    pub fn harmless(self, files: &[(PathBuf, Vec<u8>)]) -> Result<Vec<(PathBuf, Vec<u8>)>, Unreadable> {
+        match self {
+            Self::PostfixCf => files.iter().map(|(path, bytes)| Ok((path.clone(), postfix::harmless(path, bytes)?))).collect(),
+            Self::Exim => exim::harmless(files),
+        }
+    }
+
     /// Takes one change back, where the setting still is as the change left it. Bytes only; lines that cannot be read are passed
     /// over, so that it works on a broken configuration.
     #[must_use]

@@ -5,7 +5,6 @@ pub mod dialect;
 pub mod exim;
 pub mod expand;
 pub mod fate;
-pub mod harmless;
 mod lines;
 pub mod main_cf;
 pub mod master_cf;

@@ -15,7 +15,7 @@ use crate::{
     facts::{Role, Version},
     mta::syntax::Dialect,
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::ops::Range;
 
 /// One mail server.
@@ -53,6 +53,8 @@ pub struct Profile {
     /// activation; 0 where it has to be told.
     #[serde(default)]
     pub notices_ms: u64,
+    /// How a copy of it is run in a room of its own; without it a rehearsal is on a stand-in.
+    pub rehearsal: Option<Rehearsal>,
     /// How many key types it can serve.
     pub holds: Holds,
     /// The first version that can; before it holds one only.
@@ -111,6 +113,52 @@ pub struct Setting {
     pub why: String,
     /// Where that is written.
     pub reference: String,
+}
+
+/// How a copy of a server is run, at the same paths, where nobody else sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rehearsal {
+    /// Says values as `name = value`, a line each; `{name}` stands for the value in the paths and commands here.
+    pub asks: Argv,
+    /// Starts the copy in the background.
+    pub start: Argv,
+    /// Ends it at once.
+    pub stop: Argv,
+    /// What becomes of mail that it takes, as part of a sentence.
+    pub mail: String,
+    /// Where it works beside its configuration; its queue first.
+    #[serde(rename = "directory", deserialize_with = "some")]
+    pub directories: Vec<Working>,
+}
+
+/// A directory in which a server works, and which its copy gets anew.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Working {
+    /// Its path; one that is no path from `/` on is left out, `..` at its end stands for its parent.
+    pub path: Argument,
+    /// The user who owns it, by name or id.
+    pub owner: Argument,
+    /// What the copy finds in it.
+    #[serde(default)]
+    pub copied: Copied,
+    /// Of a directory whose rest is copied: what the server makes by itself.
+    #[serde(default)]
+    pub made: Vec<String>,
+}
+
+/// What a copy of a server finds in a working directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Copied {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// All but what the server makes by itself.
+    Rest,
+    /// Everything.
+    All,
 }
 
 /// How many key types a server can serve, and from how many files.

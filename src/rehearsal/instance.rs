@@ -1,28 +1,33 @@
-//! A second instance of this host's Postfix, at the same paths: inside a [room](crate::world::room) those lead to a copy of the
-//! configuration and to an empty queue, and whatever delivers mail is `discard`.
+//! A second instance of this host's mail server, at the same paths: inside a [room](crate::world::room) those lead to a copy of
+//! the configuration and to an empty queue, and nothing delivers mail. Its profile says where it works and how it is started.
 
 use crate::{
     change::Command,
-    mta::{dialect::Unreadable, harmless},
-    rehearsal::Fault,
+    facts::Server,
+    mta::{
+        dialect::{Dialect, Unreadable},
+        profile::{Argv, Copied, Filling, Profile},
+    },
+    rehearsal::{Fault, Moves},
     world::{Failure, Look, room::Inside},
 };
+use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs, io,
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt as _,
+    path::{Component, Path, PathBuf},
+    thread::sleep,
     time::Duration,
 };
 
-/// What Postfix makes by itself in a queue (postfix-files(5)); the rest is what a chroot needs.
-const QUEUE: [&str; 15] = [
-    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private", "public", "saved",
-    "trace", "dev",
-];
 /// Copying takes no longer.
 const COPY_LIMIT: Duration = Duration::from_secs(60);
 /// Starting takes no longer; Postfix programs doze for two seconds when main.cf is young.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// Between two looks whether it runs.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// A configuration holds fewer entries than this.
 const MOST_ENTRIES: usize = 50_000;
 
@@ -39,38 +44,97 @@ pub enum NoInstance {
     #[error("{} holds more than {MOST_ENTRIES} entries, too many for a copy in memory", .0.display())]
     TooLarge(PathBuf),
     /// It does not start.
-    #[error("the copy of Postfix does not start: {0}")]
+    #[error("the copy of the mail server does not start: {0}")]
     Start(Failure),
+    /// It was started, and is not there.
+    #[error("the copy of the mail server ends as soon as it is started with `{0}`")]
+    Ends(Command),
 }
 
-/// Where the mail server works, outside as well as inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the mail server works, outside as well as inside, and how its copy is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// Its configuration directory.
     pub config: PathBuf,
-    /// Its queue.
-    pub queue: PathBuf,
-    /// Its caches and locks.
-    pub data: PathBuf,
-    owner: String,
+    /// What becomes of mail that the copy takes, as part of a sentence.
+    pub mail: String,
+    directories: Vec<Place>,
+    start: Command,
+    stop: Command,
+    running: Command,
+    /// What tells it to take a change into service.
+    tells: Command,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    path: PathBuf,
+    copied: Copied,
+    made: Vec<String>,
+    mode: u32,
+    owner: Option<u32>,
 }
 
 impl Places {
-    /// Asks Postfix for them.
+    /// Asks the server's tools for them; `None` where its profile does not say how a copy is run.
     ///
     /// # Errors
-    /// When it does not say.
-    pub fn of(look: &dyn Look, config: &Path) -> Result<Self, Failure> {
-        let dir = config.display().to_string();
-        let names = ["queue_directory", "data_directory", "mail_owner"];
-        let command = Command(["postconf", "-c", &dir, "-x"].iter().chain(&names).map(ToString::to_string).collect());
-        let said = succeed(look, command, COPY_LIMIT)?;
-        let value = |name: &str| {
-            let line = said.lines().find_map(|l| l.strip_prefix(name)?.trim_start().strip_prefix('='));
-            line.unwrap_or_default().trim().to_owned()
+    /// When they do not say.
+    pub fn of(look: &dyn Look, server: &Server, profile: &Profile) -> Result<Option<Self>, Failure> {
+        let (Some(rehearsal), Some(tells)) = (&profile.rehearsal, profile.activate.last()) else { return Ok(None) };
+        let said = succeed(look, rehearsal.asks.fill(server), COPY_LIMIT)?;
+        let told = said.lines().filter_map(|l| l.split_once('=')).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+        let mut known: BTreeMap<String, String> = told.collect();
+        known.extend(
+            server.defaults.iter().filter(|(name, _)| !known.contains_key(*name)).map(|(n, v)| (n.clone(), v.clone())).collect::<Vec<_>>(),
+        );
+        let with = Filling::new(&server.config_dir, &known);
+        let fill = |argv: &Argv| argv.fill(with);
+        let place = |one: &crate::mta::profile::Working| {
+            let path = plain(&one.path.path(with))?;
+            let about = fs::metadata(&path).ok();
+            let user = one.owner.fill(with);
+            let owner = nix::unistd::User::from_name(&user).ok().flatten().map(|u| u.uid.as_raw()).or_else(|| user.parse().ok());
+            Some(Place { path, copied: one.copied, made: one.made.clone(), mode: about.map_or(0o755, |a| a.mode() & 0o7777), owner })
         };
-        Ok(Self { config: config.to_owned(), queue: value(names[0]).into(), data: value(names[1]).into(), owner: value(names[2]) })
+        Ok(Some(Self {
+            config: server.config_dir.clone(),
+            mail: rehearsal.mail.clone(),
+            directories: rehearsal.directories.iter().filter_map(place).collect(),
+            start: fill(&rehearsal.start),
+            stop: fill(&rehearsal.stop),
+            running: fill(&profile.recognise.running),
+            tells: fill(tells),
+        }))
     }
+
+    /// Its queue.
+    #[must_use]
+    pub fn queue(&self) -> &Path {
+        self.directories.first().map_or(&self.config, |d| &d.path)
+    }
+
+    /// Where it works beside its configuration, and how much moves there by itself.
+    pub fn working(&self) -> impl Iterator<Item = (PathBuf, Moves)> {
+        let moves = |copied| match copied {
+            Copied::Nothing => Moves::Everything,
+            Copied::Rest => Moves::Mail,
+            Copied::All => Moves::Nothing,
+        };
+        self.directories.iter().map(move |d| (d.path.clone(), moves(d.copied)))
+    }
+}
+
+/// A path from `/` on without `..`; `None` for what is none.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let mut whole = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(whole.pop()),
+            other => whole.push(other),
+        }
+    }
+    (path.is_absolute() && whole.parent().is_some()).then_some(whole)
 }
 
 /// Makes the copies inside, and everything else read-only. `files` are the configuration files, links followed; `ours` is
@@ -89,22 +153,15 @@ pub fn settle(
     let mut wanted = vec![PathBuf::from("/etc"), places.config.clone()];
     wanted.extend(files.iter().filter_map(|f| f.parent()).map(Path::to_owned));
     wanted.extend(ours.ancestors().find(|dir| dir.is_dir()).map(Path::to_owned));
+    wanted.extend(places.directories.iter().filter(|d| d.copied == Copied::All).map(|d| d.path.clone()));
     for (number, dir) in wanted.iter().enumerate() {
         let real = dir.canonicalize().map_err(Failure::file(format!("finding {}", dir.display())))?;
         if !inside.has(&real) {
-            copied(look, inside, &real, &inside.own(&number.to_string()))?;
+            copied(look, inside, &real, &inside.own(number.to_string()))?;
         }
     }
-    let made = |what: &str| Failure::file(format!("making {what} of the copy"));
-    let queue = inside.directory("queue", 0o755, None).map_err(made("the queue"))?;
-    let chroot = look.list(&places.queue).map_err(Failure::file(format!("listing {}", places.queue.display())))?;
-    for entry in chroot.iter().filter(|p| p.file_name().is_some_and(|n| !QUEUE.iter().any(|q| n == OsStr::new(q)))) {
-        copy(look, entry, &queue)?;
-    }
-    let owner = nix::unistd::User::from_name(&places.owner).ok().flatten().map(|user| user.uid.as_raw());
-    let data = inside.directory("data", 0o700, owner).map_err(made("the data directory"))?;
-    for (private, path) in [(&queue, &places.queue), (&data, &places.data)] {
-        inside.bind(private, path).map_err(Failure::file(format!("replacing {}", path.display())))?;
+    for (number, place) in places.directories.iter().enumerate().filter(|(_, d)| d.copied != Copied::All) {
+        works(look, inside, &format!("works-{number}"), place)?;
     }
     if state.is_dir() {
         copy(look, state, &inside.own("state"))?;
@@ -118,18 +175,31 @@ pub fn settle(
     Ok(())
 }
 
+/// A working directory, empty but for what the server does not make by itself.
+fn works(look: &dyn Look, inside: &mut Inside, name: &str, place: &Place) -> Result<(), Failure> {
+    let made = || Failure::file(format!("making {} of the copy", place.path.display()));
+    if inside.has(&place.path) {
+        return inside.directory(&place.path, place.mode, place.owner).map(drop).map_err(made());
+    }
+    let own = inside.directory(Path::new(name), place.mode, place.owner).map_err(made())?;
+    if place.copied == Copied::Rest {
+        let all = look.list(&place.path).map_err(Failure::file(format!("listing {}", place.path.display())))?;
+        for entry in all.iter().filter(|p| p.file_name().is_some_and(|n| !place.made.iter().any(|made| n == OsStr::new(made)))) {
+            copy(look, entry, &own)?;
+        }
+    }
+    inside.bind(&own, &place.path).map_err(Failure::file(format!("replacing {}", place.path.display())))
+}
+
 /// Makes the copied configuration harmless.
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn disarm(inside: &Inside, files: &[PathBuf]) -> Result<(), NoInstance> {
-    for path in files {
-        let bytes = fs::read(path).map_err(Failure::file(format!("reading {}", path.display())))?;
-        let becomes = match path.file_name().and_then(OsStr::to_str) {
-            Some("master.cf") => harmless::master_cf(path, &bytes)?,
-            _ => harmless::main_cf(path, &bytes)?,
-        };
-        inside.overwrite(path, &becomes).map_err(Failure::file(format!("writing the copy of {}", path.display())))?;
+pub fn disarm(inside: &Inside, dialect: Dialect, files: &[PathBuf]) -> Result<(), NoInstance> {
+    let read = |path: &PathBuf| Ok((path.clone(), fs::read(path).map_err(Failure::file(format!("reading {}", path.display())))?));
+    let files: Vec<(PathBuf, Vec<u8>)> = files.iter().map(read).collect::<Result<_, Failure>>()?;
+    for (path, becomes) in dialect.harmless(&files)? {
+        inside.overwrite(&path, &becomes).map_err(Failure::file(format!("writing the copy of {}", path.display())))?;
     }
     Ok(())
 }
@@ -137,42 +207,60 @@ pub fn disarm(inside: &Inside, files: &[PathBuf]) -> Result<(), NoInstance> {
 /// Starts the instance; every service listens then.
 ///
 /// # Errors
-/// What Postfix says.
+/// What the server says.
 pub fn start(look: &dyn Look, places: &Places) -> Result<(), NoInstance> {
-    let command = ["postfix", "-c", &places.config.display().to_string(), "start"].map(ToOwned::to_owned).to_vec();
-    succeed(look, Command(command), START_LIMIT).map(drop).map_err(NoInstance::Start)
+    succeed(look, places.start.clone(), START_LIMIT).map_err(NoInstance::Start)?;
+    for _ in 0..START_LIMIT.as_millis() / LOOK_AGAIN.as_millis() {
+        if look.run(&places.running, START_LIMIT)?.code == 0 {
+            return Ok(());
+        }
+        sleep(LOOK_AGAIN);
+    }
+    Err(NoInstance::Ends(places.start.clone()))
 }
 
-/// Puts a script in the place of the program that tells Postfix to reload, for the faults that are the server's. It plays its
-/// part once; after that everything is as on any other day.
+/// Puts a script in the place of the program that tells the server of a change, for the faults that are the server's. It plays
+/// its part once; after that everything is as on any other day.
 ///
 /// # Errors
 /// When it cannot be put there.
-pub fn arm(inside: &mut Inside, fault: Fault) -> Result<(), NoInstance> {
+pub fn arm(inside: &mut Inside, places: &Places, fault: Fault) -> Result<(), NoInstance> {
     let part = match fault {
-        Fault::ReloadIgnored => "exit 0",
-        Fault::ServerDies => "\"$real\" \"$@\" >/dev/null 2>&1; \"$real\" -c \"$2\" abort; exit 0",
+        Fault::ReloadIgnored => "exit 0".to_owned(),
+        Fault::ServerDies => format!("\"$real\" \"$@\" >/dev/null 2>&1; {}; exit 0", quoted(&places.stop.0)),
         _ => return Ok(()),
     };
+    let Some((word, told)) = places.tells.0.split_first() else { return Ok(()) };
     let Some(program) =
-        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"].iter().map(|d| Path::new(d).join("postfix")).find(|p| p.exists())
+        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"].iter().map(|d| Path::new(d).join(word)).find(|p| p.exists())
     else {
         return Ok(());
     };
     let failed = || Failure::file("preparing the fault");
-    let real = inside.file("postfix", &fs::read(&program).map_err(failed())?).map_err(failed())?;
+    let bytes = fs::read(&program).map_err(failed())?;
+    let program = program.canonicalize().map_err(failed())?;
+    let reals = inside.directory(Path::new("reals"), 0o755, None).map_err(failed())?;
+    // Where one program has two names, it does as it is called.
+    for name in [OsStr::new(word), program.file_name().unwrap_or_default()] {
+        let real = inside.file(Path::new("reals").join(name), &bytes).map_err(failed())?;
+        inside.executable(&real).map_err(failed())?;
+    }
     let once = inside.own("once");
     let script = format!(
-        "#!/bin/sh\nreal={0}\nif [ \"$3\" = reload ] && [ ! -e {1} ]; then : >{1}; {part}; fi\nexec \"$real\" \"$@\"\n",
-        real.display(),
+        "#!/bin/sh\nreal={0}/${{0##*/}}\nif [ \"$*\" = {1} ] && [ ! -e {2} ]; then : >{2}; {part}; fi\nexec \"$real\" \"$@\"\n",
+        reals.display(),
+        quoted(&[told.join(" ")]),
         once.display()
     );
     let script = inside.file("script", script.as_bytes()).map_err(failed())?;
-    for path in [&real, &script] {
-        inside.executable(path).map_err(failed())?;
-    }
+    inside.executable(&script).map_err(failed())?;
     inside.bind(&script, &program).map_err(failed())?;
     Ok(())
+}
+
+/// Words as a shell takes them.
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|w| format!("'{}'", w.replace('\'', "'\\''"))).collect::<Vec<_>>().join(" ")
 }
 
 fn copied(look: &dyn Look, inside: &mut Inside, from: &Path, to: &Path) -> Result<(), NoInstance> {

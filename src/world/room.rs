@@ -28,6 +28,10 @@ const MEMORY: &str = "/run";
 /// Our own place in it.
 const OWN: &str = "/run/mxseal";
 
+/// The first process: what runs for as long as we do and waits for everybody else, as init does. A daemon that ends and that
+/// nobody waits for would still be found by its process id.
+const FIRST: &str = "\"$0\" \"$@\"; exit $?";
+
 /// A room, seen from outside.
 #[derive(Debug)]
 pub struct Room {
@@ -36,7 +40,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Starts our own program again with `arguments` as the first process of a new room, and gives it `brief`, one line; what
+    /// Starts our own program again with `arguments` in a new room, and gives it `brief`, one line; what
     /// it prints goes to our standard output, or is kept for [`Room::end`].
     ///
     /// # Errors
@@ -44,6 +48,7 @@ impl Room {
     pub async fn open(arguments: &[&str], brief: &str, keep_output: bool) -> io::Result<Self> {
         let mut process = Command::new("unshare")
             .args(["--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc", "--"])
+            .args(["sh", "-c", FIRST])
             .arg(std::env::current_exe()?)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -104,14 +109,14 @@ pub fn namespaces() -> io::Result<Vec<PathBuf>> {
     NAMESPACES.iter().map(fs::read_link).collect()
 }
 
-/// The brief of the room whose first process we are. From here on we end when whoever opened it does.
+/// The brief of the room that we were started for. From here on we end when whoever opened it does.
 ///
 /// # Errors
 /// When it does not come.
 pub fn brief() -> io::Result<String> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
-    #[expect(clippy::exit, reason = "the end of a room's first process is the end of the room, in whatever state")]
+    #[expect(clippy::exit, reason = "our end is the end of the room, in whatever state")]
     thread::Builder::new().name("door".into()).spawn(|| {
         let _ = io::stdin().lock().read_to_end(&mut Vec::new());
         std::process::exit(130);
@@ -144,7 +149,7 @@ impl Inside {
 
     /// A path of our own, below which everything is private and in memory.
     #[must_use]
-    pub fn own(&self, below: &str) -> PathBuf {
+    pub fn own(&self, below: impl AsRef<Path>) -> PathBuf {
         Path::new(OWN).join(below)
     }
 
@@ -164,12 +169,15 @@ impl Inside {
         Ok(())
     }
 
-    /// A new private directory.
+    /// A new directory of our own; from `/` on, one below something that is private already.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn directory(&self, below: &str, mode: u32, owner: Option<u32>) -> io::Result<PathBuf> {
+    pub fn directory(&self, below: &Path, mode: u32, owner: Option<u32>) -> io::Result<PathBuf> {
         let path = self.own(below);
+        if !self.has(&path) {
+            return Err(io::Error::other(format!("{} is the host's own", path.display())));
+        }
         DirBuilder::new().recursive(true).create(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         chown(&path, owner, None)?;
@@ -203,7 +211,7 @@ impl Inside {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn file(&self, below: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    pub fn file(&self, below: impl AsRef<Path>, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.own(below);
         fs::write(&path, bytes)?;
         Ok(path)

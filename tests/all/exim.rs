@@ -17,7 +17,7 @@ use std::{
 pub const ALL: [Server; 3] = [Server::Exim, Server::EximSplit, Server::EximOwn];
 
 /// What Exim makes up where no certificate is configured.
-const MADE_UP: &str = "O = Exim Developers";
+pub const MADE_UP: &str = "O = Exim Developers";
 
 /// Configuration and what is generated of it, each file with content, owner and mode.
 pub fn configuration(host: &Host) -> BTreeMap<PathBuf, (String, u32, (u32, u32))> {

@@ -20,6 +20,7 @@ mod dialect;
 mod dialogue;
 mod dns;
 mod exim;
+mod exim_rehearse;
 mod exim_renewal;
 mod faults;
 mod golden;

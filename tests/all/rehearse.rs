@@ -31,12 +31,12 @@ fn masters(host: &Host) -> String {
     host.ok(&["sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^master$' || true"]).trim().to_owned()
 }
 
-fn rehearse(host: &Host, more: &[&str]) -> std::process::Output {
+pub fn rehearse(host: &Host, more: &[&str]) -> std::process::Output {
     host.run(&[&["mxseal", "rehearse", "--json"], more].concat())
 }
 
 /// The addresses that were proved, with what was expected of each.
-fn proved(shown: &Value) -> Vec<(String, String)> {
+pub fn proved(shown: &Value) -> Vec<(String, String)> {
     let one = |p: &Value| (p["address"].as_str().unwrap_or_default().to_owned(), p["expected"].as_str().unwrap_or_default().to_owned());
     shown["proof"].as_array().expect("a proof").iter().map(one).collect()
 }

@@ -3,6 +3,7 @@
 use super::Brief;
 use crate::{
     apply,
+    certificate::Certificate,
     cli::Global,
     command::{Trouble, place::Site},
     facts::Facts,
@@ -90,7 +91,9 @@ fn served(views: &[EndpointView]) -> BTreeMap<SocketAddr, Vec<String>> {
     let mut all: BTreeMap<SocketAddr, Vec<String>> = BTreeMap::new();
     for view in views.iter().filter(|v| v.probe.offer != Offer::Legacy) {
         let shown = all.entry(view.probe.addr).or_default();
-        shown.extend(view.leaf().map(|l| l.digest.0.clone()));
+        // A server without one makes a certificate up, another one at each start.
+        let known_by = |l: &Certificate| if l.self_signed { format!("{} {}", l.issuer, l.serial) } else { l.digest.0.clone() };
+        shown.extend(view.leaf().map(known_by));
         shown.sort();
         shown.dedup();
     }

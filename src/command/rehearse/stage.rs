@@ -56,14 +56,16 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
     let log = inside.log().map_err(not_begun)?;
     progress.see(Event::Started("copy the mail server".into()));
     let live_dir = place::live_dir(global);
-    let places = Places::of(&Machine, &brief.config_dir).map_err(not_begun)?;
-    settle(&Machine, inside, &places, &brief.files, &live_dir, &brief.state).map_err(not_begun)?;
+    let places = brief.places.as_ref().ok_or_else(|| not_begun("nobody said how the copy is run"))?;
+    settle(&Machine, inside, places, &brief.files, &live_dir, &brief.state).map_err(not_begun)?;
     let store = Store::open(&global.state_dir).map_err(not_begun)?;
     if let Some(said) = recover::first(&store)? {
         progress.line(&said);
     }
     let originals = originals(&brief.files)?;
-    disarm(inside, &brief.files).map_err(not_begun)?;
+    let profile = place::profiles(global)?.into_iter().map(|l| l.profile).find(|p| p.id == brief.profile);
+    let dialect = profile.ok_or_else(|| not_begun(format!("the profile {} is gone", brief.profile)))?.dialect;
+    disarm(inside, dialect, &brief.files).map_err(not_begun)?;
     progress.see(Event::Done("done".into()));
 
     progress.see(Event::Started("make up a DNS and a CA, and start the copy".into()));
@@ -72,27 +74,27 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
     let ca = Ca::start(dns.addr, 80, brief.fault).map_err(not_begun)?;
     let root = inside.file("root.pem", ca.root.as_bytes()).map_err(not_begun)?;
     let api = inside.file("api.pem", ca.api_root.as_bytes()).map_err(not_begun)?;
-    start(&Machine, &places).map_err(|e| not_begun(with_log(&e, &log)))?;
+    start(&Machine, places).map_err(|e| not_begun(with_log(&e, &log)))?;
     progress.see(Event::Done("it runs".into()));
 
     let at = Where {
         domains: brief.cast.domains.clone(),
         mx: brief.mx.clone(),
-        mta: Some("postfix".into()),
+        mta: Some(brief.profile.clone()),
         mta_config: Some(brief.config_dir.clone()),
         resolver: Some(dns.addr),
         trust_anchors: brief.trust_anchors.iter().chain([&root]).cloned().collect(),
     };
     let net = Net::of_this_host(Some(dns.addr), &at.trust_anchors, &[&api]).map_err(not_begun)?;
     let site = Site::at(at, net, store, global, None);
-    let mut arm = |fault| arm(inside, fault).map_err(not_begun);
+    let mut arm = |fault| arm(inside, places, fault).map_err(not_begun);
     let scene = Scene {
         brief,
         site,
         ca: &ca,
         api: &api,
         originals: Some(originals),
-        trees: trees(&brief.files),
+        trees: trees(&brief.files, places),
         ground: Ground::Copy,
         arm: &mut arm,
     };
@@ -192,8 +194,9 @@ impl Scene<'_> {
 }
 
 /// What holds the configuration.
-fn trees(files: &[PathBuf]) -> Vec<(PathBuf, Moves)> {
+fn trees(files: &[PathBuf], places: &Places) -> Vec<(PathBuf, Moves)> {
     let mut trees = vec![(PathBuf::from("/etc"), Moves::Nothing)];
+    trees.extend(places.working().filter(|(_, moves)| *moves == Moves::Nothing));
     trees.extend(files.iter().filter(|f| !f.starts_with("/etc")).filter_map(|f| Some((f.parent()?.to_owned(), Moves::Nothing))));
     trees
 }

@@ -107,13 +107,27 @@ pub(super) fn agree(understood: &Understood, answers: &BTreeMap<String, String>)
     Ok(())
 }
 
-/// Where the daemon keeps its process id: its command line says so, else its configuration, else it is a file in the spool.
+/// Where the daemon keeps its process id: its command line says so, else its configuration, else it is a file in the spool; and
+/// those of its options that say where it listens, as a shell reads them.
 pub(super) fn complete(answers: &mut BTreeMap<String, String>) {
     let Some(configured) = answers.get("pid_file_path").cloned() else { return };
     let spool = answers.get("spool_directory").map_or("/var/spool/exim", String::as_str);
     let compiled = if configured.is_empty() { format!("{spool}/exim-daemon.pid") } else { configured };
     let path = listens::option(answers, "-oP").map_or(compiled, ToOwned::to_owned);
     answers.insert("pid_file_path".to_owned(), path);
+    let quoted = |name: &&str| listens::option(answers, name).filter(|v| !v.contains('\'')).map(|value| format!("{name} '{value}'"));
+    let options: Vec<String> = ["-oX", "-oP"].iter().filter_map(quoted).collect();
+    answers.insert("daemon_options".to_owned(), options.join(" "));
+}
+
+/// With this nothing that a copy takes is delivered: it stays in the queue, which nobody runs.
+const QUEUE_ONLY: &str = "queue_only";
+
+/// The same files, with mail kept in the queue.
+pub(super) fn harmless(files: &[(PathBuf, Vec<u8>)]) -> Result<Vec<(PathBuf, Vec<u8>)>, Unreadable> {
+    let sets = |(_, bytes): &&(PathBuf, Vec<u8>)| lines::entries(bytes).0.iter().any(|e| e.name == QUEUE_ONLY);
+    let Some((path, bytes)) = files.iter().find(sets).or(files.first()) else { return Ok(Vec::new()) };
+    Ok(vec![(path.clone(), set(path, bytes, QUEUE_ONLY, "yes", "Nothing may leave the copy.")?.0)])
 }
 
 /// Chain and key files that a service presents; none where they depend on the connection, or Exim makes a certificate up.
@@ -225,6 +239,26 @@ mod tests {
         assert!(agree(&got, &told).expect_err("another").starts_with("Exim says tls_certificate = /x"));
         let same = answers(&[("tls_certificate", "/a"), ("tls_advertise_hosts", "*")]);
         assert_eq!(agree(&got, &same), Ok(()));
+    }
+
+    #[test]
+    fn a_copy_keeps_its_mail() {
+        for (files, becomes) in [
+            (&["A = b\nbegin acl\n", "c = d\n"][..], ("/0", "A = b\nqueue_only = yes\nbegin acl\n")),
+            (&["A = b\n", "queue_only = false\n"], ("/1", "queue_only = yes\n")),
+        ] {
+            let files: Vec<_> = files.iter().enumerate().map(|(n, text)| (format!("/{n}").into(), text.as_bytes().to_vec())).collect();
+            assert_eq!(harmless(&files).expect("harmless"), [(becomes.0.into(), becomes.1.as_bytes().to_vec())]);
+        }
+    }
+
+    #[test]
+    fn a_copy_listens_where_the_daemon_does() {
+        for (process, options) in [("exim\n-bd\n-q30m", ""), ("exim\n-bd\n-oX\n<; ::1 ; 25", "-oX '<; ::1 ; 25'"), ("exim\n-oX\n1'2", "")] {
+            let mut told = answers(&[("pid_file_path", "/run/x"), (crate::mta::understood::PROCESS, process)]);
+            complete(&mut told);
+            assert_eq!(told["daemon_options"], options, "{process}");
+        }
     }
 
     #[test]

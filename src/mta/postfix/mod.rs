@@ -1,9 +1,11 @@
 //! Postfix: what its two files mean for each service that answers from the network.
 
 mod certificates;
+mod harmless;
 mod wanted;
 
 pub(super) use certificates::{by_name, certificates, strangers_see_another};
+pub(super) use harmless::harmless;
 pub(super) use wanted::{is_ours, wanted};
 
 use super::{

@@ -11,7 +11,20 @@ use std::{
 };
 
 /// The placeholders of paths and commands.
-const PLACEHOLDERS: [&str; 6] = ["config_dir", "config_file", "live", "pid_file_path", "exim_user", "exim_group"];
+const PLACEHOLDERS: [&str; 12] = [
+    "config_dir",
+    "config_file",
+    "live",
+    "pid_file_path",
+    "exim_user",
+    "exim_group",
+    "queue_directory",
+    "data_directory",
+    "mail_owner",
+    "spool_directory",
+    "log_file_path",
+    "daemon_options",
+];
 
 /// What placeholders stand for.
 #[derive(Clone, Copy, Debug)]

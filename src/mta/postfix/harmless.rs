@@ -1,11 +1,11 @@
 //! The same configuration, of which nothing can leave and nobody else is asked: for a server that runs on a copy. TLS, names and
 //! access rules stay as they are.
 
-use super::{
+use crate::mta::{
     dialect::{Dialect, Unreadable, Wish},
     main_cf, master_cf,
 };
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 /// Programs that deliver mail (master(5)).
 const DELIVERY: [&str; 6] = ["smtp", "lmtp", "local", "virtual", "pipe", "uucp"];
@@ -31,11 +31,22 @@ const POLICY: [(&str, &str); 2] = [("smtpd_policy_service_default_action", "DUNN
 
 const WHY: &str = "Nothing may leave the copy.";
 
+/// One file of a copy.
+///
+/// # Errors
+/// When it cannot be read as Postfix reads it.
+pub(in crate::mta) fn harmless(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    match path.file_name().and_then(OsStr::to_str) {
+        Some("master.cf") => master_cf(path, bytes),
+        _ => main_cf(path, bytes),
+    }
+}
+
 /// main.cf of a copy.
 ///
 /// # Errors
 /// When it cannot be read as Postfix reads it.
-pub fn main_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+fn main_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let present = main_cf::read(path, bytes)?;
     let set = LEADS.iter().filter(|(name, _)| present.iter().any(|e| e.name == *name));
     let asks = present.iter().any(|e| e.value.contains("check_policy_service"));
@@ -47,7 +58,7 @@ pub fn main_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
 ///
 /// # Errors
 /// When it cannot be read as Postfix reads it.
-pub fn master_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+fn master_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let present = master_cf::read(path, bytes)?;
     let own = |e: &master_cf::Entry, name: &str| e.options.iter().any(|o| o.name == name);
     let wishes: Vec<Wish> = present
