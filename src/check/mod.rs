@@ -1,9 +1,11 @@
 //! What the wire says, judged: views become findings, expectations become a proof.
 //!
 //! [`probes_for`] says what to ask, [`observe`] asks, [`proof`] judges what was seen against what was promised. Asking
-//! needs the network; the rest is pure, and one view can be judged again and again.
+//! needs the network; the rest is pure, and one view can be judged again and again: [`eligible`] holds them against the rules
+//! of a policy list.
 
 mod court;
+mod eligible;
 #[cfg(feature = "wires")]
 mod observe;
 mod outside;
@@ -11,6 +13,7 @@ mod places;
 mod probes;
 mod proof;
 
+pub use eligible::{eligible, list_entry};
 #[cfg(feature = "wires")]
 pub use observe::{noticed, observe, prove};
 pub use outside::outside;

@@ -9,6 +9,7 @@ mod enact;
 mod explain;
 mod hooks;
 mod interrupt;
+mod list;
 mod log;
 mod place;
 mod plan;
@@ -94,6 +95,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Alarm(args) => alarm::run(args, global),
         Verb::Dns(args) => or_told("dns", global, runtime.block_on(dns::run(args, global))),
         Verb::Policy(Policy::Show(args)) => or_told("policy", global, runtime.block_on(policy::show(args, global))),
+        Verb::List(list) => or_told("list", global, runtime.block_on(list::run(list, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Plan(args) => plan::run(args, global),
         Verb::Completions(args) => completions::run(args),

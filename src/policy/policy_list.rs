@@ -19,6 +19,53 @@ pub const LARGEST: usize = 8 << 20;
 /// The only version there is.
 pub const VERSION: &str = "0.1";
 
+/// The whole fingerprint of an OpenPGP key: shorter ids can be made to order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// Whether gpgv's status says that this key, or a subkey of it, made a good signature, and no other did (doc/DETAILS of
+    /// GnuPG).
+    #[must_use]
+    pub fn signed(&self, status: &str) -> bool {
+        let mut lines = status.lines().filter_map(|l| l.strip_prefix("[GNUPG:] ").map(|l| l.split(' ').collect::<Vec<_>>()));
+        let (mut good, mut valid) = (0, 0);
+        let honest = lines.all(|words| match words.as_slice() {
+            ["GOODSIG", ..] => {
+                good += 1;
+                true
+            }
+            ["VALIDSIG", key, .., primary] => {
+                valid += 1;
+                *key == self.0 || *primary == self.0
+            }
+            ["BADSIG" | "ERRSIG" | "EXPSIG" | "EXPKEYSIG" | "REVKEYSIG" | "NODATA", ..] => false,
+            _ => true,
+        });
+        honest && good == 1 && valid == 1
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.replace([' ', ':'], "").to_ascii_uppercase();
+        let digits = digits.strip_prefix("0X").unwrap_or(&digits);
+        if matches!(digits.len(), 40 | 64) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(Self(digits.to_owned()))
+        } else {
+            Err(format!("{text:?} is no whole fingerprint: 40 or 64 hexadecimal digits, for a shorter id can be made to order"))
+        }
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The whole list, as it was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyList {

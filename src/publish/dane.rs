@@ -17,7 +17,7 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
     let Ok(owner) = mx.name.under("_25._tcp") else { return };
     let there = match &mx.tlsa {
         Known::Seen { value, .. } => value,
-        Known::Unknown { why } => return sheet.findings.push(unknown(&owner, why)),
+        Known::Unknown { why } => return sheet.findings.push(unknown(&owner, "its TLSA records", why)),
     };
     for record in &there.records {
         sheet.findings.extend(useless(mx, &owner, record));
@@ -67,7 +67,7 @@ fn reason(mx: &MxFacts, lineage: Option<&Lineage>, owner: &DnsName, published: b
     let none = |verdict, says: String| Finding::new("tlsa-not-proposed", verdict, subject(), says);
     let security = match &mx.addresses {
         Known::Seen { value, .. } => value.security,
-        Known::Unknown { why } => return Some(unknown(&mx.name, why)),
+        Known::Unknown { why } => return Some(unknown(&mx.name, "its addresses", why)),
     };
     match security {
         Security::Secure => {}
@@ -116,6 +116,14 @@ fn reason(mx: &MxFacts, lineage: Option<&Lineage>, owner: &DnsName, published: b
                 .remedy(Remedy::Do("give each host an MX name of its own, or the same keys".into())),
         );
     }
+    if let Some(source) = lineage.and_then(|l| l.adopted.first()) {
+        let says = format!("no TLSA record is proposed: {} keeps the certificate for {}, and its key", source.keeper, mx.name);
+        return Some(
+            none(Verdict::Warn, says)
+                .means("it may take another key at any renewal, and DANE senders would defer their mail from then on")
+                .remedy(Remedy::Command("mxseal setup --take-over".into())),
+        );
+    }
     match lineage.map(|l| l.deployment) {
         Some(Deployment::Proved) => None,
         _ => Some(
@@ -137,7 +145,7 @@ fn useless(mx: &MxFacts, owner: &DnsName, record: &Tlsa) -> Option<Finding> {
             "tlsa-useless",
             Verdict::Fail,
             Subject::Mx(mx.name.clone()),
-            format!("a TLSA record is of no use: {}", faults.join("; ")),
+            format!("a TLSA record of {} is of no use: {}", mx.name, faults.join("; ")),
         )
         .seen(format!("{} IN TLSA {record}", owner.absolute()))
         .means("beside others it is passed over; alone it makes senders insist on TLS that authenticates nobody, or defer")

@@ -11,7 +11,7 @@ use crate::{
     world::Net,
 };
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode, Uri, header, response::Parts};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
@@ -51,33 +51,58 @@ pub async fn policy(net: &Net, domain: &DnsName, addresses: &[IpAddr]) -> Known<
 }
 
 async fn fetch(net: &Net, domain: &DnsName, address: IpAddr) -> Result<Bytes, String> {
+    let (head, body) = get(net, &format!("mta-sts.{domain}"), SocketAddr::new(address, 443), PATH, LARGEST + 1).await?;
+    let media = head.headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase());
+    if media.as_deref().and_then(|m| m.split(';').next()).map(str::trim) != Some("text/plain") {
+        return Err(format!("its media type is {:?}, and some senders take text/plain alone", media.unwrap_or_default()));
+    }
+    Ok(body)
+}
+
+/// A file of the web, at most `largest` bytes of it.
+///
+/// # Errors
+/// A sentence: the URL is none of https, or no address of its host gives the file.
+pub async fn file(net: &Net, url: &str, largest: usize) -> Result<Bytes, String> {
+    let uri: Uri = url.parse().map_err(|e| format!("{url} is no URL: {e}"))?;
+    let (Some("https"), Some(host)) = (uri.scheme_str(), uri.host()) else { return Err(format!("{url} does not begin with https://")) };
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
+    let addresses = tokio::net::lookup_host((host, uri.port_u16().unwrap_or(443))).await.map_err(|e| format!("{url}: {e}"))?;
+    let mut fault = "its host has no address".to_owned();
+    for address in addresses {
+        match timeout(LIMIT, get(net, host, address, path, largest)).await {
+            Ok(Ok((_, body))) => return Ok(body),
+            Ok(Err(why)) => fault = why,
+            Err(_) => fault = format!("there was no whole answer within {} s", LIMIT.as_secs()),
+        }
+    }
+    Err(format!("{url}: {fault}"))
+}
+
+/// One request on a connection of its own: TLS that verifies, status 200, no redirect.
+async fn get(net: &Net, host: &str, to: SocketAddr, path: &str, largest: usize) -> Result<(Parts, Bytes), String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .with_root_certificates(net.verdict_roots.clone())
         .with_no_client_auth();
-    let host = format!("mta-sts.{domain}");
-    let name = ServerName::try_from(host.clone()).map_err(|e| e.to_string())?;
-    let tcp = TcpStream::connect(SocketAddr::new(address, 443)).await.map_err(|e| e.to_string())?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
+    let tcp = TcpStream::connect(to).await.map_err(|e| e.to_string())?;
     let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|e| format!("no TLS that verifies: {e}"))?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     tokio::spawn(connection);
-    let request = Request::get(PATH).header(header::HOST, &host).header(header::USER_AGENT, concat!("mxseal/", env!("CARGO_PKG_VERSION")));
+    let request = Request::get(path).header(header::HOST, host).header(header::USER_AGENT, concat!("mxseal/", env!("CARGO_PKG_VERSION")));
     let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
     let (head, body) = sender.send_request(request).await.map_err(|e| e.to_string())?.into_parts();
     if head.status.is_redirection() {
         let to =
             head.headers.get(header::LOCATION).map_or_else(|| "nowhere".into(), |l| String::from_utf8_lossy(l.as_bytes()).into_owned());
-        return Err(format!("it redirects to {to:?}, and senders do not follow"));
+        return Err(format!("it redirects to {to:?}, which is not followed"));
     }
     if head.status != StatusCode::OK {
-        return Err(format!("the answer is {}, and senders take 200 alone", head.status));
+        return Err(format!("the answer is {}, and only 200 counts", head.status));
     }
-    let media = head.headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase());
-    if media.as_deref().and_then(|m| m.split(';').next()).map(str::trim) != Some("text/plain") {
-        return Err(format!("its media type is {:?}, and some senders take text/plain alone", media.unwrap_or_default()));
-    }
-    let whole = Limited::new(body, LARGEST + 1).collect().await.map_err(|e| format!("its text did not come whole: {e}"))?;
-    Ok(whole.to_bytes())
+    let whole = Limited::new(body, largest).collect().await.map_err(|e| format!("it did not come whole within {largest} bytes: {e}"))?;
+    Ok((head, whole.to_bytes()))
 }

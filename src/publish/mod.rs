@@ -5,6 +5,8 @@ mod dane;
 pub mod dialect;
 #[cfg(feature = "wires")]
 pub mod fetch;
+#[cfg(feature = "wires")]
+pub mod list;
 mod sts;
 mod tls_rpt;
 mod wanted;

@@ -36,7 +36,7 @@ pub(super) fn want(domain: &DomainFacts, ours: &[&MxFacts], sight: &Sight, asked
     let (Ok(owner), Ok(host)) = (domain.domain.under("_mta-sts"), domain.domain.under("mta-sts")) else { return };
     let texts = match &domain.mta_sts {
         Known::Seen { value, .. } => &value.records,
-        Known::Unknown { why } => return sheet.findings.push(unknown(&owner, why)),
+        Known::Unknown { why } => return sheet.findings.push(unknown(&owner, "its TXT records", why)),
     };
     let published = StsRecord::published(texts);
     policy_host(domain, &host, ours, sight, sheet);
@@ -81,7 +81,7 @@ fn strict(domain: &DomainFacts, reading: &Reading<StsPolicy>, sheet: &mut Sheet)
         "mta-sts-policy-wrong",
         Verdict::Fail,
         Subject::Domain(domain.domain.clone()),
-        "senders refuse the MTA-STS policy that is served",
+        format!("senders refuse the MTA-STS policy that is served for {}", domain.domain),
     );
     for remark in reading.remarks.iter().filter(|r| r.fails) {
         let line = if remark.line == 0 { String::new() } else { format!("line {}: ", remark.line) };
@@ -103,7 +103,7 @@ fn policy_host(domain: &DomainFacts, host: &DnsName, ours: &[&MxFacts], sight: &
             let (need, state, data) = (Need::Recommended, State::Missing, Data::Cname(mx.name.clone()));
             sheet.wanted.push(Wanted { owner: host.clone(), data, need, state, why, whereabouts: None });
         }
-        Some(Known::Unknown { why }) => sheet.findings.push(unknown(host, why)),
+        Some(Known::Unknown { why }) => sheet.findings.push(unknown(host, "its addresses", why)),
         _ => {}
     }
 }
@@ -119,7 +119,7 @@ fn certificate(domain: &DomainFacts, host: &DnsName, sight: &Sight, asked: &Aske
 pub(super) fn want_caa(name: &DnsName, governing: &Known<crate::facts::Answer<String>>, issuer: &str, sheet: &mut Sheet) {
     let records: Vec<Caa> = match governing {
         Known::Seen { value, .. } => value.records.iter().filter_map(|r| r.parse().ok()).collect(),
-        Known::Unknown { why } => return sheet.findings.push(unknown(name, why)),
+        Known::Unknown { why } => return sheet.findings.push(unknown(name, "its CAA records", why)),
     };
     let ours = Caa::issue(issuer, &["http-01"]);
     let (need, state, why) = match (records.iter().any(|c| c.tag == "issue"), permits(&records, issuer, "http-01")) {
@@ -139,9 +139,14 @@ fn not_served(domain: &DomainFacts, why: &str, published: &Published<StsRecord>)
     } else {
         (Verdict::Warn, "senders without DANE can be made to deliver in clear; no record is proposed before the policy is served")
     };
-    Finding::new("mta-sts-not-served", verdict, Subject::Domain(domain.domain.clone()), format!("no MTA-STS policy is served: {why}"))
-        .means(means)
-        .remedy(Remedy::Command(format!("mxseal policy show --domain {}", domain.domain)))
+    Finding::new(
+        "mta-sts-not-served",
+        verdict,
+        Subject::Domain(domain.domain.clone()),
+        format!("no MTA-STS policy is served for {}: {why}", domain.domain),
+    )
+    .means(means)
+    .remedy(Remedy::Command(format!("mxseal policy show --domain {}", domain.domain)))
 }
 
 /// MX hosts that the policy does not name: senders that verify do not deliver to them.
@@ -155,7 +160,7 @@ fn uncovered(domain: &DomainFacts, served: &StsPolicy) -> Option<Finding> {
         Mode::Enforce => (Verdict::Fail, "senders that verify do not deliver to them: with no other host up, mail waits and bounces"),
         _ => (Verdict::Warn, "senders report it; in mode enforce they would not deliver to them"),
     };
-    let says = format!("the MTA-STS policy does not name {}", out.join(", "));
+    let says = format!("the MTA-STS policy of {} does not name {}", domain.domain, out.join(", "));
     let remedy = Remedy::Command(format!("mxseal policy show --domain {}", domain.domain));
     Some(Finding::new("mta-sts-uncovered", verdict, Subject::Domain(domain.domain.clone()), says).means(means).remedy(remedy))
 }

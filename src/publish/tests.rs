@@ -3,7 +3,7 @@
 use super::{dialect::Dialect, *};
 use crate::{
     certificate::{Certificate, Digest, KeyType},
-    facts::{Answer, Deployment, DomainFacts, Facts, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security},
+    facts::{Answer, Deployment, DomainFacts, Facts, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security, Source},
     finding::Verdict,
     moment::Moment,
     policy::{Reading, sts_policy::StsPolicy},
@@ -195,6 +195,19 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
             vec!["warn tlsa-not-proposed mx.example.org".into()],
         ),
         ("not proved", Box::new(|f| f.lineages[0].deployment = Deployment::Issued), vec!["warn tlsa-not-proposed mx.example.org".into()]),
+        (
+            "of another program",
+            Box::new(|f| {
+                f.lineages[0].adopted = vec![Source {
+                    key_type: KeyType::Rsa,
+                    keeper: "certbot".into(),
+                    name: "mx".into(),
+                    chain: "/c".into(),
+                    key: "/k".into(),
+                }]
+            }),
+            vec!["warn tlsa-not-proposed mx.example.org".into()],
+        ),
         ("no certificate", Box::new(|f| f.lineages.clear()), vec!["warn tlsa-not-proposed mx.example.org".into()]),
         (
             "unknown",

@@ -19,7 +19,7 @@ pub(super) fn want(domain: &DomainFacts, sight: &Sight, asked: &Asked, sheet: &m
     let Ok(owner) = domain.domain.under("_smtp._tls") else { return };
     let texts = match &domain.tls_rpt {
         Known::Seen { value, .. } => &value.records,
-        Known::Unknown { why } => return sheet.findings.push(unknown(&owner, why)),
+        Known::Unknown { why } => return sheet.findings.push(unknown(&owner, "its TXT records", why)),
     };
     let mut add = |need, state, rua: Vec<Rua>, why: String| {
         sheet.findings.extend(rua.iter().filter_map(|r| undeliverable(domain, r, sight)));
@@ -92,15 +92,20 @@ fn undeliverable(domain: &DomainFacts, rua: &Rua, sight: &Sight) -> Option<Findi
     match asked {
         Known::Seen { value, .. } if !value.records.is_empty() => None,
         Known::Seen { .. } => Some(
-            Finding::new("tlsrpt-undeliverable", Verdict::Fail, subject, format!("reports go to {rua}, and {to} has no MX record"))
-                .means("every report is lost, and nobody learns that senders fail")
-                .remedy(Remedy::Do("name a mailbox that exists with --rua mailto:ADDRESS".into())),
+            Finding::new(
+                "tlsrpt-undeliverable",
+                Verdict::Fail,
+                subject,
+                format!("TLS reports about {} go to {rua}, and {to} has no MX record", domain.domain),
+            )
+            .means("every report is lost, and nobody learns that senders fail")
+            .remedy(Remedy::Do("name a mailbox that exists with --rua mailto:ADDRESS".into())),
         ),
         Known::Unknown { why } => Some(Finding::new(
             "tlsrpt-undeliverable",
             Verdict::Unknown,
             subject,
-            format!("whether reports to {rua} can be delivered is unknown: {why}"),
+            format!("whether TLS reports about {} reach {rua} is unknown: {why}", domain.domain),
         )),
     }
 }
@@ -110,7 +115,7 @@ fn same_way(domain: &DomainFacts, rua: &[Rua]) -> Option<Finding> {
     if !rua.iter().all(|r| r.mail_domain() == Some(&domain.domain)) {
         return None;
     }
-    let says = "reports about this domain's mail hosts are mailed to this domain alone";
+    let says = format!("TLS reports about the mail hosts of {0} are mailed to {0} alone", domain.domain);
     Some(
         Finding::new("tlsrpt-same-way", Verdict::Warn, Subject::Domain(domain.domain.clone()), says)
             .means("reporters should deliver them although TLS fails, but not all do: the worst news may come last")
@@ -118,8 +123,9 @@ fn same_way(domain: &DomainFacts, rua: &[Rua]) -> Option<Finding> {
     )
 }
 
-pub(super) fn unknown(owner: &DnsName, why: &str) -> Finding {
-    Finding::new("dns-unknown", Verdict::Unknown, Subject::Domain(owner.clone()), format!("what it says is unknown: {why}"))
+/// What DNS says of a name could not be learnt.
+pub(super) fn unknown(name: &DnsName, what: &str, why: &str) -> Finding {
+    Finding::new("dns-unknown", Verdict::Unknown, Subject::Domain(name.clone()), format!("{name}: {what} could not be looked up: {why}"))
         .means("nothing is proposed there, because it might contradict what is published")
         .remedy(Remedy::Do("repair DNS on this host, or name a resolver with --resolver".into()))
 }

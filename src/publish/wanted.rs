@@ -57,7 +57,7 @@ impl Sheet {
         let (aliases, kept) = std::mem::take(&mut self.wanted).into_iter().partition(dead);
         self.wanted = kept;
         self.findings.extend(aliases.into_iter().map(|w: Wanted| {
-            let says = format!("it is an alias of {}, which has no address", w.at());
+            let says = format!("{} is an alias of {}, which has no address", w.owner, w.at());
             Finding::new("mta-sts-not-served", Verdict::Warn, Subject::Domain(w.owner.clone()), says)
                 .remedy(Remedy::Do("let it lead to the host that serves the policy, or remove it".into()))
         }));
@@ -89,17 +89,23 @@ pub fn sheet(facts: &Facts, sight: &Sight, asked: &Asked) -> Sheet {
 
 /// Whether one of our MX names receives for the domain. Other hosts' domains get no records from here.
 fn serves(domain: &DomainFacts, ours: &[&MxFacts], sheet: &mut Sheet) -> bool {
-    let subject = || Subject::Domain(domain.domain.clone());
-    let finding = match &domain.mx {
-        Known::Unknown { why } => Finding::new("dns-unknown", Verdict::Unknown, subject(), format!("its MX records are unknown: {why}")),
-        Known::Seen { value, .. } if value.records.iter().any(|(_, name)| ours.iter().any(|m| m.name == *name)) => return true,
-        Known::Seen { value, .. } => {
-            let names: Vec<String> = value.records.iter().map(|(_, name)| name.to_string()).collect();
-            let says = if names.is_empty() { "it has no MX record".to_owned() } else { format!("its mail goes to {}", names.join(", ")) };
-            Finding::new("dns-not-ours", Verdict::Unknown, subject(), format!("{says}, and none of that is known to be this host"))
-                .means("no records are proposed for it: they would promise what another host has to keep")
+    let value = match &domain.mx {
+        Known::Seen { value, .. } => value,
+        Known::Unknown { why } => {
+            sheet.findings.push(tls_rpt::unknown(&domain.domain, "its MX records", why));
+            return false;
         }
     };
+    if value.records.iter().any(|(_, name)| ours.iter().any(|m| m.name == *name)) {
+        return true;
+    }
+    let names: Vec<String> = value.records.iter().map(|(_, name)| name.to_string()).collect();
+    let says = match names.as_slice() {
+        [] => format!("{} has no MX record", domain.domain),
+        _ => format!("mail for {} goes to {}, and none of that is known to be this host", domain.domain, names.join(", ")),
+    };
+    let finding = Finding::new("dns-not-ours", Verdict::Unknown, Subject::Domain(domain.domain.clone()), says)
+        .means("no records are proposed for it: they would promise what another host has to keep");
     sheet.findings.push(finding.remedy(Remedy::Do("name an MX name of this host with --mx, where that is wrong".into())));
     false
 }

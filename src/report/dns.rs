@@ -2,7 +2,7 @@
 
 use super::{
     Style,
-    json::{PoliciesDoc, PolicyDoc},
+    json::{ListDoc, PoliciesDoc, PolicyDoc},
     text::findings,
     wrap::hang,
 };
@@ -39,6 +39,30 @@ pub fn policy_page(style: Style, document: &PoliciesDoc) -> String {
     }
     out.push_str(&findings(style, &document.findings));
     out
+}
+
+/// What a list says, of itself or of a domain, and what is to be said of it.
+#[must_use]
+pub fn list_page(style: Style, document: &ListDoc) -> String {
+    let mut out = String::new();
+    let mut fact = |label: &str, value: &str| hang(&mut out, &format!("  {label:<11}"), value, style.width);
+    if let (Some(timestamp), Some(expires)) = (&document.timestamp, &document.expires) {
+        fact("List of", timestamp);
+        fact("Until", expires);
+        fact("Made by", document.author.as_deref().unwrap_or("nobody that it names"));
+        let counts = (document.domains.unwrap_or(0), document.enforced.unwrap_or(0));
+        fact("Domains", &format!("{}, {} of them in mode enforce", counts.0, counts.1));
+    }
+    if let Some(domain) = &document.domain {
+        match &document.policy {
+            None => fact(domain, "is not on the list"),
+            Some(policy) => {
+                let names: Vec<String> = policy.mxs.iter().map(ToString::to_string).collect();
+                fact(domain, &format!("mode {}, MX hosts {}", policy.mode, names.join(" ")));
+            }
+        }
+    }
+    out + &findings(style, &document.findings)
 }
 
 fn one(style: Style, out: &mut String, policy: &PolicyDoc) {

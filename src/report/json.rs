@@ -7,6 +7,7 @@ use crate::{
     finding::Finding,
     maintain::{Rest, Run},
     plan::{Errand, Plan, Stage},
+    policy::policy_list::ListPolicy,
     publish::{Data, State, TTL, Wanted},
     topics::{self, Topic},
     view::EndpointView,
@@ -315,6 +316,38 @@ pub struct CoverDoc {
     pub name: String,
     /// The policy names it.
     pub covered: bool,
+}
+
+/// What `list` prints.
+#[derive(Debug, Default, Serialize)]
+pub struct ListDoc {
+    /// Always [`VERSION`].
+    pub version: u8,
+    /// The exit status that goes with it.
+    pub exit: u8,
+    /// Who made the list, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// When it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
+    /// Until when it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// How many domains it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domains: Option<usize>,
+    /// How many of them in mode enforce.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<usize>,
+    /// The domain that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// What the list says of it; absent where it does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<ListPolicy>,
+    /// What is to be said.
+    pub findings: Vec<Finding>,
 }
 
 /// A topic of the catalogue.

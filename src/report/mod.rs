@@ -15,7 +15,7 @@ mod text;
 mod wrap;
 
 pub use diff::config_diff;
-pub use dns::{dns_page, policy_page};
+pub use dns::{dns_page, list_page, policy_page};
 pub use explain::{catalogue_page, topic_page};
 pub use facts::facts_page;
 pub use letter::{Letter, alarm};

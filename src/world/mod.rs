@@ -26,7 +26,7 @@ pub use journald::journal;
 pub use machine::Machine;
 pub use net::Net;
 pub use scratch::Scratch;
-pub use store::{Lock, Store};
+pub use store::{Lock, Store, put_file};
 pub use token::Placed;
 
 use crate::moment::Moment;

@@ -75,7 +75,7 @@ impl Store {
         let digest = Digest::of(bytes);
         // Present is not enough: a damaged object is written again.
         if self.get(&digest).map(Zeroizing::new).is_err() {
-            replace(&self.root.join("objects").join(&digest.0), bytes)?;
+            replace(&self.root.join("objects").join(&digest.0), bytes, 0o600)?;
         }
         Ok(digest)
     }
@@ -131,7 +131,7 @@ impl Store {
         if let Some(dir) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
-        replace(&path, bytes)
+        replace(&path, bytes, 0o600)
     }
 
     /// Removes a file; a missing one is fine.
@@ -200,13 +200,21 @@ impl Store {
     }
 }
 
+/// Puts bytes in the place of a file that everybody may read, whole or not at all.
+///
+/// # Errors
+/// When it cannot be written; the old bytes then stay.
+pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o644)
+}
+
 /// New file beside, flushed, renamed into place, directory flushed.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let dir = path.parent().ok_or_else(|| io::Error::other("a file of the store has a folder"))?;
     let name = path.file_name().ok_or_else(|| io::Error::other("a file of the store has a name"))?;
     let beside = dir.join(format!(".{}.new", name.to_string_lossy()));
     remove_file(&beside)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;

@@ -34,6 +34,7 @@ mod odd_faults;
 mod odd_hosts;
 mod opensmtpd;
 mod package;
+mod policy_list;
 mod power;
 mod profiles;
 mod proof;

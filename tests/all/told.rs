@@ -5,16 +5,15 @@ use crate::lab::{
     dns::{Dns, Place, Signed, own_loopback},
     household::{Household, MX, MXSEAL},
     process::run,
+    web::{Web, serve},
 };
 use mxseal::certificate::{Digest, KeyType};
 use serde_json::Value;
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::MetadataExt as _,
     process::{Command, Output},
-    sync::Arc,
 };
 
 const POLICY: &str = "version: STSv1\nmode: testing\nmx: mx.example.test\nmax_age: 86400\n";
@@ -56,35 +55,12 @@ impl Site {
         serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"))
     }
 
-    /// Serves one policy at port 443 of the host, until the process ends; each connection is one request.
-    fn serve(&self, policy: &'static str) {
+    /// Serves one policy at port 443 of the host.
+    fn serve(&self, policy: &str) {
         let issued = self.authority.issue(&["mta-sts.example.test"], KeyType::Ecdsa);
-        let chain = rustls_pem(issued.chain.as_bytes());
-        let key = rustls::pki_types::PrivateKeyDer::from(rustls::pki_types::PrivatePkcs8KeyDer::from(
-            rcgen::KeyPair::from_pem(&issued.key).unwrap().serialize_der(),
-        ));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let tls = Arc::new(tls.with_no_client_auth().with_single_cert(chain, key).unwrap());
-        let listener = TcpListener::bind(SocketAddr::from((self.host, 443))).unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let connection = rustls::ServerConnection::new(tls.clone()).unwrap();
-                let mut stream = rustls::StreamOwned::new(connection, stream);
-                let (mut heard, mut byte) = (Vec::new(), [0]);
-                while !heard.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
-                    heard.push(byte[0]);
-                }
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", policy.len());
-                let _ = stream.write_all(format!("{head}{policy}").as_bytes());
-                let _ = stream.flush();
-            }
-        });
+        let file = ("text/plain", policy.as_bytes().to_vec());
+        serve(SocketAddr::from((self.host, 443)), &issued, Web::from([("/.well-known/mta-sts.txt".to_owned(), file)]));
     }
-}
-
-fn rustls_pem(pem: &[u8]) -> Vec<rustls::pki_types::CertificateDer<'static>> {
-    mxseal::certificate::pem_certificates(pem).unwrap().into_iter().map(Into::into).collect()
 }
 
 #[test]

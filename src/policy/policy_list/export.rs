@@ -37,8 +37,7 @@ pub fn postfix(list: &PolicyList, now: Moment) -> Export {
     map(list, now, &head, "a pattern of it would mean more names to Postfix than to the list", " ", says)
 }
 
-/// A table for Exim's `lsearch`: the host list of those MX hosts that a domain's mail may *not* go to in clear or at all,
-/// for `hosts_avoid_tls` beside `hosts_require_tls`. A regular expression says one label exactly.
+/// A table for Exim's `lsearch`: the MX hosts of each domain as a host list. A regular expression says exactly one label.
 #[must_use]
 pub fn exim(list: &PolicyList, now: Moment) -> Export {
     let item = |p: &ListPattern| {

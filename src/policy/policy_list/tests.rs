@@ -118,3 +118,30 @@ fn the_last_list_of_the_eff_passes() {
     assert_eq!(of_postfix.domains + of_postfix.testing + of_postfix.left_out, 926);
     assert_eq!(exim(&list, DAY).domains, 361);
 }
+
+#[test]
+fn only_the_whole_fingerprint_of_the_signer_counts() {
+    let primary = "B693F33372E965D76D55368616EEA65D03326C9D";
+    let sub = "2C319DE47066C200DFDC4D6B842AEA40C5BCD6E1";
+    let good = format!(
+        "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG 842AEA40C5BCD6E1 Somebody\n[GNUPG:] VALIDSIG {sub} 2020-05-20 1589995512 0 4 0 1 10 00 {primary}\n"
+    );
+    for (fingerprint, status, expected) in [
+        (primary, good.clone(), true),
+        (&format!("0x{}", primary.to_lowercase()), good.clone(), true),
+        (sub, good.clone(), true),
+        (&"A".repeat(40), good.clone(), false),
+        (primary, good.replace("GOODSIG", "EXPKEYSIG"), false),
+        (primary, good.replace("GOODSIG", "REVKEYSIG"), false),
+        (primary, good.replace("GOODSIG", "BADSIG"), false),
+        (primary, good.lines().take(2).collect::<Vec<_>>().join("\n"), false),
+        (primary, format!("{good}[GNUPG:] ERRSIG 0 1 2\n"), false),
+        (primary, format!("{good}{good}"), false),
+        (primary, String::new(), false),
+    ] {
+        assert_eq!(fingerprint.parse::<Fingerprint>().unwrap().signed(&status), expected, "{fingerprint} {status}");
+    }
+    for short in ["", "C5BCD6E1", "842AEA40C5BCD6E1", &"g".repeat(40)] {
+        assert!(short.parse::<Fingerprint>().is_err(), "{short}");
+    }
+}

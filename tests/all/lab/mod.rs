@@ -18,3 +18,4 @@ pub mod renewal;
 pub mod setup;
 pub mod terminal;
 pub mod transaction;
+pub mod web;

@@ -1,0 +1,60 @@
+//! A web server on loopback whose files a test chooses.
+
+use super::authority::Issued;
+use mxseal::certificate::pem_certificates;
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex},
+};
+
+/// Media type and bytes, by path.
+pub type Web = BTreeMap<String, (&'static str, Vec<u8>)>;
+
+/// A server that answers until the test ends.
+pub struct Served {
+    at: SocketAddr,
+    files: Arc<Mutex<Web>>,
+}
+
+impl Served {
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.at.port()
+    }
+
+    /// Other files from now on.
+    pub fn show(&self, files: Web) {
+        *self.files.lock().unwrap() = files;
+    }
+}
+
+/// Serves these files by TLS; each connection is one request, and what is not there is answered 404.
+pub fn serve(at: SocketAddr, issued: &Issued, files: Web) -> Served {
+    let chain = pem_certificates(issued.chain.as_bytes()).unwrap().into_iter().map(Into::into).collect();
+    let key = rcgen::KeyPair::from_pem(&issued.key).unwrap().serialize_der();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key).into();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let tls = Arc::new(tls.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind(at).unwrap();
+    let served = Served { at: listener.local_addr().unwrap(), files: Arc::new(Mutex::new(files)) };
+    let files = served.files.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(tls.clone()).unwrap(), stream);
+            let (mut heard, mut byte) = (Vec::new(), [0]);
+            while !heard.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                heard.push(byte[0]);
+            }
+            let heard = String::from_utf8_lossy(&heard).into_owned();
+            let found = files.lock().unwrap().get(heard.split(' ').nth(1).unwrap_or_default()).cloned();
+            let (status, (media, body)) = found.map_or(("404 Not Found", ("text/plain", Vec::new())), |file| ("200 OK", file));
+            let head = format!("HTTP/1.1 {status}\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+            let _ = stream.flush();
+        }
+    });
+    served
+}
