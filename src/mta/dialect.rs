@@ -174,6 +174,10 @@ impl Dialect {
         match self {
             Self::PostfixCf => files.iter().map(|(path, bytes)| Ok((path.clone(), postfix::harmless(path, bytes)?))).collect(),
             Self::Exim => exim::harmless(files),
+            Self::SmtpdConf => {
+                let path = files.first().map(|(path, _)| path.clone()).unwrap_or_default();
+                Err(Unreadable { path, line: 0, why: "nobody knows how to keep a copy of this from delivering mail".into() })
+            }
         }
     }
 
