@@ -61,7 +61,7 @@ pub(super) const TOPICS: &[Topic] = &[
     },
     Topic {
         id: "adopt-untrusted",
-        title: "Its keeper renewed it with a certificate that no sender trusts",
+        title: "Its keeper brought a certificate that no sender trusts",
         text: "The new chain ends in no root that is known here, as that of a staging CA does, or of a CA whose root is newer than this host's. What is served is better as long as it is good, and stays; shortly before its end the new one is served all the same.",
         see: "openssl verify -untrusted /etc/letsencrypt/live/mx.example.org/chain.pem /etc/letsencrypt/live/mx.example.org/cert.pem",
         reference: "RFC 5280 section 6; certbot(1) --test-cert",
