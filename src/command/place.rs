@@ -44,8 +44,9 @@ impl Site {
         if let Some(dir) = place.mta_config.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--mta-config {}: there is no such directory", dir.display())));
         }
-        let net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
+        let mut net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
             .map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;
+        net.http_port = settings.http_port.unwrap_or(net.http_port);
         Ok(Self {
             place,
             net,

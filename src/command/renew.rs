@@ -16,7 +16,7 @@ use crate::{
     acme::{self, Challenge, Wishes},
     apply,
     certificate::Digest,
-    change::{Change, Expect, Receipt, Want},
+    change::{Activation, Change, Expect, Receipt, Want},
     check,
     claims::Claims,
     cli::{Global, Renew, Where},
@@ -129,8 +129,9 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
             Some(Stage::Errand(Errand::Adopt(wanted))) => {
                 lineage = acme::adopt(&site.store, &wanted).map_err(Trouble::of)?;
             }
-            Some(Stage::Change(change)) => {
+            Some(Stage::Change(mut change)) => {
                 outcome.findings.extend(findings);
+                outcome.findings.extend(told_at_its_start(&mut change));
                 show(global, &outcome.findings);
                 enact::try_out(&site, &change)?;
                 let expect = change.prove.clone();
@@ -154,6 +155,18 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         }
     }
     Err(Trouble::human("the renewal did not come to an end; run mxseal status and see what changes all the time"))
+}
+
+/// A server that does not run cannot be told: the files are laid for its next start, and the next run proves them.
+fn told_at_its_start(change: &mut Change) -> Option<Finding> {
+    let runs = change.running.as_ref().is_none_or(|command| Machine.run(command, LOOK).is_ok_and(|o| o.code == 0));
+    if runs {
+        return None;
+    }
+    (change.activation, change.activate) = (Activation::None, Vec::new());
+    let says = "the mail server does not run, so it is not told of the renewed files";
+    let means = "it reads them when it starts, and the next run proves them; until then senders keep their mail";
+    Some(Finding::new("server-down", Verdict::Unknown, Subject::Host, says).means(means))
 }
 
 fn show(global: &Global, findings: &[Finding]) {

@@ -43,7 +43,6 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     let settings = said.clone().over(written.clone());
     let mut answers = Answers::gather(args, said, &settings)?;
     let mut site = Site::of(&args.place, &answers.acme_ca_files, &settings, global)?;
-    site.net.http_port = settings.http_port.unwrap_or(site.net.http_port);
     let progress = Progress::new(global.json);
     if !args.dry_run {
         site.needs_owner()?;

@@ -146,7 +146,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "server-down",
         title: "The mail server does not run",
-        text: "What cannot be asked cannot be proved, so nothing is ordered for it. While it is down, senders keep mail and try again for some days.",
+        text: "What cannot be asked cannot be proved, so setup orders nothing for it; a renewal is laid in place, for the server reads it when it starts. While it is down, senders keep mail and try again for some days.",
         see: "postfix status\njournalctl -u \"postfix*\" -b",
         reference: "RFC 5321 section 4.5.4.1; postfix(1)",
     },

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-const UNITS: [&str; 3] = ["mxseal-recover.service", "mxseal-renew.service", "mxseal-renew.timer"];
+const UNITS: [&str; 4] = ["mxseal-recover.service", "mxseal-renew.service", "mxseal-renew.timer", "mxseal-alarm.service"];
 const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
 
 /// Builds the package of the program under test.

@@ -91,9 +91,19 @@ impl Household {
         self.root.join("state")
     }
 
-    /// The program with every answer for `setup`, or for `undo`.
+    /// Says in the settings where the CA looks for answers, for a renewal.
+    pub fn keep_port(&self) {
+        fs::create_dir_all(self.root.join("conf")).unwrap();
+        fs::write(self.root.join("conf/mxseal.toml"), format!("http-port = {}\n", self.pebble.http_port)).unwrap();
+    }
+
+    /// The program with every answer for `setup`, or for `undo`; or for `renew`, perhaps with a flag.
     pub fn arguments(&self, verb: &str) -> Vec<String> {
         let path = |p: &Path| p.display().to_string();
+        if verb.starts_with("renew") {
+            let common = ["--state-dir".to_owned(), path(&self.state()), "--config".into(), path(&self.root.join("conf/mxseal.toml"))];
+            return common.into_iter().chain(verb.split(' ').map(str::to_owned)).collect();
+        }
         let mut all = vec![
             "--state-dir".to_owned(),
             path(&self.state()),
