@@ -12,7 +12,7 @@
 //! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`]; [`policy`] knows
 //! the formats in which it is told, and [`publish`] what is wanted of DNS and how it stands to that.
 //!
-//! [`maintain`] says what is due once it stands, and a renewal is planned from what was proved.
+//! [`maintain`] says what is due once it stands, and what of it is news; a renewal is planned from what was proved.
 //!
 //! `wizard` is the room that asks; `rehearsal` makes up a world, in which all of this can be watched before it is done.
 //!

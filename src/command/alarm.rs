@@ -59,9 +59,10 @@ fn what_is_untold(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble>
         (run.exit, run.findings) = (1, vec![died]);
     }
     match tell(&store, &settings, &run) {
-        None => Ended::new("nothing-to-do", 0, "").tell(outcome, global),
-        Some(untold) => {
-            outcome.findings.push(untold.clone());
+        Ok(None) => Ended::new("nothing-to-do", 0, "Nothing is to be told that was not told yet.").tell(outcome, global),
+        Ok(Some(to)) => Ended::new("told", 0, format!("{to} was written.")).tell(outcome, global),
+        Err(untold) => {
+            outcome.findings.push((*untold).clone());
             let why = untold.evidence.into_iter().next().unwrap_or_default();
             Err(Trouble::human(format!("{}: {why}", untold.says)).about("alarm-unsent"))
         }
@@ -95,46 +96,47 @@ fn test(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
     Ended::new(if exit == 0 { "proved" } else { "unproved" }, exit, "").tell(outcome, global)
 }
 
-/// Writes what of `run` is news, and keeps that it was told. Gives why it could not.
+/// Writes what of `run` is news, and keeps that it was told. Gives who was written to, or why nobody could be.
 ///
 /// It is kept after the letter was handed in: a kill in between repeats it once, with the same Message-ID.
-pub(super) fn tell(store: &Store, settings: &Settings, run: &Run) -> Option<Finding> {
-    let receipts = apply::receipts(store).ok()?;
+pub(super) fn tell(store: &Store, settings: &Settings, run: &Run) -> Result<Option<String>, Box<Finding>> {
+    let Ok(receipts) = apply::receipts(store) else { return Ok(None) };
     let Some(standing) = apply::standing(&receipts) else {
         // Nothing of ours is left to speak of.
         let _ = store.remove(TOLD);
-        return None;
+        return Ok(None);
     };
     let mut needs = run.needs();
     let hushed = |name: &DnsName| watch::rest(store, name).is_some_and(|rest| !rest.is_news());
     needs.retain(|f| f.id != "renewal-failed" || !matches!(&f.subject, Subject::Mx(name) if hushed(name)));
     if needs.is_empty() && (run.exit != 0 || run.ended.is_none()) {
-        return None;
+        return Ok(None);
     }
     let now = world::now();
     let observed = watch::last_observed(store, &standing.id);
     let served = observed.as_ref().and_then(|seen| seen.first_end());
     let near = served.map_or(0, |leaf| maintain::nearness(leaf.not_before, leaf.not_after, now));
     let told: Told = store.load(TOLD).ok().flatten().unwrap_or_default();
-    let why = maintain::news(&told, &needs, near)?;
+    let Some(why) = maintain::news(&told, &needs, near) else { return Ok(None) };
     let about = served_name(store).unwrap_or_default();
     let (subject, body) = report::alarm(&about, why, &told, &needs, served, now);
-    if let Some(to) = address(store, settings) {
+    let to = address(store, settings);
+    if let Some(to) = to.clone() {
         // A repeated letter is the same one: it follows the same last one, and says the same.
         let same = serde_json::to_vec(&(told.at, &subject, needs.iter().map(|f| (&f.id, f.verdict)).collect::<Vec<_>>()));
         let id = format!("mxseal.{}@{about}", Digest::of(&same.unwrap_or_default()).short());
         let letter = Letter { from: sender(standing, &about), about, to, at: now, id, subject, body };
         if let Err(why) = send(&letter) {
-            return Some(
+            return Err(Box::new(
                 Finding::new("alarm-unsent", Verdict::Fail, Subject::Host, "the alarm could not be handed to the mail server")
                     .seen(why)
                     .means("nobody is written; the journal and the failed unit say what needs a human")
                     .remedy(Remedy::Command("mxseal alarm --test".into())),
-            );
+            ));
         }
     }
     let _ = store.save(TOLD, &Told { at: now, findings: needs, near });
-    None
+    Ok(to)
 }
 
 /// An address that a letter reached.
@@ -156,9 +158,7 @@ pub(super) fn note(store: &Store, settings: &Settings, facts: &Facts) -> Option<
     if proved(store).is_some_and(|proved| proved.address == to) {
         return None;
     }
-    let says = format!("a test alarm goes to {to} at the end");
-    let means = "who is written to when something needs a human can be reached; --alarm names another, or \"\" for nobody";
-    Some(Finding::new("alarm-test", Verdict::Pass, Subject::Host, says).means(means))
+    Some(Finding::new("alarm-test", Verdict::Pass, Subject::Host, format!("a test alarm goes to {to} at the end")))
 }
 
 /// Who is written to: the settings' address, else the postmaster of the domain that is served (RFC 5321 §4.5.1). Nobody where
@@ -206,8 +206,8 @@ pub(super) fn prove(store: &Store, to: &str) -> Finding {
     let about = served_name(store).unwrap_or_default();
     let id = format!("mxseal.{}@{about}", Digest::of(format!("{at} {to} {}", std::process::id()).as_bytes()).short());
     let body = format!(
-        "{about}, {at}\n\nThis is a test. mxseal writes here when something needs you: the certificate could not be renewed, or something \
-         else is\nserved than was proved; and when all is well again.\n\nNext\n  nothing\n"
+        "{about}, {at}\n\nThis is a test. mxseal writes here when something needs you: the certificate\ncould not be renewed, or \
+         something else is served than was proved; and when all\nis well again.\n"
     );
     let subject = format!("[mxseal] {about}: a test alarm");
     let letter = Letter { from: sender(standing, &about), about, to: to.to_owned(), at, id, subject, body };
@@ -245,7 +245,11 @@ fn arrived(letter: &Letter) -> Fate {
         thread::sleep(pause);
         waited += pause;
         pause = (pause * 2).min(Duration::from_secs(2));
-        last = fate(&logged(letter.at), &letter.id, &letter.to);
+        let logs = logged(letter.at);
+        if logs.is_empty() {
+            return Fate::Unknown;
+        }
+        last = fate(&logs.concat(), &letter.id, &letter.to);
         if matches!(last, Fate::Delivered(_) | Fate::Refused(_)) {
             break;
         }
@@ -253,11 +257,12 @@ fn arrived(letter: &Letter) -> Fate {
     last
 }
 
-/// What mail servers logged since.
-fn logged(since: Moment) -> String {
+/// What mail servers logged since, from each place that there is.
+fn logged(since: Moment) -> Vec<String> {
     let since = format!("--since=@{}", since.0.saturating_sub(1));
     let journal = ["journalctl", "--no-pager", "--quiet", "--output=cat", &since, "SYSLOG_FACILITY=2"].map(str::to_owned).to_vec();
     let tails = LOGS.iter().filter(|log| Path::new(log).is_file()).map(|log| ["tail", "-c", "262144", log].map(str::to_owned).to_vec());
     let commands = std::iter::once(journal).chain(tails);
-    commands.filter_map(|words| Machine.run(&Command(words), Duration::from_secs(10)).ok()).map(|out| out.stdout + "\n").collect()
+    let outputs = commands.filter_map(|words| Machine.run(&Command(words), Duration::from_secs(10)).ok());
+    outputs.filter(|out| out.code == 0).map(|out| out.stdout + "\n").collect()
 }

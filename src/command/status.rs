@@ -51,10 +51,12 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     findings.extend(
         args.textfile.as_deref().or(settings.textfile.as_deref().filter(|_| args.live)).and_then(|file| watch::write(&store, file)),
     );
-    if exit == 0 && !findings.is_empty() {
+    // What a change has settled since is nobody's affair any more.
+    let run = watch::last_run(&store).filter(|run| standing.is_some_and(|s| run.ended.is_none_or(|ended| ended >= s.proved)));
+    let needs = run.as_ref().is_some_and(|run| run.ended.is_some() && !run.needs().is_empty());
+    if exit == 0 && (needs || !findings.is_empty()) {
         exit = 1;
     }
-    let run = watch::last_run(&store).filter(|_| standing.is_some());
     let rests = lineages.iter().filter_map(|l| watch::rest(&store, &l.name)).collect();
     let alarm = standing.and_then(|_| alarm::address(&store, &settings)).map(|to| {
         let reached = alarm::proved(&store).filter(|proved| proved.address == to).map(|proved| proved.at.0);

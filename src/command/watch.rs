@@ -9,7 +9,7 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{Observed, Rest, Run},
     name::DnsName,
-    report::{self, json::Outcome},
+    report::{self, Style, Terminal, json::Outcome},
     view::EndpointView,
     world::{self, Hands as _, Machine, Store},
 };
@@ -103,12 +103,15 @@ pub(super) fn ended(global: &Global, textfile: Option<&Path>, told: &Result<(), 
         )
         .seen(e.to_string())
     });
-    let untold = alarm::tell(&store, &settings, &run);
+    let untold = alarm::tell(&store, &settings, &run).err().map(|why| *why);
     let unwritten = textfile.or(settings.textfile.as_deref()).and_then(|file| write(&store, file));
     journal(&store, &run, untold.as_ref());
     let more: Vec<Finding> = [kept, untold, unwritten].into_iter().flatten().collect();
     if !more.is_empty() && outcome.exit == 0 {
         outcome.exit = 1;
+    }
+    if !global.json {
+        Terminal::print(&report::findings(Style::of_stdout(), &more));
     }
     outcome.findings.extend(more);
 }

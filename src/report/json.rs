@@ -18,7 +18,7 @@ use std::path::PathBuf;
 /// The version of every document.
 pub const VERSION: u8 = 1;
 
-/// What `setup`, `undo` and `recover` print, and every verb that fails.
+/// What `setup`, `renew`, `undo`, `alarm` and `recover` print, and every verb that fails.
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
     /// Always [`VERSION`].
@@ -27,7 +27,7 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub verb: &'static str,
     /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `unproved` (nothing on the wire was promised), `put-back`,
-    /// `held`, `rests`, `declined`, `recovered` or `failed`.
+    /// `held`, `rests`, `told`, `declined`, `recovered` or `failed`.
     pub outcome: &'static str,
     /// The exit status that goes with it.
     pub exit: u8,

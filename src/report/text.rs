@@ -406,7 +406,7 @@ pub fn status_page(style: Style, status: &StatusDoc, standing: bool, now: Moment
     watched(style, &mut out, status, now);
     let next = match status.exit {
         _ if !standing => "Nothing of mxseal stands on this host. To begin: mxseal setup",
-        _ if !status.findings.is_empty() => "",
+        _ if !status.findings.is_empty() || status.run.as_ref().is_some_and(|run| !run.needs().is_empty()) => "",
         3 if seen.is_none() => "Nobody has looked yet what is served: mxseal status --live",
         3 => "A listener could not be asked what it presents. What is seen of it: mxseal survey",
         1 if status.open.is_none() => "Another certificate is served than was proved. To mend it: mxseal setup",

@@ -63,11 +63,19 @@ fn what_changes_is_told_once() {
     ] {
         assert!(mailbox.lines().any(|l| l == line), "{line:?} in {mailbox}");
     }
+    assert_eq!(outcome(&host.run(&["mxseal", "alarm", "--json"]), 0)["outcome"], "nothing-to-do");
+    let status = outcome(&host.run(&["mxseal", "status", "--json"]), 1);
+    assert_eq!(
+        (status["run"]["findings"][0]["id"].as_str(), status["alarm"]["to"].as_str()),
+        (Some("drift"), Some("postmaster@example.test"))
+    );
     renew(&host, &[], 1);
     assert!(journal(&host, &["MXSEAL_FINDING=drift", "PRIORITY=4", "MXSEAL_LINEAGE=mx1.example.test"]).lines().count() == 2);
 
     renew(&host, &["--reload"], 0);
     wait_for_letter(&host, "all is well again");
+    let page = text(&host.run(&["mxseal", "status"]));
+    assert!(page.contains("TLS1.3 ecdsa mx1.example.test") && page.contains(" seconds ago (") && page.lines().count() < 24, "{page}");
     wait_for("an empty queue", Duration::from_secs(30), || host.queue_is_empty());
     assert_eq!((letters(&host, "drift"), letters(&host, "")), (1, 3), "{}", host.mailbox());
 }
@@ -98,7 +106,7 @@ fn what_a_run_cannot_tell_is_told_for_it() {
     assert_eq!(ids(&renew(&host, &[], 1)), ["drift", "alarm-unsent"]);
     assert!(!journal(&host, &["MXSEAL_FINDING=drift", "PRIORITY=2"]).is_empty());
     host.ok(&["mv", "/usr/sbin/sendmail.away", "/usr/sbin/sendmail"]);
-    outcome(&host.run(&["mxseal", "alarm", "--json"]), 0);
+    assert_eq!(outcome(&host.run(&["mxseal", "alarm", "--json"]), 0)["outcome"], "told");
     wait_for_letter(&host, "needs you: drift");
     outcome(&host.run(&["mxseal", "alarm", "--json"]), 0);
 
