@@ -6,6 +6,7 @@ use crate::{
     cli::{Dns, Global, RecordFormat},
     facts::Facts,
     finding::Verdict,
+    name::DnsName,
     publish::{Asked, Sheet, Wanted, dialect::Dialect, sheet},
     report::{self, Style, Terminal, json},
     survey,
@@ -17,7 +18,7 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     let site = Site::of(&args.place, &[], &settings, global)?;
     let facts = told(&site).await?;
     let asked = Asked { mx: site.place.mx.clone(), rua: args.rua.clone(), caa: issuer(args, &facts)? };
-    let sheet = compared(&site, &facts, &asked).await;
+    let sheet = compared(&site, facts, &asked).await;
 
     let shown: Vec<&Wanted> = if args.all { sheet.wanted.iter().collect() } else { sheet.open().collect() };
     let exit = exit(&sheet);
@@ -41,13 +42,20 @@ pub(super) async fn told(site: &Site) -> Result<Facts, Trouble> {
     Ok(facts)
 }
 
-/// What is wanted, compared with what DNS says.
-pub(super) async fn compared(site: &Site, facts: &Facts, asked: &Asked) -> Sheet {
-    let sight = survey::sight(&site.net, facts, asked).await;
-    let mut sheet = sheet(facts, &sight, asked);
-    let owners: BTreeSet<_> = sheet.wanted.iter().map(|w| w.owner.clone()).collect();
-    sheet.place(&survey::whereabouts(&site.net, &owners).await);
-    sheet
+/// What is wanted, compared with what DNS says. What seems to be missing is asked of the zone's own servers, so that nobody has
+/// to wait for caches after publishing it.
+async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> Sheet {
+    let sight = survey::sight(&site.net, &facts, asked).await;
+    let mut seen = sheet(&facts, &sight, asked);
+    let owners: BTreeSet<DnsName> = seen.wanted.iter().map(|w| w.owner.clone()).collect();
+    let places = survey::whereabouts(&site.net, &owners).await;
+    let open: BTreeSet<DnsName> = seen.open().map(|w| w.owner.clone()).collect();
+    if !open.is_empty() {
+        survey::ask_authorities(&site.net, &mut facts, &places, &open).await;
+        seen = sheet(&facts, &sight, asked);
+    }
+    seen.place(&places);
+    seen
 }
 
 /// 1 where something is missing or wrong, 3 where something could not be told, else 0.

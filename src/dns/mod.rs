@@ -21,6 +21,9 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
+/// So many name servers of a zone are asked at most.
+const MOST_SERVERS: usize = 4;
+
 /// Asks the resolvers of this host, or the one that the admin named. Cheap to clone; clones share what was learnt of the
 /// resolvers.
 #[derive(Clone, Debug)]
@@ -140,6 +143,20 @@ impl Resolver {
             climbed = Some(joined);
         }
         climbed.map_or_else(|| Known::unknown("no name to ask CAA of"), |answer| Known::seen(answer, where_seen))
+    }
+
+    /// The name servers of a zone themselves, which know what changed before any cache does; nothing is believed of them but
+    /// what they say. `None` where their addresses cannot be told.
+    pub async fn of_zone(&self, zone: &DnsName) -> Option<Self> {
+        let read = |data: &RData| Ok(if let RData::NS(ns) = data { reading::host(&ns.0).ok() } else { None });
+        let names = self.get(zone, RecordType::NS, read).await;
+        let mut servers = Vec::new();
+        for name in names.value()?.records.iter().take(MOST_SERVERS) {
+            let addresses = self.addresses(name).await;
+            let addrs = addresses.value().into_iter().flat_map(|a| &a.records).map(|ip| SocketAddr::new(*ip, 53));
+            servers.extend(addrs.map(|addr| Server { addr, believed: false, validates: OnceCell::new() }));
+        }
+        (!servers.is_empty()).then(|| Self(Arc::new(Inner { servers })))
     }
 
     /// Where the records of `name` lie: the end of its CNAME chain, and the zone of that (RFC 1035 §3.3.13, RFC 2308 §2).

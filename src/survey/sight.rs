@@ -3,7 +3,7 @@
 use super::published::each;
 use crate::{
     dns::Resolver,
-    facts::{Facts, Known, Whereabouts},
+    facts::{Answer, Facts, Known, Whereabouts},
     name::DnsName,
     policy::tls_rpt::{Rua, TlsRptRecord},
     publish::{Asked, Sight, fetch},
@@ -48,6 +48,43 @@ pub async fn whereabouts(net: &Net, owners: &BTreeSet<DnsName>) -> BTreeMap<DnsN
     let Ok(resolver) = Resolver::new(net) else { return BTreeMap::new() };
     let found = each(&resolver, owners, |resolver, owner| async move { resolver.whereabouts(&owner).await }).await;
     found.into_iter().map(|(owner, w)| (owner, w.unwrap_or_else(late))).collect()
+}
+
+/// What the name servers of the zones say of the records at these names, in place of what caches may still believe. Where
+/// they cannot be asked, what was seen stays. DNSSEC states stay: only a validating resolver knows them.
+pub async fn ask_authorities(net: &Net, facts: &mut Facts, places: &BTreeMap<DnsName, Known<Whereabouts>>, stale: &BTreeSet<DnsName>) {
+    let Ok(resolver) = Resolver::new(net) else { return };
+    let place = |name: Result<DnsName, _>| stale.get(&name.ok()?).and_then(|owner| places.get(owner)?.value());
+    let mut zones: BTreeMap<DnsName, Option<Resolver>> = BTreeMap::new();
+    for zone in stale.iter().filter_map(|owner| places.get(owner)?.value()).map(|w| &w.zone) {
+        if !zones.contains_key(zone) {
+            zones.insert(zone.clone(), resolver.of_zone(zone).await);
+        }
+    }
+    let authority = |at: &Whereabouts| zones.get(&at.zone).and_then(Option::as_ref);
+    for domain in &mut facts.domains {
+        let name = domain.domain.clone();
+        for (texts, owner) in [(&mut domain.mta_sts, name.under("_mta-sts")), (&mut domain.tls_rpt, name.under("_smtp._tls"))] {
+            if let Some(at) = place(owner)
+                && let Some(authority) = authority(at)
+            {
+                renew(texts, authority.txt(&at.owner).await);
+            }
+        }
+    }
+    for mx in &mut facts.mx_hosts {
+        if let Some(at) = place(mx.name.under("_25._tcp"))
+            && let Some(authority) = authority(at)
+        {
+            renew(&mut mx.tlsa, authority.tlsa(&at.owner).await);
+        }
+    }
+}
+
+fn renew<T>(seen: &mut Known<Answer<T>>, now: Known<Answer<T>>) {
+    if let (Known::Seen { value, at }, Known::Seen { value: newer, at: from }) = (seen, now) {
+        (value.records, *at) = (newer.records, from);
+    }
 }
 
 fn late<T>() -> Known<T> {
