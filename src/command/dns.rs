@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let site = Site::of(&args.place, &[], &settings, global)?;
-    let facts = told(&site).await?;
+    let facts = told(&site, true).await?;
     let asked = Asked { mx: site.place.mx.clone(), rua: args.rua.clone(), caa: issuer(args, &facts)? };
     let sheet = compared(&site, facts, &asked).await;
 
@@ -33,10 +33,10 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     Ok(exit)
 }
 
-/// The facts, with how far each certificate really got. Our keys are root's to see.
-pub(super) async fn told(site: &Site) -> Result<Facts, Trouble> {
+/// The facts, with how far each certificate really got and, where asked for, what is served. Our keys are root's to see.
+pub(super) async fn told(site: &Site, served: bool) -> Result<Facts, Trouble> {
     site.needs_owner()?;
-    let mut facts = site.survey(false).await?;
+    let mut facts = site.survey(served).await?;
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     facts.lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
     Ok(facts)

@@ -18,7 +18,7 @@ use crate::{
 pub(super) async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let site = Site::of(&args.place, &[], &settings, global)?;
-    let facts = dns::told(&site).await?;
+    let facts = dns::told(&site, false).await?;
     let asked = Asked { mx: site.place.mx.clone(), ..Asked::default() };
     let sight = survey::sight(&site.net, &facts, &asked).await;
     let policies: Vec<PolicyDoc> = facts.domains.iter().map(|d| of(d, &sight)).collect();

@@ -28,12 +28,17 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
     if let Some(reason) = reason(mx, lineage, &owner, !there.records.is_empty()) {
         return sheet.findings.push(reason);
     }
+    if let Some(other) = other_key(facts, mx, lineage) {
+        return sheet.findings.push(other);
+    }
     let usable: Vec<&Tlsa> = there.records.iter().filter(|r| r.is_usable()).collect();
-    let broken = !there.records.is_empty() && !current.iter().any(|ours| usable.contains(&ours));
+    // A record of a CA may fit every key of this host.
+    let by_ca = usable.iter().any(|r| r.usage == 2);
+    let broken = !there.records.is_empty() && !by_ca && !usable.iter().any(|r| lineage.is_some_and(|l| fits(r, l)));
     for (records, follows) in [(current, false), (next, true)] {
         for tlsa in records {
             let is_there = there.records.contains(&tlsa);
-            let (need, why) = match (follows, broken, there.records.is_empty()) {
+            let (need, why) = match (follows, broken, there.records.is_empty() || by_ca) {
                 (false, true, _) => {
                     (Need::Required, "the records that are there name other keys than this host presents, so DANE senders defer its mail")
                 }
@@ -49,6 +54,33 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
             sheet.wanted.push(Wanted { owner: owner.clone(), data: Data::Tlsa(tlsa), need, state, why: why.to_owned(), whereabouts: None });
         }
     }
+}
+
+/// Whether a record may be about a certificate or key that is in use.
+fn fits(record: &Tlsa, lineage: &Lineage) -> bool {
+    let leaves = || lineage.keys.iter().filter_map(|k| k.leaf.as_ref());
+    match (record.selector, record.matching) {
+        (1, 1) => lineage.keys.iter().any(|k| k.spki.0 == record.data),
+        (1, 2) => leaves().any(|leaf| leaf.spki_sha512 == record.data),
+        (0, 1) => leaves().any(|leaf| leaf.digest.0 == record.data),
+        // Whole keys and certificates, and the SHA-512 of one, are not at hand.
+        _ => true,
+    }
+}
+
+/// An address of the name presents another key than ours: a promise for the name could not be kept there.
+fn other_key(facts: &Facts, mx: &MxFacts, lineage: Option<&Lineage>) -> Option<Finding> {
+    let addresses = &mx.addresses.value()?.records;
+    let keys = &lineage?.keys;
+    let at_name = facts.views.iter().filter(|v| v.probe.addr.port() == 25 && addresses.contains(&v.probe.addr.ip()));
+    let other = at_name.filter_map(|v| Some((v.probe.addr, v.leaf()?))).find(|(_, leaf)| keys.iter().all(|k| k.spki != leaf.spki))?;
+    let says =
+        format!("no TLSA record is proposed: {} of {} presents the key {}, which is not ours", other.0, mx.name, other.1.spki.short());
+    Some(
+        Finding::new("tlsa-not-proposed", Verdict::Warn, Subject::Mx(mx.name.clone()), says)
+            .means("DANE senders that reach the name there would find no record that fits and defer their mail")
+            .remedy(Remedy::Command("mxseal setup".into())),
+    )
 }
 
 fn record(spki: &Digest) -> Option<Tlsa> {

@@ -7,6 +7,7 @@ use crate::{
     finding::Verdict,
     moment::Moment,
     policy::{Reading, sts_policy::StsPolicy},
+    view::{EndpointView, Judged, Offer, Probe, TlsView, Wire},
 };
 use std::collections::BTreeMap;
 
@@ -57,6 +58,41 @@ fn lineage() -> Lineage {
         live: "/x".into(),
         deployment: Deployment::Proved,
         adopted: Vec::new(),
+    }
+}
+
+/// What the address of the MX name presents.
+fn seen(key: &str) -> EndpointView {
+    let mut leaf = lineage().keys.swap_remove(0).leaf.unwrap();
+    leaf.spki = spki(key);
+    let good = || Known::seen(Judged::Good, "-");
+    let tls = TlsView {
+        protocol: "TLS1.3".into(),
+        suite: String::new(),
+        group: String::new(),
+        chain: vec![leaf],
+        trusted: good(),
+        named: good(),
+    };
+    let probe = Probe {
+        addr: "192.0.2.1:25".parse().unwrap(),
+        wire: Wire::StartTls,
+        name: name("mx.example.org"),
+        sni: true,
+        offer: Offer::Any,
+        postmaster_of: None,
+    };
+    EndpointView {
+        probe,
+        taken: Moment(0),
+        took_ms: 1,
+        answered: true,
+        greeting: Known::unknown("-"),
+        offers: vec![],
+        starttls: None,
+        tls: Known::seen(tls, "-"),
+        steps: vec![],
+        broke: None,
     }
 }
 
@@ -169,7 +205,14 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
     let table: Vec<(&str, Change, Vec<String>)> = vec![
         ("all there", published(["ec", "rsa", "next ec", "next rsa"].map(key).into()), four("required", "right")),
         // RFC 7672 §3: no record of theirs matches what this host presents.
-        ("others only", published(vec![key("other"), ca()]), four("required", "missing")),
+        ("others only", published(vec![key("other")]), four("required", "missing")),
+        // RFC 7672 §3.1.2: a CA's record may fit every key of this host.
+        ("a CA", published(vec![key("other"), ca()]), four("recommended", "missing")),
+        (
+            "the certificate",
+            published(vec![Tlsa { usage: 3, selector: 0, matching: 1, data: spki("leaf").0 }]),
+            four("required", "missing"),
+        ),
         (
             "one of two",
             published(vec![key("ec"), key("other")]),
@@ -206,6 +249,12 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
                     key: "/k".into(),
                 }]
             }),
+            vec!["warn tlsa-not-proposed mx.example.org".into()],
+        ),
+        ("our key is seen there", Box::new(|f| f.views = vec![seen("rsa")]), four("recommended", "missing")),
+        (
+            "another key is seen there",
+            Box::new(|f| f.views = vec![seen("rsa"), seen("other")]),
             vec!["warn tlsa-not-proposed mx.example.org".into()],
         ),
         ("no certificate", Box::new(|f| f.lineages.clear()), vec!["warn tlsa-not-proposed mx.example.org".into()]),
