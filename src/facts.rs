@@ -85,6 +85,9 @@ pub struct Facts {
     /// Our hooks among those of programs that renew, as they lie there; a missing one is left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<PathBuf, Image>,
+    /// Other services that are configured to read a certificate in [`Facts::foreign`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
     /// Ids of the groups that the profile names, where this host has them.
     #[serde(default)]
     pub groups: BTreeMap<String, u32>,
@@ -510,6 +513,19 @@ pub struct ForeignLineage {
     /// What its keeper does with it; `None` where it lies in no place of a program that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
+}
+
+/// A line in the configuration of another service that names a certificate's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    /// The service, such as `Dovecot`.
+    pub program: String,
+    /// File and line, from 1.
+    pub at: (PathBuf, usize),
+    /// Its setting.
+    pub setting: String,
+    /// The file that it names.
+    pub file: PathBuf,
 }
 
 /// What a certificate program does with a certificate that it keeps.

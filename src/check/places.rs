@@ -131,6 +131,7 @@ mod tests {
             other_names: Vec::new(),
             sni_names: BTreeMap::new(),
             hooks: BTreeMap::new(),
+            readers: Vec::new(),
             groups: BTreeMap::new(),
         }
     }

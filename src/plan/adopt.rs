@@ -8,7 +8,7 @@ use super::{
 use crate::{
     certificate::{Certificate, KeyType},
     change::{Content, Edit, Meta, Raw, Target},
-    facts::{Facts, ForeignLineage, Kept, Lineage, Source},
+    facts::{Facts, ForeignLineage, Kept, Lineage, Reader, Source},
     finding::{Finding, Remedy, Subject, Verdict},
     intent::{Existing, Intent},
     maintain,
@@ -287,11 +287,34 @@ pub(super) fn left_behind(facts: &Facts, lineage: Option<&Lineage>, mx: &[DnsNam
             at(f),
             format!("{} goes on renewing {}, which this mail server does not read then", f.keeper, kept.name),
         )
-        .means("that does no harm, and other services may read it; its files are left as they are")
-        .remedy(ends(f, kept))
+        .means("that does no harm; its files are left as they are")
+        .remedy(match facts.readers.iter().find(|r| r.file == f.chain || r.file == f.key) {
+            Some(reader) => Remedy::Do(format!("let it go on: {} reads them ({}:{})", reader.program, reader.at.0.display(), reader.at.1)),
+            None => ends(f, kept),
+        })
     };
     let renewed = facts.foreign.iter().filter_map(|f| Some((f, f.kept.as_ref().filter(|k| k.renewed_by.is_some())?)));
     renewed.filter(|(f, _)| served(f)).map(one).collect()
+}
+
+/// Other services that read a certificate which the mail server reads no more: they go on presenting it.
+pub(super) fn read_by_others(facts: &Facts) -> Vec<Finding> {
+    let one = |f: &ForeignLineage| {
+        let readers: Vec<_> = facts.readers.iter().filter(|r| r.file == f.chain).collect();
+        let program = &readers.first()?.program;
+        let renewed = f.kept.as_ref().and_then(|k| k.renewed_by.as_ref());
+        let verdict = if renewed.is_some() { Verdict::Pass } else { Verdict::Warn };
+        let says = format!("{program} reads the certificate in use too, and goes on with it");
+        let line = |r: &&Reader| format!("{}: {}:{} {}", r.program, r.at.0.display(), r.at.1, r.setting);
+        let finding = readers.iter().map(line).fold(Finding::new("read-by-others", verdict, at(f), says), Finding::seen);
+        Some(match renewed {
+            Some(job) => finding.means(format!("{job} goes on renewing it there; mxseal changes nothing of {program}")),
+            None => finding
+                .means(format!("it ends on {}, and nothing was found that renews it", f.leaf.not_after.day()))
+                .remedy(Remedy::Do(format!("give {program} a certificate of its own before that day"))),
+        })
+    };
+    facts.foreign.iter().filter(|f| f.in_use && !f.leaf.self_signed).filter_map(one).collect()
 }
 
 /// What ends a renewal and deletes nothing.

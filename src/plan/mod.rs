@@ -239,7 +239,10 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         }));
     }
     if plan.next.is_some() {
-        plan.notes.extend(adoption.iter().flat_map(|a| a.told_by(intent)));
+        match &adoption {
+            Some(adoption) => plan.notes.extend(adoption.told_by(intent)),
+            None => plan.notes.extend(adopt::read_by_others(facts)),
+        }
         plan.notes.extend(gap(server, profile));
     }
     match plan.next {

@@ -127,6 +127,7 @@ fn facts() -> Facts {
         other_names: vec![],
         sni_names: BTreeMap::new(),
         hooks: BTreeMap::new(),
+        readers: Vec::new(),
         groups: BTreeMap::new(),
     }
 }

@@ -108,6 +108,10 @@ pub fn survey_page(style: Style, facts: &Facts, title: &str) -> String {
             fact(style, &mut out, "", format!("{} of {}, {renewal}", by.name, file.keeper));
         }
     }
+    for reader in &facts.readers {
+        let line = format!("{}:{} {} {}", reader.at.0.display(), reader.at.1, reader.setting, reader.file.display());
+        fact(style, &mut out, "Read by", format!("{} ({line})", reader.program));
+    }
     for line in &facts.lineages {
         fact(style, &mut out, "Ours", lineage(line, &BTreeSet::new()));
     }

@@ -8,6 +8,7 @@ mod keepers;
 mod port80;
 mod postfix;
 mod published;
+mod readers;
 mod recognise;
 mod recognised;
 mod server;
@@ -101,9 +102,10 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         candidates: profiles.as_deref().map(|all| recognise::candidates(look, all, wants, &owners)).unwrap_or_default(),
         live: live(look, &lineages),
         lineages,
-        foreign,
         sni_names,
         hooks: hooks(look),
+        readers: readers::readers(look, &foreign),
+        foreign,
         groups: found.as_ref().map(groups).unwrap_or_default(),
         claims: Claims::default(),
         server: match found {

@@ -144,6 +144,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "RFC 8555 section 8.3; RFC 6125 section 6.4",
     },
     Topic {
+        id: "read-by-others",
+        title: "Another service reads the mail server's certificate",
+        text: "Dovecot, a web server or another service is configured to read the file from which the mail server presented its certificate until now. The mail server reads a file of ours after the change; the other service goes on with the old one, and nothing of it is changed. Where a program renews that file, all is well. Where nobody does, it expires one day, and the service needs a certificate of its own before.",
+        see: "grep -rn ssl_cert /etc/dovecot\ngrep -rn ssl_certificate /etc/nginx",
+        reference: "RFC 8314 section 3",
+    },
+    Topic {
         id: "renewed-elsewhere",
         title: "Another program goes on renewing a certificate for this host",
         text: "The mail server reads a certificate of our own after the change, and another program goes on renewing the one that it keeps. The two never write the same file, so that does no harm; but an order that nobody reads is wasted, and its failures alarm for nothing. Nothing of that program is changed or deleted here: what is shown ends the renewal and keeps the files, for services that may still read them.",

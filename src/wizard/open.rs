@@ -194,6 +194,7 @@ mod tests {
             other_names: vec![],
             sni_names: BTreeMap::new(),
             hooks: BTreeMap::new(),
+            readers: Vec::new(),
             groups: BTreeMap::new(),
         }
     }

@@ -172,6 +172,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
         other_names: vec![],
         sni_names: BTreeMap::new(),
         hooks: BTreeMap::new(),
+        readers: Vec::new(),
         groups: BTreeMap::from([("Debian-exim".to_owned(), 115), ("exim".to_owned(), 93)]),
     }
 }

@@ -3,7 +3,8 @@
 use super::*;
 use mxseal::{
     change::Command,
-    facts::{Kept, Source},
+    facts::{Kept, Reader, Source},
+    finding::Verdict,
     intent::Existing,
 };
 
@@ -139,4 +140,25 @@ fn a_program_whose_hook_is_no_file_is_told_by_one_line() {
         let note = plan.notes.iter().find(|f| f.id == "adopt-hook").expect("a line");
         assert!(note.remedy.to_string().contains(line), "{}", note.remedy);
     }
+}
+
+#[test]
+fn a_service_that_reads_what_the_mail_server_read_is_named() {
+    let notes = |renewed_by: Option<&str>| {
+        let plan = planned(|f, i| {
+            adopts(f, i);
+            i.existing = Some(Existing::TakeOver);
+            f.foreign[1].in_use = true;
+            f.foreign[1].kept.as_mut().expect("kept").renewed_by = renewed_by.map(Into::into);
+            let at = ("/etc/dovecot/conf.d/10-ssl.conf".into(), 12);
+            f.readers = vec![Reader { program: "Dovecot".into(), at, setting: "ssl_cert".into(), file: f.foreign[1].chain.clone() }];
+        });
+        let of = |id: &str| plan.notes.iter().find(|f| f.id == id).cloned();
+        (of("read-by-others").expect("a note"), of("renewed-elsewhere"))
+    };
+    let (read, renewed) = notes(Some("certbot.timer"));
+    assert_eq!(read.verdict, Verdict::Pass);
+    assert!(read.evidence[0].contains("/etc/dovecot/conf.d/10-ssl.conf:12 ssl_cert"), "{read:?}");
+    assert!(renewed.expect("a note").remedy.to_string().contains("Dovecot reads them"));
+    assert_eq!(notes(None).0.verdict, Verdict::Warn);
 }
