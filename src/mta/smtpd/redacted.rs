@@ -12,7 +12,10 @@ const STATEMENTS: [&str; 17] = [
 /// The text with what is none of our business replaced by `hidden`, in the same lines; `None` where it is no such file.
 pub(in crate::mta) fn redacted(bytes: &[u8], hidden: &str) -> Option<String> {
     let all = statements(Path::new(""), bytes).ok()?;
-    let is_known = |s: &Statement| s.words.first().is_some_and(|w| STATEMENTS.contains(&w.text.as_str())) && !defines(s);
+    // The first service of master.cf has the name of a statement.
+    let of_master = |s: &Statement| s.begins(&["smtp", "inet"]) || s.begins(&["smtp", "unix"]);
+    let begins = |s: &Statement| s.words.first().is_some_and(|w| STATEMENTS.contains(&w.text.as_str()));
+    let is_known = |s: &Statement| begins(s) && !defines(s) && !of_master(s);
     if !all.iter().any(is_known) || !all.iter().all(|s| is_known(s) || defines(s)) {
         return None;
     }
@@ -65,7 +68,13 @@ mod tests {
                         listen on $if tls pki a\n#\nmatch from any for domain a.example action r\n";
         assert_eq!(got, expected);
         assert_eq!(redacted(got.as_bytes(), "hidden").as_deref(), Some(expected));
-        for other in ["smtpd_tls_cert_file = /c\n", "smtp inet n - y - - smtpd\n  -o a=b\nx unix - - - - - y\n", "begin acl\n", ""] {
+        for other in [
+            "smtpd_tls_cert_file = /c\n",
+            "smtp inet n - y - - smtpd\n  -o a=b\nx unix - - - - - y\n",
+            "smtp inet n - y - - smtpd\n",
+            "begin acl\n",
+            "",
+        ] {
             assert_eq!(redacted(other.as_bytes(), "hidden"), None, "{other}");
         }
     }
