@@ -46,6 +46,8 @@ enum Before {
     NoDoze,
     /// A finished setup.
     Setup,
+    /// A certificate of certbot's, of the same day.
+    Certbot,
 }
 
 /// The row that all others are compared with.
@@ -62,11 +64,14 @@ fn setup() -> String {
     format!("exec mxseal setup --json {}", ANSWERS.join(" "))
 }
 
-fn rows() -> Vec<Row> {
-    let certbot = format!(
-        "REQUESTS_CA_BUNDLE=/root/api-ca.pem exec certbot certonly --standalone --key-type ecdsa -n --agree-tos \
+fn certbot() -> String {
+    format!(
+        "exec certbot certonly --standalone --key-type ecdsa -n --agree-tos \
          --register-unsafely-without-email --server {DIRECTORY} --config-dir . --work-dir . --logs-dir . -d mx1.example.test"
-    );
+    )
+}
+
+fn rows() -> Vec<Row> {
     let uacme = |keys: &[&str]| {
         let issue = |key: &&str| format!(" && $uacme -c {key} -t {key} -h /usr/share/uacme/uacme.sh issue mx1.example.test");
         // A second key type wants a second configuration, here with the same account.
@@ -89,8 +94,15 @@ fn rows() -> Vec<Row> {
         row(SETUP, Before::Nothing, setup()),
         row("mxseal setup, Postfix not dozing", Before::NoDoze, setup()),
         row("mxseal setup, nothing to do", Before::Setup, setup()),
+        // It asks every listener, and the CA for its windows.
+        row("mxseal renew, nothing due", Before::Setup, "exec mxseal renew --json".to_owned()),
         row("mxseal undo", Before::Setup, "exec mxseal undo --json --non-interactive --yes".to_owned()),
-        row("certbot certonly, ecdsa", Before::Nothing, certbot),
+        row("certbot certonly, ecdsa", Before::Nothing, certbot()),
+        row(
+            "certbot renew, nothing due",
+            Before::Certbot,
+            "exec certbot renew -n --no-random-sleep-on-renew --config-dir . --work-dir . --logs-dir .".to_owned(),
+        ),
         row("uacme new + issue, ec", Before::WebServer, uacme(&["EC"])),
         row("uacme new + issue, ec and rsa", Before::WebServer, uacme(&["EC", "RSA"])),
         row("lego run, ec256", Before::Nothing, lego),
@@ -136,6 +148,7 @@ fn once(host: &Host, row: &Row) -> Cost {
         Before::Nothing => {}
         Before::NoDoze => return undozed(host, || measure(host, row)),
         Before::Setup => drop(measure(host, &Row { name: "a finished setup", before: Before::Nothing, script: setup() })),
+        Before::Certbot => drop(measure(host, &Row { name: "a certificate", before: Before::Nothing, script: certbot() })),
         Before::WebServer => {
             let serve = ["python3", "-m", "http.server", "--bind", "::", "--directory", "/srv/www", "80"];
             host.ok(&[&["systemd-run", "--quiet", "--unit=bench-web"][..], &serve].concat());
@@ -166,7 +179,7 @@ fn wait_for_port(host: &Host, port: u16) {
 }
 
 fn measure(host: &Host, row: &Row) -> Cost {
-    const SCRIPT: &str = "cd /root/work; TIMEFORMAT='%3R %3U %3S'; \
+    const SCRIPT: &str = "cd /root/work; export REQUESTS_CA_BUNDLE=/root/api-ca.pem; TIMEFORMAT='%3R %3U %3S'; \
         { time /usr/bin/time -q -o /root/peak -f %M sh -c \"$1\" >/root/said 2>&1; } 2>/root/time && cat /root/time /root/peak";
     let out = host.run(&["bash", "-c", SCRIPT, "bash", &row.script]);
     assert!(out.status.success(), "{}: {}\n{}", row.name, row.script, host.read("/root/said"));

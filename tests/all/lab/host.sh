@@ -1,6 +1,6 @@
 #!/bin/sh
-# A stock Debian mail host over this machine's own root, for host.rs. Runs in a mount namespace of its own, so no mount
-# outlives it.
+# A stock Debian mail host over this machine's own root, or over that in MXSEAL_LAB_ROOT, for host.rs. Runs in a mount
+# namespace of its own, so no mount outlives it.
 #   host.sh layer FILE SERVER DEBS         the upper layer of the host, as a tar file; not Postfix comes from these packages
 #   host.sh boot FOLDER LAYER NETNS NAME [nspawn option...]
 #   host.sh again FOLDER NETNS NAME [nspawn option...]    in the mount namespace of a host whose power was cut
@@ -10,7 +10,7 @@ over_root() { # over_root FOLDER: the overlay, its upper layer in memory
   mount -t tmpfs -o mode=755 tmpfs "$1/memory"
   mkdir "$1/memory/upper" "$1/memory/work"
   [ -z "${2:-}" ] || tar --xattrs --xattrs-include='*' -C "$1/memory/upper" -xf "$2"
-  mount -t overlay overlay -o "lowerdir=/,upperdir=$1/memory/upper,workdir=$1/memory/work" "$1/root"
+  mount -t overlay overlay -o "lowerdir=${MXSEAL_LAB_ROOT:-/},upperdir=$1/memory/upper,workdir=$1/memory/work" "$1/root"
 }
 
 layer() {
