@@ -38,6 +38,10 @@ impl<'a> Court<'a> {
             }
             let then = same(before, &view.probe);
             let Some(tls) = view.tls.value() else {
+                if throttled(view) && after.iter().filter_map(|v| v.leaf()).any(|leaf| presented.iter().any(|p| p.spki == leaf.spki)) {
+                    merge(&mut self.notes, asked_too_often(view));
+                    continue;
+                }
                 self.without_tls(view, before, Some(presented));
                 continue;
             };
@@ -51,7 +55,9 @@ impl<'a> Court<'a> {
         if self.faults.iter().any(|f| f.subject == subject(expect)) {
             return;
         }
-        if let Some(missing) = key_missing {
+        if after.iter().any(|v| throttled(v)) {
+            // What it showed before it had enough was right.
+        } else if let Some(missing) = key_missing {
             let says = format!("the {} certificate was never presented", missing.key_type);
             self.fault(
                 Finding::new("wire-not-ours", Verdict::Fail, subject(expect), says)
@@ -311,6 +317,19 @@ fn merge(into: &mut Vec<Finding>, new: Finding) {
 
 const fn subject(expect: &Expect) -> Subject {
     Subject::Address(expect.addr)
+}
+
+/// A server that counts connections has enough of this host's (RFC 5321 §3.8: 421 and the end).
+fn throttled(view: &EndpointView) -> bool {
+    view.greeting.value().is_some_and(|greeting| greeting.code == 421)
+}
+
+fn asked_too_often(view: &EndpointView) -> Finding {
+    let says = "the server turns this host away, for it came often; what it presented until then is right";
+    Finding::new("wire-throttled", Verdict::Warn, Subject::Address(view.probe.addr), says)
+        .seen(format!("{}: {}", asked(view), what_broke(view)))
+        .means("a process from before the change, or the certificate of the other key type, may be unseen")
+        .remedy(Remedy::Do("exempt this host's own addresses from the limit, then mxseal setup looks again".into()))
 }
 
 fn server_log() -> Remedy {

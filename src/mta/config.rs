@@ -1,6 +1,6 @@
 //! The bytes of a configuration file inside the facts.
 
-use super::{exim::redacted, lines, main_cf, master_cf, settings::is_ours, smtpd};
+use super::{exim::redacted, lines, main_cf, master_cf, sendmail, settings::is_ours, smtpd};
 use crate::change::Raw;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
@@ -33,7 +33,10 @@ impl From<ConfigText> for Raw {
 }
 
 fn redacted(bytes: &[u8]) -> String {
-    if let Some(text) = redacted::redacted(bytes, HIDDEN).or_else(|| smtpd::redacted::redacted(bytes, HIDDEN)) {
+    if let Some(text) = redacted::redacted(bytes, HIDDEN)
+        .or_else(|| sendmail::redacted::redacted(bytes))
+        .or_else(|| smtpd::redacted::redacted(bytes, HIDDEN))
+    {
         return text;
     }
     let kept = kept_names(bytes);

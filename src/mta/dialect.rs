@@ -10,7 +10,7 @@ pub use super::{
 use super::{
     Restored, exim, main_cf, master_cf, postfix,
     profile::Profile,
-    settings, smtpd,
+    sendmail, settings, smtpd,
     wanted::{Aim, Wanted},
 };
 use crate::{
@@ -30,6 +30,7 @@ impl Dialect {
             Self::PostfixCf => settings::ASKS,
             Self::Exim => exim::ASKS,
             Self::SmtpdConf => &[],
+            Self::SendmailCf => sendmail::ASKS,
         }
     }
 
@@ -53,6 +54,7 @@ impl Dialect {
             Self::PostfixCf => postfix::understand(files, defaults),
             Self::Exim => exim::understand(version, files, defaults),
             Self::SmtpdConf => smtpd::understand(files, defaults),
+            Self::SendmailCf => sendmail::understand(files, defaults),
         }
     }
 
@@ -62,7 +64,7 @@ impl Dialect {
     /// When a file cannot be read as the server reads it.
     pub fn missing(self, files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<Vec<PathBuf>, Unreadable> {
         match self {
-            Self::PostfixCf => Ok(Vec::new()),
+            Self::PostfixCf | Self::SendmailCf => Ok(Vec::new()),
             Self::Exim => exim::missing(files, answers),
             Self::SmtpdConf => smtpd::missing(files, answers),
         }
@@ -72,7 +74,7 @@ impl Dialect {
     #[must_use]
     pub fn asked_macros(self, files: &[ConfigFile], known: &str) -> String {
         match self {
-            Self::PostfixCf | Self::SmtpdConf => String::new(),
+            Self::PostfixCf | Self::SmtpdConf | Self::SendmailCf => String::new(),
             Self::Exim => exim::asked_macros(files, known),
         }
     }
@@ -80,7 +82,7 @@ impl Dialect {
     /// Adds to the answers what follows from them.
     pub fn complete(self, answers: &mut BTreeMap<String, String>) {
         match self {
-            Self::PostfixCf | Self::SmtpdConf => {}
+            Self::PostfixCf | Self::SmtpdConf | Self::SendmailCf => {}
             Self::Exim => exim::complete(answers),
         }
     }
@@ -94,6 +96,7 @@ impl Dialect {
             Self::PostfixCf => Ok(()),
             Self::Exim => exim::agree(understood, answers),
             Self::SmtpdConf => smtpd::agree(understood, answers),
+            Self::SendmailCf => sendmail::agree(answers),
         }
     }
 
@@ -106,6 +109,7 @@ impl Dialect {
             Self::PostfixCf => postfix::wanted(server, profile, aim),
             Self::Exim => exim::wanted(server, profile, aim),
             Self::SmtpdConf => smtpd::wanted(server, profile, aim),
+            Self::SendmailCf => sendmail::wanted(server, profile, aim),
         }
     }
 
@@ -116,6 +120,7 @@ impl Dialect {
             Self::PostfixCf => postfix::is_ours(service, live),
             Self::Exim => exim::is_ours(service, live),
             Self::SmtpdConf => smtpd::is_ours(service, live),
+            Self::SendmailCf => sendmail::is_ours(service, live),
         }
     }
 
@@ -126,6 +131,7 @@ impl Dialect {
             Self::PostfixCf => postfix::certificates(service),
             Self::Exim => Certificates { pairs: exim::presents(service), chains: Vec::new() },
             Self::SmtpdConf => Certificates { pairs: smtpd::presents(service), chains: Vec::new() },
+            Self::SendmailCf => Certificates { pairs: sendmail::presents(service), chains: Vec::new() },
         }
     }
 
@@ -134,7 +140,7 @@ impl Dialect {
     pub fn by_name(self, service: &Service) -> Option<ByName<'_>> {
         match self {
             Self::PostfixCf => postfix::by_name(service),
-            Self::Exim | Self::SmtpdConf => None,
+            Self::Exim | Self::SmtpdConf | Self::SendmailCf => None,
         }
     }
 
@@ -143,7 +149,7 @@ impl Dialect {
     pub fn hides_certificates(self, server: &Server) -> bool {
         match self {
             Self::PostfixCf => postfix::strangers_see_another(server),
-            Self::Exim | Self::SmtpdConf => false,
+            Self::Exim | Self::SmtpdConf | Self::SendmailCf => false,
         }
     }
 
@@ -158,6 +164,7 @@ impl Dialect {
                 (Self::PostfixCf, None) => main_cf::set(path, &bytes, name, value, why)?,
                 (Self::PostfixCf, Some(service)) => master_cf::set(path, &bytes, service, name, value, why)?,
                 (Self::Exim, _) => exim::set(path, &bytes, name, value, why)?,
+                (Self::SendmailCf, _) => sendmail::set(path, &bytes, name, value, why)?,
                 (Self::SmtpdConf, service) => smtpd::set(path, &bytes, service.as_deref(), name, value, why)?,
             };
             bytes = edited;
@@ -174,7 +181,7 @@ impl Dialect {
         match self {
             Self::PostfixCf => files.iter().map(|(path, bytes)| Ok((path.clone(), postfix::harmless(path, bytes)?))).collect(),
             Self::Exim => exim::harmless(files),
-            Self::SmtpdConf => {
+            Self::SmtpdConf | Self::SendmailCf => {
                 let path = files.first().map(|(path, _)| path.clone()).unwrap_or_default();
                 Err(Unreadable { path, line: 0, why: "nobody knows how to keep a copy of this from delivering mail".into() })
             }
@@ -190,6 +197,7 @@ impl Dialect {
             (Self::PostfixCf, Some(_)) => master_cf::restore(path, bytes, change),
             (Self::Exim, _) => exim::restore(bytes, change),
             (Self::SmtpdConf, _) => smtpd::restore(path, bytes, change),
+            (Self::SendmailCf, _) => sendmail::restore(bytes, change),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Logical lines as Postfix reads them: a line that begins with whitespace continues the one before; comments and blank lines
 //! between the two end nothing; an indented line with nothing to continue is ignored (postconf(5), master(5)).
 
+use crate::change::{Raw, SettingChange};
 use std::{ops::Range, path::PathBuf};
 
 /// A configuration file that cannot be read as its server reads it, or not be edited without loss.
@@ -97,6 +98,48 @@ pub(super) fn spliced(bytes: &[u8], range: Range<usize>, by: &[u8]) -> Vec<u8> {
 pub(super) fn words(bytes: &[u8]) -> String {
     let text = std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|b| char::from(*b)).collect(), ToOwned::to_owned);
     text.split(|c: char| c.is_ascii() && is_space(c as u8)).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Takes back a change whose pieces are whole lines. `now` is the line where the setting is, and `home` where one returns
+/// that was taken away.
+pub(super) fn restore_line(bytes: &[u8], change: &SettingChange, now: Option<usize>, home: usize) -> Restored {
+    let find = |text: &Raw| found(bytes, text.0.trim_ascii());
+    let was = change.was.as_ref();
+    match change.becomes.as_ref().map(find) {
+        None => match was {
+            Some(line) if find(line).is_none() => Restored::Done(spliced(bytes, home..home, &line.0)),
+            _ => Restored::Already,
+        },
+        Some(Some(span)) => {
+            let (ours, left) = (&bytes[span.clone()], change.becomes.as_ref().map_or(&b""[..], |r| &r.0));
+            // A piece that was put behind a file without a final line end begins with one.
+            let lead = if left.starts_with(b"\r\n") { 2 } else { usize::from(left.starts_with(b"\n")) };
+            let Some(line) = was else {
+                let start = if bytes[..span.start].ends_with(&left[..lead]) { span.start - lead } else { span.start };
+                return Restored::Done(spliced(bytes, start..span.end, b""));
+            };
+            // The last line of the file may have won or lost its end.
+            let back = [line.0.strip_suffix(line_end(&line.0)).unwrap_or(&line.0), line_end(ours)].concat();
+            Restored::Done(spliced(bytes, span, &back))
+        }
+        Some(None) if was.map_or(now.is_none(), |line| find(line).is_some()) => Restored::Already,
+        Some(None) => Restored::Conflict(now.unwrap_or(0)),
+    }
+}
+
+/// The whole lines that hold this text and nothing else but blanks around it.
+fn found(bytes: &[u8], text: &[u8]) -> Option<Range<usize>> {
+    let mut starts = 0;
+    loop {
+        let at = starts + bytes[starts..].windows(text.len().max(1)).position(|w| w == text)?;
+        let start = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        let end = at + text.len();
+        let stop = end + bytes[end..].iter().position(|b| *b == b'\n').map_or(bytes.len() - end, |p| p + 1);
+        if bytes[start..at].trim_ascii().is_empty() && bytes[end..stop].trim_ascii().is_empty() {
+            return Some(start..stop);
+        }
+        starts = at + 1;
+    }
 }
 
 /// The way back of one setting.

@@ -10,6 +10,7 @@ pub mod main_cf;
 pub mod master_cf;
 pub mod postfix;
 pub mod profile;
+pub mod sendmail;
 mod settings;
 pub mod smtpd;
 mod syntax;

@@ -266,6 +266,7 @@ impl Profile {
             ("exim-debian-split.toml", include_str!("../../mta-profiles/exim-debian-split.toml")),
             ("exim.toml", include_str!("../../mta-profiles/exim.toml")),
             ("opensmtpd.toml", include_str!("../../mta-profiles/opensmtpd.toml")),
+            ("sendmail.toml", include_str!("../../mta-profiles/sendmail.toml")),
         ]
         .iter()
         .map(|(origin, text)| Self::read(text, origin))
@@ -301,7 +302,7 @@ mod tests {
     fn the_compiled_profiles_are_sound() {
         let all = Profile::built_in().expect("profiles");
         let ids: Vec<_> = all.iter().map(|p| p.id.as_str()).collect();
-        assert_eq!(ids, ["postfix", "exim-debian", "exim-debian-split", "exim", "opensmtpd"]);
+        assert_eq!(ids, ["postfix", "exim-debian", "exim-debian-split", "exim", "opensmtpd", "sendmail"]);
         for profile in &all {
             assert!(!profile.files.is_empty() && !profile.activate.is_empty());
             for setting in &profile.settings {

@@ -12,4 +12,6 @@ pub enum Dialect {
     Exim,
     /// OpenSMTPD: smtpd.conf(5) as of 6.4, with the files that it includes.
     SmtpdConf,
+    /// Sendmail: options of `sendmail.cf`, and the macros of `sendmail.mc` that it is built of.
+    SendmailCf,
 }

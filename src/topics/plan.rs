@@ -6,7 +6,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "activation-gap",
         title: "No new connections for a moment",
-        text: "Exim closes its sockets when it is told to read its configuration again, and the daemon that starts in its place opens them. Who connects in between is refused and tries again a little later, as RFC 5321 asks; conversations that are under way go on to their end, and no message is lost. A renewal needs none of it: since 4.95 the daemon watches the folder of its certificates and reads them five seconds after they were replaced, and before that every connection read them.",
+        text: "Exim and Sendmail close their sockets when they are told to read their configuration again, and the daemon that starts in their place opens them. Who connects in between is refused and tries again a little later, as RFC 5321 asks; conversations that are under way go on to their end, and no message is lost. OpenSMTPD cannot read its configuration again: it is restarted, which also cuts off conversations that are under way. Their senders have got no answer and send again; at worst a message comes twice. A renewal with Exim needs none of it: since 4.95 the daemon watches the folder of its certificates and reads them five seconds after they were replaced, and before that every connection read them.",
         see: "exim4 -bP pid_file_path daemon_smtp_ports",
         reference: "Exim specification (daemon, SIGHUP); RFC 5321 section 4.5.4.1",
     },
@@ -72,6 +72,13 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "A file is gone, holds no certificate, another key than its chain is for, or not every MX name. What was served before stays. Where the program was just at work, the next run finds the files whole again.",
         see: "certbot certificates\nmxseal renew",
         reference: "certbot(1) certificates",
+    },
+    Topic {
+        id: "built-elsewhere",
+        title: "sendmail.cf has no sendmail.mc beside it",
+        text: "Sendmail's configuration is usually built by m4 of a file that people write. Where that file is not beside sendmail.cf, only the built one is changed. Whoever builds it anew, by hand or by a system update, must give it the same options (confSERVER_CERT, confSERVER_KEY, confCACERT, confCACERT_PATH), or senders are offered the old certificate again, or none.",
+        see: "grep -E '^O (Server|CACert)' /etc/mail/sendmail.cf",
+        reference: "/usr/share/sendmail/cf/README (STARTTLS)",
     },
     Topic {
         id: "client-certificate",

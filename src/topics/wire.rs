@@ -164,4 +164,11 @@ pub(super) const TOPICS: &[Topic] = &[
         see: "posttls-finger \"[mx.example.org]\"",
         reference: "RFC 5321 section 4.5.1; postscreen(8)",
     },
+    Topic {
+        id: "wire-throttled",
+        title: "The server counts how often this host comes",
+        text: "A proof asks on every address some twenty times, and this server turns away whoever comes that often (421). What it presented until then was right, and senders who come as they always did notice nothing. What is left out is the rest of the proof: an old process that still answers, or a certificate of the other key type. Exempt the host's own addresses (Sendmail: ClientRate and ClientConn in the access table), and look again.",
+        see: "grep Client /etc/mail/access",
+        reference: "RFC 5321 sections 3.8 and 4.2.1; cf/README (ratecontrol, conncontrol)",
+    },
 ];

@@ -45,6 +45,7 @@ mod refusals;
 mod rehearsal;
 mod rehearse;
 mod renewal;
+mod sendmail;
 mod shared_facts;
 mod stand_in;
 mod strange_hosts;

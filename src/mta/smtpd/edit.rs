@@ -4,7 +4,7 @@
 use super::lines::{Statement, Word, statements};
 use crate::{
     change::{Raw, SettingChange},
-    mta::lines::{Restored, Unreadable, spliced},
+    mta::lines::{Restored, Unreadable, restore_line, spliced},
 };
 use std::path::Path;
 
@@ -55,54 +55,15 @@ pub(in crate::mta) fn set(
     Ok((spliced(bytes, first.span.start..first.span.start, &line), Some(change(None, &line))))
 }
 
-/// Takes one change back: its line is there as it was left, or somebody changed it since.
+/// Takes one change back, also in a file that smtpd would not read.
 pub(in crate::mta) fn restore(path: &Path, bytes: &[u8], change: &SettingChange) -> Restored {
-    let lines: Vec<(usize, std::ops::Range<usize>)> = match statements(path, bytes) {
-        Ok(all) => all.into_iter().map(|s| (s.line, s.span)).collect(),
-        // Undo works on a broken file: line by line.
-        Err(_) => {
-            let mut at = 0;
-            let one = |(number, line): (usize, &[u8])| {
-                at += line.len();
-                (number + 1, at - line.len()..at)
-            };
-            bytes.split_inclusive(|b| *b == b'\n').enumerate().map(one).collect()
-        }
-    };
-    let find = |text: &Raw| lines.iter().find(|(_, span)| bytes[span.clone()].trim_ascii() == text.0.trim_ascii());
-    let was = change.was.as_ref();
-    match change.becomes.as_ref().map(find) {
-        // An undo that is taken back: the line returns to its place before the first listener.
-        None => match was {
-            Some(line) if find(line).is_none() => {
-                let all = statements(path, bytes).unwrap_or_default();
-                let at = all.iter().find(|s| s.listens().is_some()).map_or(bytes.len(), |s| s.span.start);
-                Restored::Done(spliced(bytes, at..at, &line.0))
-            }
-            _ => Restored::Already,
-        },
-        Some(Some((_, span))) => {
-            let ours = &bytes[span.clone()];
-            let back: &[u8] = match was {
-                None => b"",
-                // The last line of the file may have won or lost its end.
-                Some(line) if ours.ends_with(b"\n") == line.0.ends_with(b"\n") => &line.0,
-                Some(line) => line.0.trim_ascii_end(),
-            };
-            let mut done = spliced(bytes, span.clone(), back);
-            if was.is_some() && ours.ends_with(b"\n") && !back.ends_with(b"\n") {
-                done.insert(span.start + back.len(), b'\n');
-            }
-            Restored::Done(done)
-        }
-        Some(None) if was.map_or_else(|| now(path, bytes, change).is_none(), |line| find(line).is_some()) => Restored::Already,
-        Some(None) => Restored::Conflict(now(path, bytes, change).unwrap_or(0)),
-    }
+    let all = statements(path, bytes).unwrap_or_default();
+    let home = all.iter().find(|s| s.listens().is_some()).map_or(bytes.len(), |s| s.span.start);
+    restore_line(bytes, change, now(&all, change), home)
 }
 
 /// The line where the setting is now.
-fn now(path: &Path, bytes: &[u8], change: &SettingChange) -> Option<usize> {
-    let all = statements(path, bytes).unwrap_or_default();
+fn now(all: &[Statement], change: &SettingChange) -> Option<usize> {
     let is_it = |s: &&Statement| match &change.service {
         None => declares(s, &change.name),
         Some(service) => s.listener().as_ref() == Some(service),

@@ -37,7 +37,7 @@ layer() {
   printf '127.0.0.1 localhost\n::1 localhost\n198.18.0.25 mx1.example.test mx1\n' >"$root/etc/hosts"
   rm -rf "$root/var/lib/mxseal" "$root/etc/mxseal"
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
-  case $2 in postfix) postfix ;; exim) exim "$3" ;; opensmtpd*) opensmtpd "$3" ;; esac
+  case $2 in postfix) postfix ;; exim) exim "$3" ;; opensmtpd*) opensmtpd "$3" ;; sendmail) sendmail "$3" ;; esac
   rm -f "$root/usr/sbin/policy-rc.d"
   tar --xattrs --xattrs-include='*' -C "$folder/memory/upper" -cf "$1" .
 }
@@ -78,6 +78,24 @@ opensmtpd() {
   sed -i -e 's/^listen on localhost$/listen on 0.0.0.0\nlisten on ::/' \
     -e 's/^# *\(match from any for domain\) "example.org"/\1 "example.test"/' "$root/etc/smtpd.conf"
   grep -q '^match from any for domain "example.test" action "local"$' "$root/etc/smtpd.conf"
+}
+
+# Sendmail in Postfix's place, open to the world, as the comments of its sendmail.mc say. Its own addresses may connect often, and
+# a machine that is busy closes no port.
+sendmail() {
+  packages "$1"
+  printf 'mx1.example.test\nexample.test\n' >"$root/etc/mail/local-host-names"
+  sed -i -e 's/^dnl \(DAEMON_OPTIONS(`Family=inet6, Name=MTA-v6, Port=smtp\), Addr=::1/\1/' -e '/^DAEMON_OPTIONS(`Family=inet,/d' \
+    -e '/^MAILER_DEFINITIONS/i define(`confREFUSE_LA'"', \`1000')dnl\\ndefine(\`confQUEUE_LA', \`1000')dnl" \
+    "$root/etc/mail/sendmail.mc"
+  for place in 198.18.0 IPv6:fd00:0:0:0:0:0:0 IPv6:0:0:0:0:0:0:0:1; do
+    printf '%s:%s\t0\n' GreetPause $place ClientRate $place ClientConn $place
+  done >>"$root/etc/mail/access"
+  chroot "$root" sh -c 'cd /etc/mail && makemap hash access <access && m4 sendmail.mc >sendmail.cf'
+  rm -rf "$root/var/mail/everything"
+  printf 'postmaster: root\nroot: /var/mail/everything\n' >"$root/etc/aliases"
+  : >"$root/var/mail/everything"; chown mail:mail "$root/var/mail/everything"; chmod 600 "$root/var/mail/everything"
+  chroot "$root" newaliases
 }
 
 # Installs them all; what they conflict with goes. Local mail goes to one user's Maildir, so that a test can count it; one file

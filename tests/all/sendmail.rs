@@ -1,0 +1,100 @@
+//! What the whole program promises to the admin of Sendmail, on booted hosts.
+
+use crate::lab::{
+    host::{Host, Server, differences, text},
+    internet::Internet,
+    load::{self, Load},
+    process::wait_for,
+    setup::{assert_verifiable, contents, kill, outcome, setup, start, until_changed},
+};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// Both files and all beside them, each with content, owner and mode.
+fn configuration(host: &Host) -> BTreeMap<PathBuf, (String, u32, (u32, u32))> {
+    contents(&host.tree("/etc/mail"))
+}
+
+fn offers_tls(internet: &Internet) -> bool {
+    internet.s_client(&[]).contains("BEGIN CERTIFICATE")
+}
+
+#[test]
+fn setup_is_proved_and_undo_puts_every_byte_back() {
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Sendmail);
+    let before = configuration(&host);
+    assert!(!offers_tls(&internet), "no TLS yet");
+
+    let done = outcome(&setup(&host, &[]), 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert!(done["findings"].to_string().contains("activation-gap"), "{done:#}");
+    assert_verifiable(&internet);
+    let log = internet.sender("may").send("root@example.test");
+    assert!(log.contains("Trusted TLS connection established to mx1.example.test") && log.contains("status=sent"), "{log}");
+    let built = host.ok(&["sh", "-c", "m4 /etc/mail/sendmail.mc | grep -v '^#####'"]);
+    let lies = host.ok(&["sh", "-c", "grep -v '^#####' /etc/mail/sendmail.cf"]);
+    assert!(built == lies, "what is built next is what lies there");
+
+    let (changed, orders) = (configuration(&host), internet.ca_log());
+    let again = outcome(&setup(&host, &[]), 0);
+    assert_eq!(again["outcome"], "nothing-to-do", "{again:#}");
+    assert_eq!((differences(&changed, &configuration(&host)), internet.ca_log()), (vec![], orders), "a second setup");
+
+    outcome(&host.run(&["mxseal", "undo", "--json", "--non-interactive", "--yes"]), 0);
+    assert_eq!(differences(&before, &configuration(&host)), Vec::<String>::new());
+    assert!(!offers_tls(&internet));
+}
+
+/// Who comes while the daemon starts itself anew comes again; what was taken over is delivered.
+#[test]
+fn mail_flows_through_setup_and_undo() {
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Sendmail);
+    let load = Load::patient(&internet.net);
+    outcome(&setup(&host, &[]), 0);
+    outcome(&host.run(&["mxseal", "undo", "--json", "--non-interactive", "--yes"]), 0);
+    let sent = load.finish(100);
+    assert_eq!(sent.complaints, Vec::<String>::new());
+    assert_eq!(load::delivered(&host), (sent.accepted, sent.accepted), "every accepted message is delivered once");
+    eprintln!("{} messages delivered, {} refused for the moment", sent.accepted, sent.refused);
+}
+
+/// SIGKILL once the configuration is changed and not yet proved: the guard puts it back with nobody's help.
+#[test]
+fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Sendmail);
+    let (before, in_force) = (configuration(&host), host.read(host.in_force()));
+    let mut running = start(&host);
+    until_changed(&host, &mut running, &in_force);
+    kill(running);
+    wait_for("the guard to put everything back", Duration::from_secs(60), || configuration(&host) == before);
+    wait_for("port 25 without TLS", Duration::from_secs(60), || internet.s_client(&[]).contains("find STARTTLS in server response"));
+    outcome(&setup(&host, &[]), 0);
+    assert_verifiable(&internet);
+}
+
+/// Each of these ends with a sentence, and with the host as it was.
+#[test]
+fn what_cannot_work_is_put_back() {
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Sendmail);
+    let check = |prepare: &[&str], words: &str, mend: &[&str]| {
+        host.ok(prepare);
+        let before = configuration(&host);
+        let failed = setup(&host, &[]);
+        assert_eq!(failed.status.code(), Some(1), "{words}: {}", text(&failed));
+        assert!(text(&failed).contains(words), "{words}: {}", text(&failed));
+        assert_eq!(differences(&before, &configuration(&host)), Vec::<String>::new(), "{words}");
+        host.ok(mend);
+    };
+    let (cf, mc) = ("/etc/mail/sendmail.cf", "/etc/mail/sendmail.mc");
+    check(&["sed", "-i", "1i O NonsenseOption=1", cf], "unknown option name NonsenseOption", &["sed", "-i", "1d", cf]);
+    // What sendmail.mc builds would not be what is proved.
+    let late = "pushdef(`confSERVER_CERT', `/elsewhere')dnl";
+    check(&["sed", "-i", &format!("$a {late}"), mc], "builds other options", &["sed", "-i", "/^pushdef/d", mc]);
+    host.ok(&["cp", "/bin/true", "/usr/local/sbin/pkill"]);
+    check(&["chmod", "755", "/usr/local/sbin/pkill"], "put-back", &["rm", "/usr/local/sbin/pkill"]);
+    outcome(&setup(&host, &[]), 0);
+    assert_verifiable(&internet);
+}
