@@ -4,7 +4,7 @@ use super::{Trouble, dns, place, place::Site};
 use crate::{
     cli::{Global, PolicyShow},
     facts::{DomainFacts, Known},
-    finding::Verdict,
+    finding::{Remedy, Verdict},
     name::DnsName,
     policy::{mta_sts::StsRecord, sts_policy::StsPolicy},
     publish::{Asked, Sight, policy_for, sheet},
@@ -24,6 +24,9 @@ pub(super) async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Troub
     let policies: Vec<PolicyDoc> = facts.domains.iter().map(|d| of(d, &sight)).collect();
     let mut findings = sheet(&facts, &sight, &asked).findings;
     findings.retain(|f| f.id.starts_with("mta-sts-") || f.id == "dns-not-ours");
+    for finding in findings.iter_mut().filter(|f| matches!(f.remedy, Remedy::Command(_))) {
+        finding.remedy = Remedy::Do("serve the text above at that address, then publish the record".into());
+    }
     let exit = match (policies.iter().all(|p| p.right), findings.iter().any(|f| f.verdict == Verdict::Unknown)) {
         _ if policies.is_empty() => 3,
         (true, false) => 0,

@@ -248,7 +248,7 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
                     name: "mx".into(),
                     chain: "/c".into(),
                     key: "/k".into(),
-                }]
+                }];
             }),
             vec!["warn tlsa-not-proposed mx.example.org".into()],
         ),

@@ -66,7 +66,8 @@ pub fn list_page(style: Style, document: &ListDoc) -> String {
 }
 
 fn one(style: Style, out: &mut String, policy: &PolicyDoc) {
-    let mut fact = |label: &str, value: &str| hang(out, &format!("  {label:<11}"), value, style.width);
+    let mut line = |label: &str, value: &str, width: usize| hang(out, &format!("  {label:<11}"), value, width);
+    let mut fact = |label: &str, value: &str| line(label, value, style.width);
     fact("Domain", &policy.domain);
     match (&policy.served, &policy.not_served) {
         (Some(text), _) => fact("Served", text),
@@ -77,9 +78,46 @@ fn one(style: Style, out: &mut String, policy: &PolicyDoc) {
         fact("MX host", &format!("{} {}", mx.name, if mx.covered { "is named" } else { "is not named" }));
     }
     if !policy.right {
-        fact("To serve", &format!("https://mta-sts.{}/.well-known/mta-sts.txt", policy.domain));
-        fact("", &policy.text);
-        fact("Then", &format!("_mta-sts.{}. IN TXT \"{}\"", policy.domain, policy.record));
+        // To be pasted: lines stay whole.
+        line("To serve", &format!("https://mta-sts.{}/.well-known/mta-sts.txt", policy.domain), usize::MAX);
+        line("", &policy.text, usize::MAX);
+        line("Then", &format!("_mta-sts.{}. IN TXT \"{}\"", policy.domain, policy.record), usize::MAX);
     }
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::json::CoverDoc;
+
+    #[test]
+    fn a_policy_is_shown_with_what_is_to_be_served() {
+        let text = "version: STSv1\nmode: testing\nmx: mx.example.org\nmax_age: 86400\n";
+        let page = |right: bool| {
+            let policy = PolicyDoc {
+                domain: "example.org".into(),
+                served: right.then(|| text.to_owned()),
+                not_served: (!right).then(|| "mta-sts.example.org has no address".to_owned()),
+                announced: right.then(|| "a1".to_owned()),
+                right,
+                mx: vec![CoverDoc { name: "mx.example.org".into(), covered: right }],
+                text: text.into(),
+                record: "v=STSv1; id=0123456789abcdef0123456789abcdef;".into(),
+            };
+            policy_page(Style::default(), &PoliciesDoc { version: 1, exit: 1, policies: vec![policy], findings: vec![] })
+        };
+        assert_eq!(
+            page(false),
+            "  Domain     example.org\n  Served     nothing: mta-sts.example.org has no address\n  Announced  no\n  \
+             MX host    mx.example.org is not named\n  To serve   https://mta-sts.example.org/.well-known/mta-sts.txt\n             \
+             version: STSv1\n             mode: testing\n             mx: mx.example.org\n             max_age: 86400\n  \
+             Then       _mta-sts.example.org. IN TXT \"v=STSv1; id=0123456789abcdef0123456789abcdef;\"\n\n"
+        );
+        assert_eq!(
+            page(true),
+            "  Domain     example.org\n  Served     version: STSv1\n             mode: testing\n             mx: mx.example.org\n             \
+             max_age: 86400\n  Announced  a1\n  MX host    mx.example.org is named\n\n"
+        );
+    }
 }
