@@ -11,8 +11,8 @@ use crate::{
     view::{EndpointView, Offer, Probe},
     world::{Net, now},
 };
-use std::{collections::BTreeMap, time::Duration};
-use tokio::{task::JoinSet, time::sleep};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 
 /// A server tells its processes of a reload by signal and does not wait for them: whoever asks at once meets old ones, and
 /// new ones that wait a second for an old one's answer. They are gone 10 to 50 ms after the command.
@@ -29,8 +29,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// that greets late (postscreen) costs less.
 const AT_ONCE: usize = 4;
 
-/// And with all addresses together: a server that takes twenty at the same time (Exim's default) has room for senders.
+/// And with all addresses together: a server that takes twenty at the same time (Exim's default) has room for senders,
+/// however many addresses it listens on.
 const AT_ONCE_IN_ALL: usize = 8;
+
+/// What such a server can take of us: each address may have a process that still waits for the end of an old hello.
+const ROOM: usize = 16;
 
 /// Has the conversations, `limit` for each, and gives what was seen, in the order of the probes.
 ///
@@ -104,9 +108,9 @@ async fn ask(net: &Net, probes: &[Probe], limit: Duration, other_type: bool, slo
         by_address.entry(probe.addr).or_default().push((place, probe.clone()));
     }
     let mut tasks = JoinSet::new();
-    let at_once = (AT_ONCE_IN_ALL / by_address.len().max(1)).clamp(1, AT_ONCE);
+    let turns = Arc::new(Semaphore::new(ROOM.saturating_sub(by_address.len()).clamp(2, AT_ONCE_IN_ALL)));
     for (_, probes) in by_address {
-        tasks.spawn(one_address(net.clone(), probes, limit, other_type, slow.to_vec(), at_once));
+        tasks.spawn(one_address(net.clone(), probes, limit, other_type, slow.to_vec(), turns.clone()));
     }
     let mut views: Vec<(usize, EndpointView)> = tasks.join_all().await.into_iter().flatten().collect();
     views.sort_by_key(|(place, _)| *place);
@@ -119,7 +123,7 @@ async fn one_address(
     limit: Duration,
     other_type: bool,
     slow: Vec<Probe>,
-    at_once: usize,
+    turns: Arc<Semaphore>,
 ) -> Vec<(usize, EndpointView)> {
     let enough = |view: &EndpointView| view.silent() || view.turned_away() || hung(view, limit) && !slow.contains(&view.probe);
     let (whole, short): (Vec<_>, Vec<_>) = probes.into_iter().partition(|(_, p)| p.postmaster_of.is_some() || other_type);
@@ -129,18 +133,23 @@ async fn one_address(
         if other_type && probe.offer == Offer::Rsa && shown == Some(KeyType::Rsa) {
             probe.offer = Offer::Ecdsa;
         }
+        let turn = turns.acquire().await;
         let view = converse(&net, &probe, limit).await;
+        drop(turn);
         let enough = enough(&view);
         views.push((place, view));
         if enough {
             return views;
         }
     }
-    for some in short.chunks(at_once) {
+    for some in short.chunks(AT_ONCE) {
         let mut tasks = JoinSet::new();
         for (place, probe) in some.iter().cloned() {
-            let net = net.clone();
-            tasks.spawn(async move { (place, converse(&net, &probe, limit).await) });
+            let (net, turns) = (net.clone(), turns.clone());
+            tasks.spawn(async move {
+                let _turn = turns.acquire().await;
+                (place, converse(&net, &probe, limit).await)
+            });
         }
         views.extend(tasks.join_all().await);
         if views.iter().any(|(_, view)| enough(view)) {

@@ -21,6 +21,7 @@ mod dialect;
 mod dialogue;
 mod dns;
 mod exim;
+mod exim_odd;
 mod exim_rehearse;
 mod exim_renewal;
 mod faults;

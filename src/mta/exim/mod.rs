@@ -91,6 +91,14 @@ pub(super) fn asked_macros(files: &[ConfigFile], known: &str) -> String {
 
 /// What Exim says of itself must be what its files say: else there is a file, or a way to read one, that we do not know.
 pub(super) fn agree(understood: &Understood, answers: &BTreeMap<String, String>) -> Result<(), String> {
+    let started = |name| listens::option(answers, name).is_some();
+    if started("-oX") && !started("-oP") {
+        let path = answers.get("pid_file_path").map_or("", String::as_str);
+        return Err(format!(
+            "Exim runs with -oX and without -oP, so it keeps no file with its process id and cannot be told to read its configuration \
+             again: start it with -oP {path} too"
+        ));
+    }
     let Some(service) = understood.services.first() else { return Ok(()) };
     for name in [CERTIFICATE, KEY, ADVERTISE] {
         let (Some(files), Some(exim)) = (service.settings.get(name), answers.get(name)) else { continue };
@@ -239,6 +247,10 @@ mod tests {
         assert!(agree(&got, &told).expect_err("another").starts_with("Exim says tls_certificate = /x"));
         let same = answers(&[("tls_certificate", "/a"), ("tls_advertise_hosts", "*")]);
         assert_eq!(agree(&got, &same), Ok(()));
+        for (process, words) in [("exim\n-bd\n-oX\n25", Some("-oP")), ("exim\n-bd\n-oX\n25\n-oP\n/run/x", None)] {
+            let said = agree(&got, &answers(&[(crate::mta::understood::PROCESS, process)])).err();
+            assert_eq!(said.is_some(), words.is_some(), "{said:?}");
+        }
     }
 
     #[test]

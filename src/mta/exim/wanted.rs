@@ -26,6 +26,13 @@ pub(in crate::mta) fn is_ours(service: &Service, live: &[PathBuf]) -> bool {
 
 /// The settings of the profile: none where all is well, its macros, else its options, else all of them.
 pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) -> Result<Wanted, Unreadable> {
+    if let Some((service, shown)) = server.services.iter().find_map(|s| Some((s, by_connection(s)?))) {
+        let (path, line) = service.at.clone();
+        let why = format!(
+            "{CERTIFICATE} = {shown} chooses anew for each connection, and a name could lose its certificate; name one file there, or set TLS up by hand"
+        );
+        return Err(Unreadable { path, line, why });
+    }
     let is_macro = |s: &&Setting| s.name.starts_with(|c: char| c.is_ascii_uppercase());
     let settings: Vec<&Setting> = profile.settings.iter().filter(|s| s.is_for(&server.version) && !s.propose).collect();
     let (macros, options): (Vec<&Setting>, Vec<&Setting>) = settings.iter().partition(|s| is_macro(s));
@@ -36,6 +43,15 @@ pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) 
         }
     }
     last
+}
+
+/// What chooses a certificate by the name that a client sends, or by anything else that only a connection knows.
+fn by_connection(service: &Service) -> Option<&str> {
+    let value = service.settings.get(CERTIFICATE)?.value.as_str();
+    ["$tls_", "${tls_", "$sender_", "${sender_", "$received_", "${received_", "$interface_"]
+        .iter()
+        .any(|v| value.contains(v))
+        .then_some(value)
 }
 
 /// One setting after the other, each looked for where the ones before left the files.
