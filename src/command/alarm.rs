@@ -40,8 +40,7 @@ pub(super) fn run(args: &Alarm, global: &Global) -> Result<u8, Trouble> {
 fn what_is_untold(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
     place::needs_root()?;
     let store = Store::at(&global.state_dir);
-    // Settings that cannot be used stopped the run: the letter goes where the last one went.
-    let settings = place::settings(global).unwrap_or_else(|_| Settings { alarm: proved(&store).map(|p| p.address), ..Settings::default() });
+    let settings = settings(global, &store);
     // What systemd says of the unit that failed (systemd.exec(5)); where a run ended by itself, it has told what it knows.
     let ended_by = std::env::var("MONITOR_SERVICE_RESULT").ok().filter(|result| !["exit-code", "success"].contains(&result.as_str()));
     let Some(mut run) = watch::last_run(&store).or_else(|| ended_by.as_ref().map(|_| Run::default())) else {
@@ -67,6 +66,11 @@ fn what_is_untold(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble>
             Err(Trouble::human(format!("{}: {why}", untold.says)).about("alarm-unsent"))
         }
     }
+}
+
+/// The settings; where they cannot be used, which stops a run too, the letter goes where the last test arrived.
+pub(super) fn settings(global: &Global, store: &Store) -> Settings {
+    place::settings(global).unwrap_or_else(|_| Settings { alarm: proved(store).map(|p| p.address), ..Settings::default() })
 }
 
 /// Whether another run is at work on the server that stands.

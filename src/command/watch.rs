@@ -1,6 +1,6 @@
 //! What a run leaves behind for those who look later, and whom it tells: the Store, the journal, a textfile, a letter.
 
-use super::{Trouble, alarm, place};
+use super::{Trouble, alarm};
 use crate::{
     acme, apply,
     change::Meta,
@@ -82,7 +82,7 @@ pub(super) fn ended(global: &Global, textfile: Option<&Path>, told: &Result<(), 
     if about == Some("run-busy") || about == Some("root-needed") || !store.path("receipts").is_dir() {
         return;
     }
-    let settings = place::settings(global).unwrap_or_default();
+    let settings = alarm::settings(global, &store);
     let now = world::now();
     let mut run = last_run(&store).filter(|run| run.ended.is_none()).unwrap_or(Run { began: now, ..Run::default() });
     (run.ended, run.exit, run.outcome) = (Some(now), outcome.exit, outcome.outcome.to_owned());
