@@ -181,6 +181,7 @@ mod tests {
             ("v=TLSRPTv1; rua=mailto:a@example.com,", "invalid"),
             ("v=TLSRPTv1; rua=", "invalid"),
             ("v=TLSRPTv1; rua=mailto:a@example.com!10m", "invalid"),
+            ("v=TLSRPTv1; rua=mailto:a!b@example.com", "invalid"),
             ("v=TLSRPTv1;", "invalid"),
             ("v=TLSRPTv1; RUA=mailto:a@example.com", "invalid"),
             ("v=TLSRPTv1;; rua=mailto:a@example.com", "invalid"),
