@@ -4,6 +4,7 @@ use crate::lab::{
     host::{Host, differences, text},
     internet::{DIRECTORY, Internet},
     setup::{SNAKE_OIL, assert_verifiable, contents, outcome, setup},
+    terminal::Terminal,
 };
 use mxseal::certificate::Certificate;
 use serde_json::Value;
@@ -119,6 +120,17 @@ fn what_certbot_keeps_is_served_and_renewed_there() {
 fn what_certbot_keeps_is_taken_over_and_left_as_it_is() {
     let internet = Internet::start();
     let host = with_certbot(&internet);
+    // A person is asked, and adoption is what an empty line answers where it loses nothing.
+    let words = format!("mxseal setup --acme-directory {DIRECTORY} --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem");
+    let mut session = Terminal::start(|argv| host.command(argv), &words);
+    let asked = session.answer("[adopt]:", "\n");
+    assert!(asked.contains("certbot.timer renews it"), "{asked}");
+    let planned = session.answer("? more [n]:", "n\n");
+    assert!(
+        planned.contains("Take in the certificate for mx1.example.test") && planned.contains("renewal-hooks/deploy/mxseal"),
+        "{planned}"
+    );
+    assert_eq!(session.end().0, 1);
     outcome(&setup(&host, &["--adopt"]), 0);
     let adopted = served(&internet, "aRSA");
     let done = outcome(&setup(&host, &["--take-over"]), 0);
