@@ -4,6 +4,20 @@ use super::Topic;
 
 pub(super) const TOPICS: &[Topic] = &[
     Topic {
+        id: "CACertFile",
+        title: "Whose certificates Sendmail knows",
+        text: "Sendmail offers STARTTLS only where this option and CACertPath are set. It names the certificates in this file to senders that have one of their own, so a short file is better than that of all CAs. Where nothing is set, mxseal names its own file; a value that is there stays.",
+        see: "grep CACert /etc/mail/sendmail.cf",
+        reference: "Sendmail Installation and Operation Guide (CACertFile)",
+    },
+    Topic {
+        id: "CACertPath",
+        title: "Where Sendmail finds CAs",
+        text: "Sendmail offers STARTTLS only where this option and CACertFile are set. The directory of the system's CAs serves; a value that is there stays.",
+        see: "grep CACert /etc/mail/sendmail.cf",
+        reference: "Sendmail Installation and Operation Guide (CACertPath)",
+    },
+    Topic {
         id: "MAIN_TLS_ADVERTISE_HOSTS",
         title: "To whom Debian's Exim offers TLS",
         text: "The list of hosts that are offered STARTTLS; the template's own answer is everybody. Other servers than those in it deliver in clear.",
@@ -25,6 +39,27 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "update-exim4.conf(8); RFC 3207",
     },
     Topic {
+        id: "ServerCertFile",
+        title: "The certificate that Sendmail presents",
+        text: "One file, or two with a comma between for an RSA and an ECDSA key. mxseal sets it in sendmail.cf and the macro confSERVER_CERT in sendmail.mc alike, so that the next build says the same. The daemon reads the file when it starts itself anew.",
+        see: "grep ServerCert /etc/mail/sendmail.cf\nopenssl s_client -starttls smtp -connect mx.example.org:25 -servername mx.example.org -verify_hostname mx.example.org </dev/null",
+        reference: "Sendmail Installation and Operation Guide (ServerCertFile)",
+    },
+    Topic {
+        id: "ServerKeyFile",
+        title: "The key of Sendmail's certificate",
+        text: "It lies in the same file as the certificate, so that both change in one step. Sendmail refuses a key that others than root may read, unless it is told not to blame itself.",
+        see: "ls -l /etc/mxseal/live",
+        reference: "Sendmail Installation and Operation Guide (ServerKeyFile)",
+    },
+    Topic {
+        id: "cert",
+        title: "The certificate that OpenSMTPD presents",
+        text: "The file of a pki statement. It holds the chain, and here the key before it. smtpd reads it when it starts, takes it only from root, and presents it on every listener that names this pki.",
+        see: "grep -n pki /etc/smtpd.conf\nopenssl s_client -starttls smtp -connect mx.example.org:25 -servername mx.example.org -verify_hostname mx.example.org </dev/null",
+        reference: "smtpd.conf(5) pki",
+    },
+    Topic {
         id: "certificate-wanted",
         title: "A certificate is ordered",
         text: "No certificate of ours fits: there is none yet, a third of its lifetime is left (half where it lives ten days or less), a name or a key type is missing, or another CA was asked for. Senders that verify (MTA-STS in mode enforce, Postfix with level secure) deliver only to a name that the certificate covers. A certificate that is good is used again: CAs count orders.",
@@ -37,6 +72,20 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "Key and chain are put in place, the settings that are listed are edited, and the server reads them again. Every listener that is to present the new certificate, and every one that is to stay as it is, is asked before and after. Senders notice nothing: what runs ends its conversations. Where the proof fails, every file and the server go back.",
         see: "mxseal setup --dry-run",
         reference: "mxseal-setup(8); postfix(1)",
+    },
+    Topic {
+        id: "key",
+        title: "The key of OpenSMTPD's certificate",
+        text: "The file of a pki statement. smtpd takes a key only where root owns it and nobody but a group may read it besides; a key that does not belong to the certificate is noticed only when a sender asks for TLS.",
+        see: "ls -l /etc/mxseal/live",
+        reference: "smtpd.conf(5) pki",
+    },
+    Topic {
+        id: "pki",
+        title: "Which certificate a listener presents",
+        text: "A listener of OpenSMTPD offers STARTTLS with the word tls, and presents what the pki that it names holds. Of several the first is for senders that send no name. Other listeners stay as they are.",
+        see: "grep -n listen /etc/smtpd.conf",
+        reference: "smtpd.conf(5) listen on",
     },
     Topic {
         id: "smtpd_tls_cert_file",
