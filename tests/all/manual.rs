@@ -115,6 +115,7 @@ fn the_profile_page_has_every_key_in_order_and_every_word() {
         ("A table file", "[[file]]\n"),
         ("A table setting", "[[setting]]\n"),
         ("The table trial", "[trial]\n"),
+        ("The table rehearsal", "[rehearsal]\n"),
         ("The table key", "[key]\n"),
     ] {
         assert_eq!(keys(&part(heading)), known_instead(&format!("{table}nonsense = 1")), "{heading}");
