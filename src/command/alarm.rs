@@ -1,6 +1,6 @@
 //! `mxseal alarm`: the admin is written what needs a human, once; and whether such a letter arrives.
 
-use super::{Trouble, course::Ended, place, watch};
+use super::{Trouble, course::Ended, kept, place};
 use crate::{
     apply,
     certificate::Digest,
@@ -43,7 +43,7 @@ fn what_is_untold(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble>
     let settings = settings(global, &store);
     // What systemd says of the unit that failed (systemd.exec(5)); where a run ended by itself, it has told what it knows.
     let ended_by = std::env::var("MONITOR_SERVICE_RESULT").ok().filter(|result| !["exit-code", "success"].contains(&result.as_str()));
-    let Some(mut run) = watch::last_run(&store).or_else(|| ended_by.as_ref().map(|_| Run::default())) else {
+    let Some(mut run) = kept::last_run(&store).or_else(|| ended_by.as_ref().map(|_| Run::default())) else {
         return Ended::new("nothing-to-do", 0, "Nothing was ever renewed here.").tell(outcome, global);
     };
     if run.ended.is_none() || ended_by.is_some() {
@@ -111,13 +111,13 @@ pub(super) fn tell(store: &Store, settings: &Settings, run: &Run) -> Result<Opti
         return Ok(None);
     };
     let mut needs = run.needs();
-    let hushed = |name: &DnsName| watch::rest(store, name).is_some_and(|rest| !rest.is_news());
+    let hushed = |name: &DnsName| kept::rest(store, name).is_some_and(|rest| !rest.is_news());
     needs.retain(|f| f.id != "renewal-failed" || !matches!(&f.subject, Subject::Mx(name) if hushed(name)));
     if needs.is_empty() && (run.exit != 0 || run.ended.is_none()) {
         return Ok(None);
     }
     let now = world::now();
-    let observed = watch::last_observed(store, &standing.id);
+    let observed = kept::last_observed(store, &standing.id);
     let served = observed.as_ref().and_then(|seen| seen.first_end());
     let near = served.map_or(0, |leaf| maintain::nearness(leaf.not_before, leaf.not_after, now));
     let told: Told = store.load(TOLD).ok().flatten().unwrap_or_default();

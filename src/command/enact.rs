@@ -3,8 +3,8 @@
 use super::{
     Trouble, hooks,
     interrupt::{self, Reached},
+    kept,
     place::Site,
-    watch,
 };
 use crate::{
     apply::{self, Guard, Live, Stuck},
@@ -138,7 +138,7 @@ pub(super) async fn run(
     drop(guard);
     let mut end = end?;
     if let End::Proved { receipt, views, notes } = &mut end {
-        watch::observed(&site.store, &receipt.id, views);
+        kept::observed(&site.store, &receipt.id, views);
         notes.extend(unwatched);
     }
     let owing = hooks::owed(site);

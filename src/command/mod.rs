@@ -9,6 +9,7 @@ mod enact;
 mod explain;
 mod hooks;
 mod interrupt;
+mod kept;
 mod list;
 mod log;
 mod place;

@@ -8,7 +8,7 @@ use super::{
     course::Ended,
     deployed,
     enact::{self, Ground, Promise},
-    hooks,
+    hooks, kept,
     place::{self, Site},
     recover, watch,
 };
@@ -62,8 +62,8 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         return Ended::new("nothing-to-do", 0, "Nothing of mxseal stands on this host. To begin: mxseal setup").tell(outcome, global);
     };
     let mut lock = Some(place::lock(&receipt.change.config_dir)?);
-    watch::began(&site.store);
-    let rest = watch::rest(&site.store, &lineage.name).filter(|rest| rest.holds(args.force, world::now()));
+    kept::began(&site.store);
+    let rest = kept::rest(&site.store, &lineage.name).filter(|rest| rest.holds(args.force, world::now()));
     if !lineage.adopted.is_empty() {
         lineage = adopted::look(&site, &receipt, lineage, &mut outcome.findings).await?;
     } else if rest.is_none() {
@@ -74,7 +74,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
     }
     outcome.findings.extend(hooks::owed(&site));
     let views = look(&site, &receipt).await;
-    watch::observed(&site.store, &receipt.id, &views);
+    kept::observed(&site.store, &receipt.id, &views);
     outcome.findings.extend(not_ours(&receipt, &lineage, &views));
     let shown = outcome.findings.iter().all(|f| f.id != "served-other");
     let owing = outcome.findings.iter().any(|f| f.id == "hook-failed");
@@ -97,7 +97,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         let worst = findings.iter().map(|f| f.verdict).max();
         match next {
             None => {
-                watch::rested(&site.store, &lineage.name);
+                kept::rested(&site.store, &lineage.name);
                 outcome.findings.extend(findings);
                 show(global, &outcome.findings);
                 let failed = outcome.findings.iter().any(|f| f.verdict == Verdict::Fail);
@@ -115,14 +115,14 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 lineage = match acme::obtain(&site.net, &site.store, &order, &wishes, &progress).await {
                     Ok(renewed) => renewed,
                     Err(trouble) => {
-                        let rest = watch::failed(&site.store, &lineage, &trouble);
+                        let rest = kept::failed(&site.store, &lineage, &trouble);
                         outcome.findings.extend(findings);
                         outcome.findings.push(rest.finding.clone());
                         let failed = Trouble::of(trouble);
                         return Err(Trouble { says: format!("{}\n{}", failed.says, resting(&rest)), ..failed });
                     }
                 };
-                watch::rested(&site.store, &lineage.name);
+                kept::rested(&site.store, &lineage.name);
                 outcome.certificate = Some(json::CertificateDoc::of(&lineage));
                 forced = false;
             }

@@ -1,7 +1,7 @@
 //! `mxseal status`: what is installed, since when, until when, and what is served. Told from what was seen last, so that it
 //! costs nothing and asks nobody; `--live` asks.
 
-use super::{Trouble, alarm, deployed, enact, place, place::Site, watch};
+use super::{Trouble, alarm, deployed, enact, kept, place, place::Site, watch};
 use crate::{
     acme, apply,
     change::{Content, Edit, Receipt, Want},
@@ -29,10 +29,10 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         Some(receipt) if args.live => {
             let site = Site::of(&args.place, &[], &settings, global)?;
             let views = enact::baseline(&site.net, &receipt.change.prove, &[]).await;
-            watch::observed(&store, &receipt.id, &views);
+            kept::observed(&store, &receipt.id, &views);
             views
         }
-        Some(receipt) => watch::last_observed(&store, &receipt.id).map(|seen| seen.views).unwrap_or_default(),
+        Some(receipt) => kept::last_observed(&store, &receipt.id).map(|seen| seen.views).unwrap_or_default(),
         None => Vec::new(),
     };
     let now = world::now();
@@ -52,12 +52,12 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         args.textfile.as_deref().or(settings.textfile.as_deref().filter(|_| args.live)).and_then(|file| watch::write(&store, file)),
     );
     // What a change has settled since is nobody's affair any more.
-    let run = watch::last_run(&store).filter(|run| standing.is_some_and(|s| run.ended.is_none_or(|ended| ended >= s.proved)));
+    let run = kept::last_run(&store).filter(|run| standing.is_some_and(|s| run.ended.is_none_or(|ended| ended >= s.proved)));
     let needs = run.as_ref().is_some_and(|run| run.ended.is_some() && !run.needs().is_empty());
     if exit == 0 && (needs || !findings.is_empty()) {
         exit = 1;
     }
-    let rests = lineages.iter().filter_map(|l| watch::rest(&store, &l.name)).collect();
+    let rests = lineages.iter().filter_map(|l| kept::rest(&store, &l.name)).collect();
     let alarm = standing.and_then(|_| alarm::address(&store, &settings)).map(|to| {
         let reached = alarm::proved(&store).filter(|proved| proved.address == to).map(|proved| proved.at.0);
         json::AlarmDoc { to, reached }

@@ -1,79 +1,23 @@
-//! What a run leaves behind for those who look later, and whom it tells: the Store, the journal, a textfile, a letter.
+//! Whom the end of a run is told: the journal, a textfile, a letter.
 
-use super::{Trouble, alarm};
+use super::{
+    Trouble, alarm,
+    kept::{self, RUN},
+};
 use crate::{
-    acme, apply,
+    apply,
     change::Meta,
     cli::Global,
-    facts::Lineage,
-    finding::{Finding, Remedy, Subject, Verdict},
-    maintain::{Observed, Rest, Run},
-    name::DnsName,
+    finding::{Finding, Subject, Verdict},
+    maintain::Run,
     report::{self, Style, Terminal, json::Outcome},
-    view::EndpointView,
     world::{self, Hands as _, Machine, Store},
 };
 use std::{collections::BTreeMap, io, path::Path};
 
-const RUN: &str = "watch/run.json";
-const OBSERVED: &str = "watch/observed.json";
 /// The journal's word for the end of a run, and for one thing that it found: `journalctl MESSAGE_ID=`.
 const RAN: &str = "8b1d3fd3a4c94f6ab1b1c8f0b6a7d2e5";
 const FOUND: &str = "c1f4a9e27d5b4c0e9a6631d2f08b7e94";
-
-/// What the listeners present is kept, with the change that stands; of those that were not asked stays what was known. What
-/// cannot be kept is no reason to stop.
-pub(super) fn observed(store: &Store, change: &str, views: &[EndpointView]) {
-    let known = last_observed(store, change).unwrap_or_default();
-    let _ = store.save(OBSERVED, &Observed::of(change, &[&known.views, views].concat()));
-}
-
-/// What was kept of the change that stands.
-pub(super) fn last_observed(store: &Store, change: &str) -> Option<Observed> {
-    store.load::<Observed>(OBSERVED).ok().flatten().filter(|kept| kept.change == change)
-}
-
-/// The last run of `renew`.
-pub(super) fn last_run(store: &Store) -> Option<Run> {
-    store.load(RUN).ok().flatten()
-}
-
-fn rest_of(name: &DnsName) -> String {
-    format!("watch/rest-{name}.json")
-}
-
-/// What is kept of a renewal that failed.
-pub(super) fn rest(store: &Store, name: &DnsName) -> Option<Rest> {
-    store.load(rest_of(name)).ok().flatten()
-}
-
-/// The renewal came.
-pub(super) fn rested(store: &Store, name: &DnsName) {
-    let _ = store.remove(rest_of(name));
-}
-
-/// The renewal failed once more: what is said of it, and when it is tried again.
-pub(super) fn failed(store: &Store, lineage: &Lineage, trouble: &acme::Trouble) -> Rest {
-    use crate::topics::Explained as _;
-    let now = world::now();
-    let asked = if let acme::Trouble::RateLimited { until, .. } = trouble { *until } else { None };
-    let passing = ["ca-unreachable", "ca-broken", "ca-late", "ca-rate-limit"].contains(&trouble.topic());
-    let verdict = if passing { Verdict::Warn } else { Verdict::Fail };
-    let ends = lineage.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min().unwrap_or_default();
-    let finding =
-        Finding::new("renewal-failed", verdict, Subject::Mx(lineage.name.clone()), "the certificate is due and could not be renewed")
-            .seen(trouble.to_string())
-            .means(format!("senders that verify refuse it from {} on, unless it is renewed before", ends.day()))
-            .remedy(Remedy::Command("mxseal renew --force".into()));
-    let rest = Rest::after(rest(store, &lineage.name).as_ref(), ends.since(now), asked, passing, finding, now);
-    let _ = store.save(rest_of(&lineage.name), &rest);
-    rest
-}
-
-/// A run began. Where it dies, this stays.
-pub(super) fn began(store: &Store) {
-    let _ = store.save(RUN, &Run { began: world::now(), ..Run::default() });
-}
 
 /// A run ended: what it found is kept and told. What of that could not be done is found too.
 pub(super) fn ended(global: &Global, textfile: Option<&Path>, told: &Result<(), Trouble>, outcome: &mut Outcome) {
@@ -84,7 +28,7 @@ pub(super) fn ended(global: &Global, textfile: Option<&Path>, told: &Result<(), 
     }
     let settings = alarm::settings(global, &store);
     let now = world::now();
-    let mut run = last_run(&store).filter(|run| run.ended.is_none()).unwrap_or(Run { began: now, ..Run::default() });
+    let mut run = kept::last_run(&store).filter(|run| run.ended.is_none()).unwrap_or(Run { began: now, ..Run::default() });
     (run.ended, run.exit, run.outcome) = (Some(now), outcome.exit, outcome.outcome.to_owned());
     run.findings = outcome.findings.clone();
     if let Err(trouble) = told {
@@ -94,7 +38,7 @@ pub(super) fn ended(global: &Global, textfile: Option<&Path>, told: &Result<(), 
             run.findings.push(Finding::new(about.unwrap_or("run-failed"), Verdict::Fail, Subject::Host, &trouble.says));
         }
     }
-    let kept = store.save(RUN, &run).err().map(|e| {
+    let unkept = store.save(RUN, &run).err().map(|e| {
         Finding::new(
             "state-unusable",
             Verdict::Warn,
@@ -106,7 +50,7 @@ pub(super) fn ended(global: &Global, textfile: Option<&Path>, told: &Result<(), 
     let untold = alarm::tell(&store, &settings, &run).err().map(|why| *why);
     let unwritten = textfile.or(settings.textfile.as_deref()).and_then(|file| write(&store, file));
     journal(&store, &run, untold.as_ref());
-    let more: Vec<Finding> = [kept, untold, unwritten].into_iter().flatten().collect();
+    let more: Vec<Finding> = [unkept, untold, unwritten].into_iter().flatten().collect();
     if !more.is_empty() && outcome.exit == 0 {
         outcome.exit = 1;
     }
@@ -127,9 +71,9 @@ pub(super) fn write(store: &Store, file: &Path) -> Option<Finding> {
 fn textfile(store: &Store, file: &Path) -> io::Result<()> {
     let receipts = apply::receipts(store)?;
     let standing = apply::standing(&receipts);
-    let observed = standing.and_then(|r| last_observed(store, &r.id));
+    let observed = standing.and_then(|r| kept::last_observed(store, &r.id));
     let proved = standing.filter(|r| !r.unproved).map(|r| r.proved);
-    let text = report::metrics(observed.as_ref(), last_run(store).as_ref(), proved);
+    let text = report::metrics(observed.as_ref(), kept::last_run(store).as_ref(), proved);
     let name = file.file_name().ok_or_else(|| io::Error::other("this names no file"))?.to_string_lossy();
     // The collector reads what ends in .prom.
     let (mut machine, beside) = (Machine, file.with_file_name(format!(".{name}.new")));

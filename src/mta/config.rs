@@ -1,6 +1,8 @@
 //! The bytes of a configuration file inside the facts.
 
-use super::{exim::redacted, lines, main_cf, master_cf, sendmail, settings::is_ours, smtpd};
+use super::{
+    exim::redacted as exim, lines, main_cf, master_cf, sendmail::redacted as sendmail, settings::is_ours, smtpd::redacted as smtpd,
+};
 use crate::change::Raw;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
@@ -33,10 +35,8 @@ impl From<ConfigText> for Raw {
 }
 
 fn redacted(bytes: &[u8]) -> String {
-    if let Some(text) = redacted::redacted(bytes, HIDDEN)
-        .or_else(|| sendmail::redacted::redacted(bytes))
-        .or_else(|| smtpd::redacted::redacted(bytes, HIDDEN))
-    {
+    let other = exim::redacted(bytes, HIDDEN).or_else(|| sendmail::redacted(bytes)).or_else(|| smtpd::redacted(bytes, HIDDEN));
+    if let Some(text) = other {
         return text;
     }
     let kept = kept_names(bytes);

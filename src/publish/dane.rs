@@ -1,6 +1,11 @@
 //! TLSA at `_25._tcp.MX` and, where asked for, CAA at the MX name itself.
 
-use super::{Data, Need, Sheet, State, Wanted, sts::want_caa, tls_rpt::unknown, wanted::Asked};
+use super::{
+    Data, Need, State, Wanted,
+    sheet::{Asked, Sheet},
+    sts::want_caa,
+    tls_rpt::unknown,
+};
 use crate::{
     certificate::Digest,
     facts::{Deployment, Facts, Here, Known, Lineage, MxFacts, Security, Tlsa},

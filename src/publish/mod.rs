@@ -7,12 +7,14 @@ pub mod dialect;
 pub mod fetch;
 #[cfg(feature = "wires")]
 pub mod list;
+mod sheet;
 mod sts;
 mod tls_rpt;
 mod wanted;
 
+pub use sheet::{Asked, Sheet, Sight};
 pub use sts::policy_for;
-pub use wanted::{Asked, Sheet, Sight, sheet};
+pub use wanted::sheet;
 
 use crate::{
     facts::{Tlsa, Whereabouts},

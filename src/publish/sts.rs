@@ -1,9 +1,9 @@
 //! MTA-STS: the policy host's name, the record, and the policy that fits what is served now.
 
 use super::{
-    Data, Need, Sheet, State, Wanted,
+    Data, Need, State, Wanted,
+    sheet::{Asked, Sheet, Sight},
     tls_rpt::unknown,
-    wanted::{Asked, Sight},
 };
 use crate::{
     facts::{DomainFacts, Known, MxFacts},

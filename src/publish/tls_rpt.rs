@@ -1,8 +1,8 @@
 //! Where senders report: `_smtp._tls.DOMAIN`.
 
 use super::{
-    Data, Need, Sheet, State, Wanted,
-    wanted::{Asked, Sight},
+    Data, Need, State, Wanted,
+    sheet::{Asked, Sheet, Sight},
 };
 use crate::{
     facts::{DomainFacts, Known},

@@ -1,10 +1,7 @@
 //! The same configuration, of which nothing can leave and nobody else is asked: for a server that runs on a copy. TLS, names and
 //! access rules stay as they are.
 
-use crate::mta::{
-    dialect::{Dialect, Unreadable, Wish},
-    main_cf, master_cf,
-};
+use crate::mta::{lines::Unreadable, main_cf, master_cf};
 use std::{ffi::OsStr, path::Path};
 
 /// Programs that deliver mail (master(5)).
@@ -50,8 +47,8 @@ fn main_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let present = main_cf::read(path, bytes)?;
     let set = LEADS.iter().filter(|(name, _)| present.iter().any(|e| e.name == *name));
     let asks = present.iter().any(|e| e.value.contains("check_policy_service"));
-    let wishes: Vec<Wish> = set.chain(POLICY.iter().filter(|_| asks)).map(|(name, value)| wish(None, name, value)).collect();
-    Ok(Dialect::PostfixCf.edit(path, bytes, &wishes)?.0)
+    let mut leads = set.chain(POLICY.iter().filter(|_| asks));
+    leads.try_fold(bytes.to_vec(), |bytes, (name, value)| Ok(main_cf::set(path, &bytes, name, value, WHY)?.0))
 }
 
 /// master.cf of a copy: every service that delivers is `discard`, whatever transport leads to it.
@@ -61,17 +58,12 @@ fn main_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
 fn master_cf(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let present = master_cf::read(path, bytes)?;
     let own = |e: &master_cf::Entry, name: &str| e.options.iter().any(|o| o.name == name);
-    let wishes: Vec<Wish> = present
-        .iter()
-        .flat_map(|e| LEADS.iter().filter(|(name, _)| own(e, name)).map(|(name, value)| wish(Some(&e.id), name, value)))
-        .collect();
-    let (edited, _) = Dialect::PostfixCf.edit(path, bytes, &wishes)?;
+    let mut leads = present.iter().flat_map(|e| LEADS.iter().filter(|(name, _)| own(e, name)).map(|lead| (&e.id, lead)));
+    let edited = leads.try_fold(bytes.to_vec(), |bytes, (service, (name, value))| {
+        Ok::<_, Unreadable>(master_cf::set(path, &bytes, service, name, value, WHY)?.0)
+    })?;
     let delivers = |command: &str| Path::new(command).file_name().is_some_and(|n| DELIVERY.iter().any(|d| n == *d));
     master_cf::with_command(path, &edited, &|e| e.kind != "inet" && delivers(&e.command), "discard")
-}
-
-fn wish(service: Option<&str>, name: &str, value: &str) -> Wish {
-    Wish { service: service.map(ToOwned::to_owned), name: name.to_owned(), value: value.to_owned(), why: WHY.to_owned() }
 }
 
 #[cfg(test)]

@@ -9,6 +9,14 @@ use crate::{
 };
 use std::path::Path;
 
+/// The options that decide about TLS, with the macros of `sendmail.mc` that they are built of.
+pub(super) const OPTIONS: [(&str, &str); 4] =
+    [(CERT, "confSERVER_CERT"), (KEY, "confSERVER_KEY"), ("CACertFile", "confCACERT"), ("CACertPath", "confCACERT_PATH")];
+/// Files of chains.
+pub(super) const CERT: &str = "ServerCertFile";
+/// Files of keys.
+pub(super) const KEY: &str = "ServerKeyFile";
+
 /// Every `O Name=value`, in order.
 pub(super) fn options(bytes: &[u8]) -> Vec<Entry> {
     lines::logical(bytes).into_iter().filter_map(|at| option(bytes, at)).collect()

@@ -17,6 +17,7 @@ use crate::{
     facts::{ConfigFile, Effective, Known, Origin, Role, Service},
     name::DnsName,
 };
+use cf::{CERT, KEY, OPTIONS};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -25,12 +26,6 @@ use std::{
 
 /// What the server's own tools are asked: its names, its host name, the file with its process id, and how it was started.
 pub(super) const ASKS: &[&str] = &["class_w", "host", "pid_file_path", "started"];
-
-/// The options that decide about TLS, with the macros of `sendmail.mc` that they are built of.
-const OPTIONS: [(&str, &str); 4] =
-    [(CERT, "confSERVER_CERT"), (KEY, "confSERVER_KEY"), ("CACertFile", "confCACERT"), ("CACertPath", "confCACERT_PATH")];
-const CERT: &str = "ServerCertFile";
-const KEY: &str = "ServerKeyFile";
 
 /// Reads `sendmail.cf` as the daemon does.
 pub(super) fn understand(files: &[ConfigFile], answers: &BTreeMap<String, String>) -> Result<Understood, Unreadable> {

@@ -1,7 +1,7 @@
 //! What of `sendmail.cf` and `sendmail.mc` may leave the host: daemons and the options about TLS. Rules, maps and all else may
 //! hold names and passwords, and stay.
 
-use super::{OPTIONS, cf};
+use super::cf::{self, OPTIONS};
 use std::fmt::Write as _;
 
 /// The text with nothing else in it, in the same lines; `None` where it is neither file.

@@ -1,6 +1,6 @@
 //! Which options present our files, with the macros that they are built of.
 
-use super::{OPTIONS, cf_of, presents, understand};
+use super::{cf::OPTIONS, cf_of, presents, understand};
 use crate::{
     facts::{Server, Service},
     finding::{Finding, Subject, Verdict},
