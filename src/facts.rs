@@ -1,8 +1,15 @@
 //! What survey saw. Values of knowledge: no verb owns them, and a plan can be tested on the facts of a machine that
 //! we never touched. What could not be seen says why, and can never turn into a failure by accident.
 
+mod certificates;
+mod names;
+
+pub use certificates::{Deployment, ForeignLineage, Kept, Lineage, LineageKey, NextKey, Reader, Source, Window, live_of};
+pub use names::{Answer, DomainFacts, Here, MxFacts, NameFacts, Security, Tlsa, Whereabouts};
+
+pub use crate::known::Known;
 use crate::{
-    certificate::{Certificate, Digest, KeyType},
+    certificate::Digest,
     claims::Claims,
     image::{Image, Meta, Raw},
     moment::Moment,
@@ -15,10 +22,8 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
-
-pub use crate::known::Known;
 
 /// A dotted version such as 3.7.11; letters after the numbers are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -285,256 +290,4 @@ pub struct PortOwner {
     pub elsewhere: bool,
     /// A directory from which it serves `/.well-known/acme-challenge/` in plain HTTP, where one was found.
     pub webroot: Option<PathBuf>,
-}
-
-/// Where a record of some owner name really lies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Whereabouts {
-    /// The name at the end of its CNAME chain: where records are added.
-    pub owner: DnsName,
-    /// The apex of the zone that holds that name.
-    pub zone: DnsName,
-}
-
-/// What DNS says, with whether the answer was authentic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer<T> {
-    /// The records; empty where the name or type does not exist.
-    pub records: Vec<T>,
-    /// DNSSEC state of the answer.
-    pub security: Security,
-    /// The smallest TTL among them, in seconds.
-    pub ttl: u32,
-}
-
-/// DNSSEC state of an answer (RFC 4033 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Security {
-    /// Validated: a validating resolver on loopback says AD, or our own validation does.
-    Secure,
-    /// Proven to be unsigned.
-    Insecure,
-    /// Signed and wrong.
-    Bogus,
-    /// Nobody that we may believe could tell.
-    Unknown,
-}
-
-/// One mail domain in DNS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DomainFacts {
-    /// The domain.
-    pub domain: DnsName,
-    /// Its MX records: preference and name. `.` (null MX, RFC 7505) is left out of the list.
-    pub mx: Known<Answer<(u16, DnsName)>>,
-    /// `_mta-sts` TXT texts.
-    pub mta_sts: Known<Answer<String>>,
-    /// `_smtp._tls` TXT texts.
-    pub tls_rpt: Known<Answer<String>>,
-}
-
-/// Whether a name points at this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Here {
-    /// Every address of it is this host's.
-    Yes,
-    /// Some are, some are not.
-    Partly,
-    /// None is.
-    No,
-}
-
-/// One MX name in DNS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MxFacts {
-    /// The name.
-    pub name: DnsName,
-    /// Its addresses.
-    pub addresses: Known<Answer<IpAddr>>,
-    /// Whether it is this host's; behind NAT this is unknown.
-    pub here: Known<Here>,
-    /// TLSA records of `_25._tcp.` of the name.
-    pub tlsa: Known<Answer<Tlsa>>,
-    /// CAA records that govern the name (RFC 8659 §3), in zone-file form.
-    pub caa: Known<Answer<String>>,
-}
-
-/// A name that is no MX name, in DNS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NameFacts {
-    /// The name.
-    pub name: DnsName,
-    /// Whether it is this host's; behind NAT this is unknown.
-    pub here: Known<Here>,
-}
-
-/// A TLSA record (RFC 6698 §2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tlsa {
-    /// Certificate usage: 2 is DANE-TA, 3 is DANE-EE; 0 and 1 are ignored by mail senders (RFC 7672 §3.1.3).
-    pub usage: u8,
-    /// 0 the whole certificate, 1 its key.
-    pub selector: u8,
-    /// 0 the bytes themselves, 1 SHA-256, 2 SHA-512.
-    pub matching: u8,
-    /// The data, in lower-case hexadecimal.
-    pub data: String,
-}
-
-impl fmt::Display for Tlsa {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.usage, self.selector, self.matching, self.data)
-    }
-}
-
-/// One of our certificates: a name with its keys, its chain and how far it got.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lineage {
-    /// Its name: the first MX name in it.
-    pub name: DnsName,
-    /// The directory URL of the CA that issues it.
-    pub directory: String,
-    /// The profile that was asked of the CA, if any.
-    pub acme_profile: Option<String>,
-    /// The keys, one a type, and the certificate issued for each.
-    pub keys: Vec<LineageKey>,
-    /// The key that follows each of them one day: made beforehand, so that its TLSA record is known everywhere by then.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub next: Vec<NextKey>,
-    /// Key and chain of each type in one file's bytes, in the Store; `None` until all are issued.
-    pub bundle: Option<Digest>,
-    /// The file that a mail server reads.
-    pub live: PathBuf,
-    /// How far deployment got.
-    pub deployment: Deployment,
-    /// The files of another program that it is taken from, one a key type: that program orders and renews. Empty where we do.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub adopted: Vec<Source>,
-}
-
-/// Where another program keeps a certificate that we serve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// Kind of its key.
-    pub key_type: KeyType,
-    /// Who keeps it, such as `certbot`.
-    pub keeper: String,
-    /// What the keeper calls it.
-    pub name: String,
-    /// The chain file.
-    pub chain: PathBuf,
-    /// The private key file.
-    pub key: PathBuf,
-}
-
-impl Lineage {
-    /// Every file that a mail server may read of it: one with all keys, or one for each key type.
-    pub fn live_files(&self) -> impl Iterator<Item = PathBuf> {
-        std::iter::once(self.live.clone()).chain(self.keys.iter().map(|k| live_of(&self.live, k.key_type)))
-    }
-}
-
-/// The file of one key type, beside the one that holds them all.
-#[must_use]
-pub fn live_of(live: &Path, key_type: KeyType) -> PathBuf {
-    live.with_extension(format!("{key_type}.pem"))
-}
-
-/// A key that is not in use yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextKey {
-    /// Its kind.
-    pub key_type: KeyType,
-    /// Its fingerprint: what a TLSA `3 1 1` record says.
-    pub spki: Digest,
-}
-
-/// One key of a lineage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LineageKey {
-    /// Its kind.
-    pub key_type: KeyType,
-    /// Its fingerprint: what a TLSA `3 1 1` record says.
-    pub spki: Digest,
-    /// The certificate issued for it.
-    pub leaf: Option<Certificate>,
-    /// This key and its chain in one file's bytes, in the Store.
-    #[serde(default)]
-    pub bundle: Option<Digest>,
-    /// When the CA suggests to renew that certificate, where it was asked and said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
-}
-
-/// When the CA suggests to renew a certificate (RFC 9773 §4.2), as it said last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Renew not before this.
-    pub start: Moment,
-    /// Renew before this.
-    pub end: Moment,
-    /// Why it is so, as a page for people to read; a CA gives it where the window is not the usual one.
-    pub explanation: Option<String>,
-    /// When the CA is asked again, as it wishes.
-    pub again: Moment,
-}
-
-/// Deployment is a state, not an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Deployment {
-    /// Keys exist, the CA has not answered yet.
-    Ordered,
-    /// The CA issued it; no mail server reads it.
-    Issued,
-    /// The mail server's configuration names it; not yet seen on the wire.
-    Installed,
-    /// Seen on the wire on every listener that should serve it.
-    Proved,
-}
-
-/// A certificate that another program keeps, or that the mail server names today.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForeignLineage {
-    /// Who keeps it: `certbot`, `acme.sh`, `lego`, `dehydrated`, `snakeoil`, or `file`.
-    pub keeper: String,
-    /// The chain file.
-    pub chain: PathBuf,
-    /// The private key file; its bytes never enter the facts.
-    pub key: PathBuf,
-    /// The leaf.
-    pub leaf: Certificate,
-    /// Whether it verifies against the roots for verdicts.
-    pub trusted: bool,
-    /// Whether the mail server's configuration names it.
-    pub in_use: bool,
-    /// What its keeper does with it; `None` where it lies in no place of a program that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Kept>,
-}
-
-/// A line in the configuration of another service that names a certificate's file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reader {
-    /// The service, such as `Dovecot`.
-    pub program: String,
-    /// File and line, from 1.
-    pub at: (PathBuf, usize),
-    /// Its setting.
-    pub setting: String,
-    /// The file that it names.
-    pub file: PathBuf,
-}
-
-/// What a certificate program does with a certificate that it keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// What it calls it.
-    pub name: String,
-    /// The timer, or the file of cron, that runs its renewal; `None` where none was found.
-    pub renewed_by: Option<String>,
-    /// Whether the key stays at a renewal, where that is written down.
-    pub keeps_key: Option<bool>,
 }

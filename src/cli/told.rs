@@ -1,0 +1,175 @@
+//! Flags of the verbs about what the world is told: records, policies, lists.
+
+use super::Where;
+use crate::{
+    moment::Moment,
+    name::DnsName,
+    policy::{
+        policy_list::{self, Fingerprint},
+        tls_rpt::Rua,
+    },
+    settings::resolver,
+};
+use clap::{Args, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// `mxseal dns`
+#[derive(Clone, Debug, Args)]
+pub struct Dns {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+    /// Form of the records
+    #[arg(long, value_enum, value_name = "FORM", default_value = "zone")]
+    pub format: RecordFormat,
+    /// Print what is right already too
+    #[arg(long)]
+    pub all: bool,
+    /// Where senders report to: mailto:ADDRESS or https://HOST/PATH; may be repeated [default: as published, else the domain's
+    /// postmaster]
+    #[arg(long, value_name = "URI", value_delimiter = ',')]
+    pub rua: Vec<Rua>,
+    /// Records that let one CA alone issue for the MX names and policy hosts [default: the CA in use, where it is Let's Encrypt]
+    #[arg(long, value_name = "CA", num_args = 0..=1)]
+    pub caa: Option<Option<DnsName>>,
+}
+
+/// The form of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecordFormat {
+    /// Lines of a zone file
+    Zone,
+    /// Commands of nsupdate
+    Nsupdate,
+    /// Lines of a zone file, with types as numbers for servers that do not know them
+    Generic,
+    /// The fields of a web form
+    Panel,
+    /// One JSON document
+    Json,
+    /// A local value of Terraform
+    Terraform,
+    /// JavaScript of dnscontrol
+    Dnscontrol,
+    /// A file of octoDNS for each zone
+    Octodns,
+}
+
+/// `mxseal policy`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Policy {
+    /// What is served, what it leaves out, and the text to serve
+    Show(PolicyShow),
+}
+
+/// `mxseal policy show`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyShow {
+    /// Where to look.
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// `mxseal list`
+#[derive(Clone, Debug, Subcommand)]
+pub enum List {
+    /// Whether a domain would be taken, by the rules of the list that the EFF kept
+    Check(ListOf),
+    /// The entry of a domain in the list's format, made from its MX records and its MTA-STS policy
+    Entry(ListOf),
+    /// Whether a list may be used: form, signature, time
+    Verify(ListSource),
+    /// What a list says of a domain, or how many domains it has
+    Show(ListShow),
+    /// A list as a map for a mail server that sends
+    Export(ListExport),
+    /// Get a list from the web, and keep it where it is newer and may be used
+    Fetch(ListFetch),
+}
+
+/// `mxseal list check` and `entry`
+#[derive(Clone, Debug, Args)]
+pub struct ListOf {
+    /// The mail domain
+    pub domain: DnsName,
+    /// The DNS resolver to ask, instead of those of /etc/resolv.conf
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
+    pub resolver: Option<SocketAddr>,
+    /// Root that a certificate may end in, besides the system's and Mozilla's; may be repeated
+    #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1..)]
+    pub trust_anchors: Vec<PathBuf>,
+}
+
+/// A list, and who must have signed it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ListSource {
+    /// The list [default: the one that was fetched last]
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Its signature [default: the list's name with .asc behind it]
+    #[arg(long, value_name = "FILE", requires = "list")]
+    pub signature: Option<PathBuf>,
+    /// The public key of whoever keeps it, as gpgv reads it
+    #[arg(long, value_name = "FILE")]
+    pub keyring: Option<PathBuf>,
+    /// The whole fingerprint of that key
+    #[arg(long, value_name = "HEX")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Judge as if it were this time, such as 2020-05-25T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    pub at: Option<Moment>,
+}
+
+fn at(text: &str) -> Result<Moment, String> {
+    policy_list::moment(text).ok_or_else(|| format!("{text:?} is no time with a zone, such as 2020-05-25T00:00:00Z"))
+}
+
+/// `mxseal list show`
+#[derive(Clone, Debug, Args)]
+pub struct ListShow {
+    /// The mail domain [default: the whole list]
+    pub domain: Option<DnsName>,
+    /// The list.
+    #[command(flatten)]
+    pub source: ListSource,
+}
+
+/// `mxseal list export`
+#[derive(Clone, Debug, Args)]
+pub struct ListExport {
+    /// The mail server
+    #[arg(value_enum)]
+    pub server: ListServer,
+    /// The list.
+    #[command(flatten)]
+    pub source: ListSource,
+    /// Write it to this file, whole or not at all, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// A mail server that sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListServer {
+    /// A table for smtp_tls_policy_maps
+    Postfix,
+    /// A table for lsearch: the MX hosts of each domain
+    Exim,
+}
+
+/// `mxseal list fetch`
+#[derive(Clone, Debug, Args)]
+pub struct ListFetch {
+    /// Where the list lies; its signature lies beside it with .asc behind the name [default: as before]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The public key of whoever keeps it, as gpgv reads it [default: as before]
+    #[arg(long, value_name = "FILE")]
+    pub keyring: Option<PathBuf>,
+    /// The whole fingerprint of that key [default: as before]
+    #[arg(long, value_name = "HEX")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Root that the web server's certificate may end in, besides the system's and Mozilla's; may be repeated
+    #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1..)]
+    pub trust_anchors: Vec<PathBuf>,
+}

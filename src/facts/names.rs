@@ -1,0 +1,108 @@
+//! What DNS says of names, and how far that is to be trusted.
+
+use super::Known;
+use crate::name::DnsName;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr};
+
+/// Where a record of some owner name really lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// The name at the end of its CNAME chain: where records are added.
+    pub owner: DnsName,
+    /// The apex of the zone that holds that name.
+    pub zone: DnsName,
+}
+
+/// What DNS says, with whether the answer was authentic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer<T> {
+    /// The records; empty where the name or type does not exist.
+    pub records: Vec<T>,
+    /// DNSSEC state of the answer.
+    pub security: Security,
+    /// The smallest TTL among them, in seconds.
+    pub ttl: u32,
+}
+
+/// DNSSEC state of an answer (RFC 4033 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Security {
+    /// Validated: a validating resolver on loopback says AD, or our own validation does.
+    Secure,
+    /// Proven to be unsigned.
+    Insecure,
+    /// Signed and wrong.
+    Bogus,
+    /// Nobody that we may believe could tell.
+    Unknown,
+}
+
+/// One mail domain in DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainFacts {
+    /// The domain.
+    pub domain: DnsName,
+    /// Its MX records: preference and name. `.` (null MX, RFC 7505) is left out of the list.
+    pub mx: Known<Answer<(u16, DnsName)>>,
+    /// `_mta-sts` TXT texts.
+    pub mta_sts: Known<Answer<String>>,
+    /// `_smtp._tls` TXT texts.
+    pub tls_rpt: Known<Answer<String>>,
+}
+
+/// Whether a name points at this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Here {
+    /// Every address of it is this host's.
+    Yes,
+    /// Some are, some are not.
+    Partly,
+    /// None is.
+    No,
+}
+
+/// One MX name in DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MxFacts {
+    /// The name.
+    pub name: DnsName,
+    /// Its addresses.
+    pub addresses: Known<Answer<IpAddr>>,
+    /// Whether it is this host's; behind NAT this is unknown.
+    pub here: Known<Here>,
+    /// TLSA records of `_25._tcp.` of the name.
+    pub tlsa: Known<Answer<Tlsa>>,
+    /// CAA records that govern the name (RFC 8659 §3), in zone-file form.
+    pub caa: Known<Answer<String>>,
+}
+
+/// A name that is no MX name, in DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameFacts {
+    /// The name.
+    pub name: DnsName,
+    /// Whether it is this host's; behind NAT this is unknown.
+    pub here: Known<Here>,
+}
+
+/// A TLSA record (RFC 6698 §2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tlsa {
+    /// Certificate usage: 2 is DANE-TA, 3 is DANE-EE; 0 and 1 are ignored by mail senders (RFC 7672 §3.1.3).
+    pub usage: u8,
+    /// 0 the whole certificate, 1 its key.
+    pub selector: u8,
+    /// 0 the bytes themselves, 1 SHA-256, 2 SHA-512.
+    pub matching: u8,
+    /// The data, in lower-case hexadecimal.
+    pub data: String,
+}
+
+impl fmt::Display for Tlsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.usage, self.selector, self.matching, self.data)
+    }
+}
