@@ -19,21 +19,23 @@ const TOO_OLD: Duration = Duration::from_secs(26 * 3600);
 
 pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
+    // A wrong flag is told where nothing is asked, too.
+    let asks = args.live || !args.place.trust_anchors.is_empty();
+    let site = asks.then(|| Site::of(&args.place, &[], &settings, global)).transpose()?;
     let store = Store::at(&global.state_dir);
     let mut lineages = acme::load_lineages(&store).map_err(Trouble::state)?;
     let receipts = apply::receipts(&store).map_err(Trouble::state)?;
     let open = apply::open_change(&store).map_err(Trouble::state)?;
     lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
     let standing = apply::standing(&receipts);
-    let served = match standing {
-        Some(receipt) if args.live => {
-            let site = Site::of(&args.place, &[], &settings, global)?;
+    let served = match (standing, site) {
+        (Some(receipt), Some(site)) if args.live => {
             let views = enact::baseline(&site.net, &receipt.change.prove, &[]).await;
             kept::observed(&store, &receipt.id, &views);
             views
         }
-        Some(receipt) => kept::last_observed(&store, &receipt.id).map(|seen| seen.views).unwrap_or_default(),
-        None => Vec::new(),
+        (Some(receipt), _) => kept::last_observed(&store, &receipt.id).map(|seen| seen.views).unwrap_or_default(),
+        (None, _) => Vec::new(),
     };
     let now = world::now();
     let changes = receipts
