@@ -107,11 +107,16 @@ impl Postfix {
         // What `postfix start-fg` does, without the shell between: so the master is our child, and ends by its own PID.
         run(within(&self.prefix, "postfix").arg("-c").arg(self.etc()).arg("check"));
         let programs = run(&mut self.command("postconf", &["-h", "daemon_directory"]));
-        let mut master = within(&self.prefix, Path::new(programs.trim()).join("master"));
-        master.args(["-s".as_ref(), "-c".as_ref(), self.etc().as_os_str()]);
-        master.env("MAIL_CONFIG", self.etc()).env("POSTLOG_SERVICE", "postlog").env("POSTLOG_HOSTNAME", "lab").env("LC_ALL", "C");
+        let master = |mode: &str| {
+            let mut master = within(&self.prefix, Path::new(programs.trim()).join("master"));
+            master.args([mode.as_ref(), "-c".as_ref(), self.etc().as_os_str()]);
+            master.env("MAIL_CONFIG", self.etc()).env("POSTLOG_SERVICE", "postlog").env("POSTLOG_HOSTNAME", "lab").env("LC_ALL", "C");
+            master
+        };
+        // A process that the last one was just starting holds its lock for a moment more.
+        wait_for("the lock of the last master", Duration::from_secs(10), || master("-t").status().is_ok_and(|s| s.success()));
         let before = self.log().len();
-        self.daemon = Some(Daemon::start(&mut master, &self.dir().join("log/start")));
+        self.daemon = Some(Daemon::start(&mut master("-s"), &self.dir().join("log/start")));
         wait_for("the private Postfix", Duration::from_secs(60), || {
             let log = self.log().split_off(before);
             assert!(!log.contains("fatal:"), "Postfix does not start:\n{log}");
