@@ -5,7 +5,7 @@ use crate::lab::{
     host::text,
     household::{Household, MX, MXSEAL, Tree},
     internet::Internet,
-    process::wait_for,
+    process::{copy_program, wait_for},
     setup::{self, SNAKE_OIL, assert_verifiable, outcome, setup, start},
     transaction::{CHANGING, Call, calls},
 };
@@ -259,7 +259,7 @@ fn what_was_proved_is_known_though_its_record_was_lost() {
 fn the_program_may_be_replaced_while_it_runs() {
     let house = Household::new();
     let copy = house.root.join("mxseal");
-    fs::copy(MXSEAL, &copy).unwrap();
+    copy_program(MXSEAL, &copy);
     let mut running = house.start(Command::new(&copy).args(house.arguments("setup")));
     fs::remove_file(&copy).unwrap();
     assert!(running.wait().unwrap().success(), "{}", house.said());

@@ -6,7 +6,7 @@ use crate::lab::{
     internet::{DIRECTORY, Internet, MX},
     pebble::api_certificate,
     ports::free_port,
-    process::{Daemon, wait_for},
+    process::{Daemon, copy_program, wait_for},
     setup::{ANSWERS, SNAKE_OIL, contents, outcome, reloads, setup},
 };
 use serde_json::Value;
@@ -108,7 +108,7 @@ fn without_root() {
     // The build may lie where nobody else may look.
     let dir = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
     let program = dir.path().join("mxseal");
-    fs::copy(env!("CARGO_BIN_EXE_mxseal"), &program).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_mxseal"), &program);
     let run = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.args(arguments).args(["--state-dir", "/var/lib/mxseal-nowhere", "--resolver", "127.0.0.1:9"]);

@@ -5,6 +5,7 @@ use crate::lab::{
     dns::{Dns, Signed},
     household::{MX, MXSEAL},
     postfix::Postfix,
+    process::copy_program,
 };
 use mxseal::certificate::KeyType;
 use serde_json::{Value, json};
@@ -98,7 +99,7 @@ fn one_file_is_enough_and_tells_no_secret() {
     let host = Keeper::new();
     // The build may lie where nobody else may look.
     let program = host.dir.path().join("mxseal");
-    fs::copy(MXSEAL, &program).unwrap();
+    copy_program(MXSEAL, &program);
     let surveyed = host.here(&["survey"]);
     let text = String::from_utf8(surveyed.stdout.clone()).unwrap();
     let facts = document(&surveyed, 0);

@@ -1,6 +1,6 @@
 //! A rehearsal on the stand-in, as whoever has just built the program: no mail server, no root, nothing left behind.
 
-use crate::lab::process::wait_for;
+use crate::lab::process::{copy_program, wait_for};
 use clap::ValueEnum as _;
 use mxseal::rehearsal::Fault;
 use serde_json::Value;
@@ -22,7 +22,7 @@ impl User {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let program = dir.path().join("mxseal");
-        fs::copy(env!("CARGO_BIN_EXE_mxseal"), program).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_mxseal"), &program);
         fs::create_dir(dir.path().join("tmp")).unwrap();
         fs::set_permissions(dir.path().join("tmp"), Permissions::from_mode(0o777)).unwrap();
         Self { dir }

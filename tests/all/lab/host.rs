@@ -3,7 +3,7 @@
 
 use super::{
     net::Net,
-    process::{run, wait_for},
+    process::{copy_program, run, wait_for},
 };
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -389,7 +389,7 @@ fn program() -> &'static Path {
         }
         let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mxseal");
         let mine = copy.with_extension(std::process::id().to_string());
-        fs::copy(&built, &mine).expect("a copy of it");
+        copy_program(&built, &mine);
         fs::set_permissions(&mine, fs::Permissions::from_mode(0o755)).and_then(|()| fs::rename(&mine, &copy)).expect("a copy of it");
         copy
     })

@@ -79,6 +79,12 @@ pub fn wait_for(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
     }
 }
 
+/// Copies a program that is about to be run. Not by ourselves: a process that another test is just starting would hold our copy
+/// open for writing, and nobody could run it ("Text file busy").
+pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
+    run(Command::new("cp").arg(from.as_ref()).arg(to));
+}
+
 /// `program` behind the words of `prefix`, such as `ip netns exec NAME`.
 pub fn within(prefix: &[String], program: impl AsRef<OsStr>) -> Command {
     let Some((first, rest)) = prefix.split_first() else { return Command::new(program) };
