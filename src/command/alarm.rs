@@ -57,7 +57,8 @@ fn what_is_untold(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble>
             .remedy(Remedy::Command("mxseal renew".into()));
         (run.exit, run.findings) = (1, vec![died]);
     }
-    match tell(&store, &settings, &run) {
+    let receipts = apply::receipts(&store).ok();
+    match receipts.map_or(Ok(None), |receipts| tell(&store, &settings, &receipts, &run)) {
         Ok(None) => Ended::new("nothing-to-do", 0, "Nothing is to be told that was not told yet.").tell(outcome, global),
         Ok(Some(to)) => Ended::new("told", 0, format!("{to} was written.")).tell(outcome, global),
         Err(untold) => {
@@ -84,10 +85,12 @@ fn test(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
     place::needs_root()?;
     let store = Store::at(&global.state_dir);
     let settings = place::settings(global)?;
-    let Some(to) = address(&store, &settings) else {
+    let receipts = apply::receipts(&store).unwrap_or_default();
+    let standing = apply::standing(&receipts);
+    let Some(to) = address(&store, &settings, standing) else {
         return Err(Trouble::usage("nobody is to be written to: give an address with the key alarm of the settings").about("alarm-unsent"));
     };
-    let finding = prove(&store, &to);
+    let finding = prove(&store, standing, &to);
     let exit = match finding.verdict {
         Verdict::Pass => 0,
         Verdict::Unknown => 3,
@@ -103,9 +106,8 @@ fn test(global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
 /// Writes what of `run` is news, and keeps that it was told. Gives who was written to, or why nobody could be.
 ///
 /// It is kept after the letter was handed in: a kill in between repeats it once, with the same Message-ID.
-pub(super) fn tell(store: &Store, settings: &Settings, run: &Run) -> Result<Option<String>, Box<Finding>> {
-    let Ok(receipts) = apply::receipts(store) else { return Ok(None) };
-    let Some(standing) = apply::standing(&receipts) else {
+pub(super) fn tell(store: &Store, settings: &Settings, receipts: &[Receipt], run: &Run) -> Result<Option<String>, Box<Finding>> {
+    let Some(standing) = apply::standing(receipts) else {
         // Nothing of ours is left to speak of.
         let _ = store.remove(TOLD);
         return Ok(None);
@@ -122,9 +124,9 @@ pub(super) fn tell(store: &Store, settings: &Settings, run: &Run) -> Result<Opti
     let near = served.map_or(0, |leaf| maintain::nearness(leaf.not_before, leaf.not_after, now));
     let told: Told = store.load(TOLD).ok().flatten().unwrap_or_default();
     let Some(why) = maintain::news(&told, &needs, near) else { return Ok(None) };
-    let about = served_name(store).unwrap_or_default();
+    let about = served_name(standing);
     let (subject, body) = report::alarm(&about, why, &told, &needs, served, now);
-    let to = address(store, settings);
+    let to = address(store, settings, Some(standing));
     if let Some(to) = to.clone() {
         // A repeated letter is the same one: it follows the same last one, and says the same.
         let same = serde_json::to_vec(&(told.at, &subject, needs.iter().map(|f| (&f.id, f.verdict)).collect::<Vec<_>>()));
@@ -167,14 +169,11 @@ pub(super) fn note(store: &Store, settings: &Settings, facts: &Facts) -> Option<
 
 /// Who is written to: the settings' address, else the postmaster of the domain that is served (RFC 5321 §4.5.1). Nobody where
 /// the settings say so, or the Store is somebody's experiment.
-pub(super) fn address(store: &Store, settings: &Settings) -> Option<String> {
+pub(super) fn address(store: &Store, settings: &Settings, standing: Option<&Receipt>) -> Option<String> {
     match &settings.alarm {
         Some(none) if none.is_empty() => None,
         Some(given) => Some(given.clone()),
-        None if store.is_usual() => {
-            let receipts = apply::receipts(store).ok()?;
-            Some(postmaster(apply::standing(&receipts)?))
-        }
+        None if store.is_usual() => standing.map(postmaster),
         None => None,
     }
 }
@@ -190,24 +189,22 @@ fn sender(standing: &Receipt, about: &str) -> String {
     if from.contains('@') { from } else { format!("{from}@{about}") }
 }
 
-/// The MX name that the standing change serves.
-pub(super) fn served_name(store: &Store) -> Option<String> {
-    let receipts = apply::receipts(store).ok()?;
-    let expect = &apply::standing(&receipts)?.change.prove;
+/// The MX name that a change serves; empty where it promises nothing.
+pub(super) fn served_name(standing: &Receipt) -> String {
+    let expect = &standing.change.prove;
     let ours = expect.iter().find(|e| matches!(e.want, Want::Ours(_))).or_else(|| expect.first());
-    ours.map(|e| e.name.to_string())
+    ours.map(|e| e.name.to_string()).unwrap_or_default()
 }
 
 /// Sends a test to `to` and waits until the server has delivered it, or handed it on.
-pub(super) fn prove(store: &Store, to: &str) -> Finding {
+pub(super) fn prove(store: &Store, standing: Option<&Receipt>, to: &str) -> Finding {
     let at = world::now();
-    let receipts = apply::receipts(store).unwrap_or_default();
     let finding = |verdict, says: &str| Finding::new("alarm-test", verdict, Subject::Host, format!("a test alarm to {to} {says}"));
     let again = Remedy::Command("mxseal alarm --test".into());
-    let Some(standing) = apply::standing(&receipts) else {
+    let Some(standing) = standing else {
         return finding(Verdict::Unknown, "was not sent: no change of mxseal stands on this host");
     };
-    let about = served_name(store).unwrap_or_default();
+    let about = served_name(standing);
     let id = format!("mxseal.{}@{about}", Digest::of(format!("{at} {to} {}", std::process::id()).as_bytes()).short());
     let body = format!(
         "{about}, {at}\n\nThis is a test. mxseal writes here when something needs you: the certificate\ncould not be renewed, or \

@@ -132,12 +132,14 @@ fn rouse(args: &Setup, site: &Site, global: &Global, outcome: &mut Outcome) -> R
 
 /// Who is to be written to must be reachable: a test goes there, unless an earlier one arrived.
 fn prove_alarm(site: &Site, settings: &Settings, progress: &Progress) -> Option<Finding> {
-    let to = alarm::address(&site.store, settings)?;
+    let receipts = apply::receipts(&site.store).unwrap_or_default();
+    let standing = apply::standing(&receipts);
+    let to = alarm::address(&site.store, settings, standing)?;
     if alarm::proved(&site.store).is_some_and(|proved| proved.address == to) {
         return None;
     }
     progress.see(Event::Started(format!("send a test alarm to {to}")));
-    let finding = alarm::prove(&site.store, &to);
+    let finding = alarm::prove(&site.store, standing, &to);
     let arrived = finding.verdict == Verdict::Pass;
     progress.see(Event::Done(if arrived { "delivered".into() } else { finding.verdict.to_string() }));
     if !arrived {

@@ -60,7 +60,7 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         exit = 1;
     }
     let rests = lineages.iter().filter_map(|l| kept::rest(&store, &l.name)).collect();
-    let alarm = standing.and_then(|_| alarm::address(&store, &settings)).map(|to| {
+    let alarm = standing.and_then(|_| alarm::address(&store, &settings, standing)).map(|to| {
         let reached = alarm::proved(&store).filter(|proved| proved.address == to).map(|proved| proved.at.0);
         json::AlarmDoc { to, reached }
     });

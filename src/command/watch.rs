@@ -47,9 +47,11 @@ pub(super) fn ended(global: &Global, textfile: Option<&Path>, told: &Result<(), 
         )
         .seen(e.to_string())
     });
-    let untold = alarm::tell(&store, &settings, &run).err().map(|why| *why);
+    let receipts = apply::receipts(&store).ok();
+    let untold = receipts.as_ref().and_then(|all| alarm::tell(&store, &settings, all, &run).err()).map(|why| *why);
     let unwritten = textfile.or(settings.textfile.as_deref()).and_then(|file| write(&store, file));
-    journal(&store, &run, untold.as_ref());
+    let lineage = receipts.as_deref().and_then(apply::standing).map(alarm::served_name).unwrap_or_default();
+    journal(&store, &lineage, &run, untold.as_ref());
     let more: Vec<Finding> = [unkept, untold, unwritten].into_iter().flatten().collect();
     if !more.is_empty() && outcome.exit == 0 {
         outcome.exit = 1;
@@ -82,18 +84,17 @@ fn textfile(store: &Store, file: &Path) -> io::Result<()> {
 }
 
 /// One entry for the run, and one for each thing that needs a human.
-fn journal(store: &Store, run: &Run, untold: Option<&Finding>) {
+fn journal(store: &Store, lineage: &str, run: &Run, untold: Option<&Finding>) {
     if !store.is_usual() {
         return;
     }
-    let lineage = alarm::served_name(store).unwrap_or_default();
     let entry = |message: &str, id: &str, priority: &str, more: &[(&str, &str)]| {
         let fields = [
             ("MESSAGE", message),
             ("MESSAGE_ID", id),
             ("PRIORITY", priority),
             ("SYSLOG_IDENTIFIER", "mxseal"),
-            ("MXSEAL_LINEAGE", &lineage),
+            ("MXSEAL_LINEAGE", lineage),
         ];
         let _ = world::journal(&[&fields[..], more].concat());
     };

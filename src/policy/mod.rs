@@ -74,6 +74,21 @@ impl<T> Published<T> {
     }
 }
 
+#[cfg(test)]
+impl<T> Published<T> {
+    /// The tables' word: `ok` all understand it, `warn` the same with a remark, `invalid` strict senders refuse it, `none` it is no
+    /// such record.
+    fn verdict(&self) -> &'static str {
+        match self {
+            Self::Absent => "none",
+            Self::One(_, r) if r.strict().is_none() => "invalid",
+            Self::One(_, r) if r.remarks.is_empty() => "ok",
+            Self::One(..) => "warn",
+            Self::Several(_) => "several",
+        }
+    }
+}
+
 /// Remarks while a text is read.
 #[derive(Debug, Default)]
 struct Remarks(Vec<Remark>);

@@ -63,15 +63,8 @@ mod tests {
     use super::*;
     use crate::policy::chance::Chance;
 
-    /// `ok` all understand it, `warn` the same with a word, `invalid` strict senders refuse it, `none` it is no such record.
     fn verdict(text: &str) -> &'static str {
-        match StsRecord::published(&[text.to_owned()]) {
-            Published::Absent => "none",
-            Published::One(_, r) if r.strict().is_none() => "invalid",
-            Published::One(_, r) if r.remarks.is_empty() => "ok",
-            Published::One(..) => "warn",
-            Published::Several(_) => "several",
-        }
+        StsRecord::published(&[text.to_owned()]).verdict()
     }
 
     #[test]
