@@ -4,7 +4,9 @@ mod setup;
 mod told;
 
 pub use setup::{ChallengeType, ExistingFlags, KeyTypeFlag, Rehearse, Setup, Where};
-pub use told::{Dns, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Policy, PolicyShow, RecordFormat};
+pub use told::{
+    Dns, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Policy, PolicyShow, PublicResolver, RecordFormat, Way,
+};
 
 use crate::{name::DnsName, rehearsal::Fault};
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -1,18 +1,22 @@
 //! `mxseal.toml`: the written form of what the admin wants. The same names as the flags; a flag wins.
 
 mod kept;
+mod publishing;
 mod wrong;
 
 pub use kept::kept;
+pub use publishing::Publishing;
 pub use wrong::{Place, Unusable};
 
 use crate::{
     intent::{Existing, KeyTypes},
     name::DnsName,
     nearest::{meant, nearest},
+    publish::publisher::How,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -63,6 +67,21 @@ pub struct Settings {
     pub alarm: Option<String>,
     /// File for Prometheus' textfile collector.
     pub textfile: Option<PathBuf>,
+    /// How records get into DNS.
+    pub publish: Option<How>,
+    /// The server that takes updates.
+    #[serde(deserialize_with = "read_resolver", serialize_with = "write_resolver")]
+    pub dns_server: Option<SocketAddr>,
+    /// The file of its key.
+    pub tsig_file: Option<PathBuf>,
+    /// The zone's file.
+    pub zone_file: Option<PathBuf>,
+    /// What makes the server read that file again.
+    pub zone_reload: Vec<String>,
+    /// The admin's program.
+    pub hook: Option<PathBuf>,
+    /// The same for one zone.
+    pub zone: BTreeMap<DnsName, Publishing>,
 }
 
 /// Every key, in the order in which it is written, with the comment that is written above it.
@@ -86,6 +105,13 @@ pub const KEYS: &[(&str, &str)] = &[
     ("resolver", "DNS resolver to ask, with a port where it is not 53. Without it, those of /etc/resolv.conf."),
     ("alarm", "Who is written to when something needs a human; \"\" for nobody. Without it, the postmaster."),
     ("textfile", "File for Prometheus' textfile collector, which every renewal writes anew."),
+    ("publish", "How records get into DNS: \"manual\", \"zonefile\", \"rfc2136\" or \"hook\"."),
+    ("dns-server", "Server that takes updates (RFC 2136). Without it, the primary that the zone's SOA record names."),
+    ("tsig-file", "File with the key for updates, as nsupdate -k reads it."),
+    ("zone-file", "The zone's file on this host."),
+    ("zone-reload", "Command that makes the server read the zone's file again, as a list of words."),
+    ("hook", "Program that is told what to change in DNS: mxseal-hook(5)."),
+    ("zone", "The six keys above for one zone, in a table [zone.\"example.org\"]."),
 ];
 
 impl Settings {
@@ -135,13 +161,22 @@ impl Settings {
             resolver: self.resolver.or(lower.resolver),
             alarm: self.alarm.or(lower.alarm),
             textfile: self.textfile.or(lower.textfile),
+            publish: self.publish.or(lower.publish),
+            dns_server: self.dns_server.or(lower.dns_server),
+            tsig_file: self.tsig_file.or(lower.tsig_file),
+            zone_file: self.zone_file.or(lower.zone_file),
+            zone_reload: list(self.zone_reload, lower.zone_reload),
+            hook: self.hook.or(lower.hook),
+            zone: if self.zone.is_empty() { lower.zone } else { self.zone },
         }
     }
 
     /// Files that are named without their directory lie beside the settings.
     fn beside(mut self, dir: &Path) -> Self {
-        let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile].into_iter().flatten();
-        for file in single.chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {
+        let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile];
+        let publishing = [&mut self.tsig_file, &mut self.zone_file, &mut self.hook];
+        self.zone.values_mut().for_each(|zone| zone.beside(dir));
+        for file in single.into_iter().chain(publishing).flatten().chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {
             *file = dir.join(&*file);
         }
         self

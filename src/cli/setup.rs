@@ -135,6 +135,7 @@ impl Setup {
             resolver: place.resolver,
             alarm: self.alarm.clone(),
             textfile: one(&self.textfile),
+            ..Settings::default()
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Flags of the verbs about what the world is told: records, policies, lists.
 
-use super::Where;
+use super::{Where, absolute};
 use crate::{
     moment::Moment,
     name::DnsName,
@@ -8,10 +8,11 @@ use crate::{
         policy_list::{self, Fingerprint},
         tls_rpt::Rua,
     },
-    settings::resolver,
+    publish::publisher::How,
+    settings::{Publishing, resolver},
 };
 use clap::{Args, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 /// `mxseal dns`
 #[derive(Clone, Debug, Args)]
@@ -32,6 +33,86 @@ pub struct Dns {
     /// Records that let one CA alone issue for the MX names and policy hosts [default: the CA in use, where it is Let's Encrypt]
     #[arg(long, value_name = "CA", num_args = 0..=1)]
     pub caa: Option<Option<DnsName>>,
+    /// Publish what is missing, in this way [default: that of the settings]
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, help_heading = "Publishing")]
+    pub publish: Option<Option<How>>,
+    /// What a way needs.
+    #[command(flatten)]
+    pub way: Way,
+    /// Show the exact change and stop
+    #[arg(long, requires = "publish", help_heading = "Publishing")]
+    pub dry_run: bool,
+    /// Wait until every authoritative server of the zones, a public resolver and this host's see the records
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Waiting")]
+    pub wait: bool,
+    /// Wait no longer than this, such as 90s, 15m or 2h
+    #[arg(long, requires = "wait", value_name = "DURATION", value_parser = duration, default_value = "15m", help_heading = "Waiting")]
+    pub timeout: Duration,
+    /// The public resolver to ask; `none` asks none
+    #[arg(long, requires = "wait", value_name = "ADDR[:PORT]", default_value = PUBLIC_RESOLVER, help_heading = "Waiting")]
+    pub public_resolver: PublicResolver,
+}
+
+/// What a way to publish needs.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Publishing")]
+pub struct Way {
+    /// Server that takes updates [default: the primary that the zone's SOA record names; port 53]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
+    pub dns_server: Option<SocketAddr>,
+    /// File with the key for updates, as nsupdate -k reads it
+    #[arg(long, value_name = "FILE")]
+    pub tsig_file: Option<PathBuf>,
+    /// The zone's file on this host
+    #[arg(long, value_name = "FILE")]
+    pub zone_file: Option<PathBuf>,
+    /// Program that is told what to change, as mxseal-hook(5) says
+    #[arg(long, value_name = "FILE")]
+    pub hook: Option<PathBuf>,
+}
+
+impl Way {
+    /// What the flags say, in the words of the settings file.
+    #[must_use]
+    pub fn wishes(&self, publish: Option<How>) -> Publishing {
+        let file = |file: &Option<PathBuf>| file.as_deref().map(absolute);
+        Publishing {
+            publish,
+            dns_server: self.dns_server,
+            tsig_file: file(&self.tsig_file),
+            zone_file: file(&self.zone_file),
+            zone_reload: Vec::new(),
+            hook: file(&self.hook),
+        }
+    }
+}
+
+/// One that validates.
+const PUBLIC_RESOLVER: &str = "9.9.9.9";
+
+/// The public resolver that is asked what the world sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicResolver(pub Option<SocketAddr>);
+
+impl FromStr for PublicResolver {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" { Ok(Self(None)) } else { resolver(text).map(|addr| Self(Some(addr))) }
+    }
+}
+
+/// A number with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; write one such as 90s, 15m or 2h");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// The form of records.

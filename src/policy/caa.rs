@@ -1,9 +1,10 @@
 //! CAA records (RFC 8659): which CAs may issue for a name, and how they may check (RFC 8657).
 
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// A record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caa {
     /// 128 is *critical*: a CA that does not know the tag must not issue.
     pub flags: u8,

@@ -3,15 +3,19 @@
 
 mod dane;
 pub mod dialect;
+mod exchange;
 #[cfg(feature = "wires")]
 pub mod fetch;
 #[cfg(feature = "wires")]
 pub mod list;
+#[cfg(feature = "wires")]
+pub mod publisher;
 mod sheet;
 mod sts;
 mod tls_rpt;
 mod wanted;
 
+pub use exchange::{Exchange, InTheWay, Ours, Record, Told, exchanges};
 pub use sheet::{Asked, Sheet, Sight};
 pub use sts::policy_for;
 pub use wanted::sheet;
@@ -21,13 +25,15 @@ use crate::{
     name::DnsName,
     policy::{caa::Caa, quoted},
 };
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How long caches may keep what we propose, in seconds.
 pub const TTL: u32 = 3600;
 
 /// What a record says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Data {
     /// Another name, whose records count here.
     Cname(DnsName),

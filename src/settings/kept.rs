@@ -2,7 +2,7 @@
 
 use super::{KEYS, Settings, Unusable, parse};
 use std::{fmt::Write as _, ops::Range, path::Path};
-use toml_edit::{Document, Item};
+use toml_edit::{Document, Item, Table};
 
 const HEAD: &str = "# What was answered to mxseal setup. Edit it as you like: comments and order stay.\n\
                     # Keys have the names of the flags, and a flag wins. See mxseal.toml(5).\n";
@@ -35,10 +35,39 @@ pub fn kept(path: &Path, before: Option<&str>, wishes: &Settings) -> Result<Opti
     for (span, value) in spliced.into_iter().rev() {
         text.replace_range(span, &value);
     }
-    if !added.is_empty() && !text.is_empty() && !text.ends_with('\n') {
-        text.push_str(end);
+    if added.is_empty() {
+        return Ok(Some(text));
     }
-    Ok(Some(text + &added))
+    // What stands below the head of a table belongs to that table.
+    let at = Document::parse(text.as_str()).ok().and_then(|d| first_table(d.as_table())).map_or(text.len(), |head| above(&text, head));
+    if at == text.len() && !text.is_empty() && !text.ends_with('\n') {
+        added.insert_str(0, end);
+    } else if at < text.len() {
+        added.push_str(end);
+    }
+    text.insert_str(at.min(text.len()), &added);
+    Ok(Some(text))
+}
+
+/// Where the head of the first table begins.
+fn first_table(table: &Table) -> Option<usize> {
+    let heads = table.iter().filter_map(|(_, item)| match item {
+        Item::Table(below) if !below.is_dotted() => {
+            let own = below.span().filter(|_| !below.is_implicit()).map(|span| span.start);
+            own.into_iter().chain(first_table(below)).min()
+        }
+        _ => None,
+    });
+    heads.min()
+}
+
+/// The place above a table's head, and above the comments that are about it.
+fn above(text: &str, head: usize) -> usize {
+    let mut at = text[..head].rfind('\n').map_or(0, |end| end + 1);
+    while let Some(line) = text[..at].lines().next_back().filter(|line| line.trim_start().starts_with('#')) {
+        at = text[..at].trim_end_matches(['\r', '\n']).len() - line.len();
+    }
+    at
 }
 
 #[cfg(test)]
@@ -90,6 +119,14 @@ mod tests {
                 Some("# mine\nkey-type=\"rsa\"   # old clients?\n\n\n  email = 'post@example.org' # me\n# the end\n"),
             ),
             ("line ends", "email = 'a@example.org'\r\nkey-type = 'rsa'\r\n", Some("email = \"post@example.org\"\r\nkey-type = 'rsa'\r\n")),
+            (
+                "a table",
+                "key-type = 'ecdsa'\n\n# ours\n[zone.'a.example']\nhook = 'x'\n",
+                Some(
+                    "key-type = \"rsa\"\n\n\n# Address that the CA may write to; \"\" gives it none.\nemail = \"post@example.org\"\n\n\
+                     # ours\n[zone.'a.example']\nhook = 'x'\n",
+                ),
+            ),
             ("no last line end", "key-type = 'ecdsa'\nemail = 'post@example.org'", Some("key-type = \"rsa\"\nemail = 'post@example.org'")),
             ("nothing new", "key-type = \"rsa\"\nemail = '''post@example.org'''\n", None),
             (

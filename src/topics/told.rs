@@ -4,6 +4,13 @@ use super::Topic;
 
 pub(super) const TOPICS: &[Topic] = &[
     Topic {
+        id: "dns-left-to-you",
+        title: "A record is left to whoever put it there",
+        text: "A record of somebody else's is where one of mxseal's should be, or it is not known which zone it would belong to. Only records that mxseal noted as its own, when it published them, are ever taken away.",
+        see: "mxseal dns --format nsupdate\ndig TXT _mta-sts.example.org",
+        reference: "mxseal-dns(8) --publish",
+    },
+    Topic {
         id: "dns-not-ours",
         title: "The domain's mail goes to other hosts",
         text: "None of the domain's MX names is known to be this host's, so no record is proposed for it: what is published about an MX host must be kept by that host. Behind NAT a host cannot see that a name is its own; --mx says so.",

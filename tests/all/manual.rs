@@ -56,7 +56,7 @@ fn every_verb_has_a_page_with_its_flags_and_no_other() {
     let mut everywhere = flags(&command);
     everywhere.extend(["--help", "--version"].map(ToOwned::to_owned));
     assert_eq!(everywhere, written(&overview));
-    let mut expected = BTreeSet::from(["mxseal.8", "mxseal-profile.5", "mxseal.toml.5"].map(ToOwned::to_owned));
+    let mut expected = BTreeSet::from(["mxseal.8", "mxseal-hook.5", "mxseal-profile.5", "mxseal.toml.5"].map(ToOwned::to_owned));
     for verb in visible {
         let name = verb.get_name();
         let page = page(&format!("mxseal-{name}.8"));
@@ -83,10 +83,11 @@ fn the_settings_page_has_every_key_in_order() {
     let page = page("mxseal.toml.5");
     let keys: Vec<&str> = page.lines().filter_map(|l| l.strip_prefix(".It Cm ")?.split(' ').next()).collect();
     assert_eq!(keys, KEYS.iter().map(|(key, _)| *key).collect::<Vec<_>>());
-    // Each is a flag of setup too; what becomes of an existing certificate is one of two.
+    // Each is a flag of setup or dns too; what becomes of an existing certificate is one of two, and each zone can have its own.
     let command = Cli::command();
-    let setup = command.find_subcommand("setup").unwrap();
-    let without: Vec<_> = keys.iter().filter(|k| **k != "existing" && !flags(setup).contains(&format!("--{k}"))).collect();
+    let flags: BTreeSet<String> = ["setup", "dns"].iter().flat_map(|verb| flags(command.find_subcommand(verb).unwrap())).collect();
+    let no_flag = ["existing", "zone", "zone-reload"];
+    let without: Vec<_> = keys.iter().filter(|k| !no_flag.contains(k) && !flags.contains(&format!("--{k}"))).collect();
     assert_eq!(without, Vec::<&&str>::new());
 }
 

@@ -1,0 +1,65 @@
+//! How records get into DNS: for every zone, and for one.
+
+use super::{Settings, read_resolver, write_resolver};
+use crate::{name::DnsName, publish::publisher::How};
+use serde::{Deserialize, Serialize};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Wishes about publishing; each is a key of the file, and of the table `[zone."NAME"]` for that zone alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Publishing {
+    /// The way.
+    pub publish: Option<How>,
+    /// The server that takes updates.
+    #[serde(deserialize_with = "read_resolver", serialize_with = "write_resolver")]
+    pub dns_server: Option<SocketAddr>,
+    /// The file of its key.
+    pub tsig_file: Option<PathBuf>,
+    /// The zone's file.
+    pub zone_file: Option<PathBuf>,
+    /// What makes the server read that file again: program and arguments.
+    pub zone_reload: Vec<String>,
+    /// The admin's program.
+    pub hook: Option<PathBuf>,
+}
+
+impl Publishing {
+    /// These wishes; where there is none, those of `lower`.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            publish: self.publish.or(lower.publish),
+            dns_server: self.dns_server.or(lower.dns_server),
+            tsig_file: self.tsig_file.or(lower.tsig_file),
+            zone_file: self.zone_file.or(lower.zone_file),
+            zone_reload: if self.zone_reload.is_empty() { lower.zone_reload } else { self.zone_reload },
+            hook: self.hook.or(lower.hook),
+        }
+    }
+
+    pub(super) fn beside(&mut self, dir: &Path) {
+        for file in [&mut self.tsig_file, &mut self.zone_file, &mut self.hook].into_iter().flatten() {
+            *file = dir.join(&*file);
+        }
+    }
+}
+
+impl Settings {
+    /// How the records of a zone are published: as its own table says, else as the file says for all.
+    #[must_use]
+    pub fn publishing(&self, zone: &DnsName) -> Publishing {
+        let all = Publishing {
+            publish: self.publish,
+            dns_server: self.dns_server,
+            tsig_file: self.tsig_file.clone(),
+            zone_file: self.zone_file.clone(),
+            zone_reload: self.zone_reload.clone(),
+            hook: self.hook.clone(),
+        };
+        self.zone.get(zone).cloned().unwrap_or_default().over(all)
+    }
+}
