@@ -11,13 +11,6 @@ use mxseal::rehearsal::Fault;
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// A booted host whose `/etc` nobody else changes.
-fn quiet_host(internet: &Internet) -> Host {
-    let host = internet.mail_host();
-    host.ok(&["rm", "-rf", "/etc/netns"]);
-    host
-}
-
 /// What must not change: content, owner, mode, inode and time of everything but mail and locks.
 fn everything(host: &Host) -> BTreeMap<PathBuf, Entry> {
     let mut all = host.tree("/etc");
@@ -44,7 +37,7 @@ pub fn proved(shown: &Value) -> Vec<(String, String)> {
 #[test]
 fn everything_is_shown_and_nothing_is_changed() {
     let internet = Internet::start();
-    let host = quiet_host(&internet);
+    let host = internet.mail_host();
     assert!(internet.s_client(&[]).contains(SNAKE_OIL));
     wait_for("the end of that conversation", Duration::from_secs(10), || host.mail_log().contains("disconnect from"));
     let (before, log) = (everything(&host), host.mail_log());
@@ -90,7 +83,7 @@ fn everything_is_shown_and_nothing_is_changed() {
 #[test]
 fn with_every_fault_it_ends_as_promised() {
     let internet = Internet::start();
-    let host = quiet_host(&internet);
+    let host = internet.mail_host();
     let before = everything(&host);
     let faults: Vec<String> = Fault::value_variants().iter().map(|f| f.name()).collect();
     assert!(faults.len() >= 10, "{faults:?}");
@@ -126,7 +119,7 @@ const TRAPPED_SERVICES: &str = "submission inet n - y - - smtpd\n  -o smtpd_tls_
 #[test]
 fn on_an_odd_host_that_is_stopped_too() {
     let internet = Internet::start();
-    let host = quiet_host(&internet);
+    let host = internet.mail_host();
     host.ok(&["systemctl", "stop", "postfix"]);
     wait_for("the end of Postfix", Duration::from_secs(20), || masters(&host) == "0");
     host.ok(&["sh", "-c", "mkdir -p /srv/mail && mv /etc/postfix/main.cf /srv/mail/ && ln -s /srv/mail/main.cf /etc/postfix/main.cf"]);

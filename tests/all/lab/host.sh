@@ -39,6 +39,8 @@ layer() {
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"; chmod 755 "$root/usr/sbin/policy-rc.d"
   case $2 in postfix) postfix ;; exim) exim "$3" ;; opensmtpd*) opensmtpd "$3" ;; sendmail) sendmail "$3" ;; esac
   rm -f "$root/usr/sbin/policy-rc.d"
+  # All of /etc is the host's own: what changes in the machine's while tests run must not show through.
+  cp -a "$root/etc" "$root/etc.own"; rm -rf "$root/etc.own/netns" "$root/etc"; mv "$root/etc.own" "$root/etc"
   tar --xattrs --xattrs-include='*' -C "$folder/memory/upper" -cf "$1" .
 }
 
