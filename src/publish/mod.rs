@@ -13,6 +13,8 @@ pub mod publisher;
 mod sheet;
 mod sts;
 mod tls_rpt;
+#[cfg(feature = "wires")]
+pub mod told;
 mod wanted;
 
 pub use exchange::{Exchange, InTheWay, Ours, Record, Told, exchanges};

@@ -27,6 +27,7 @@ use crate::{
     mta::profile::Profile,
     name::DnsName,
     plan::CERTBOT_HOOK,
+    publish::told,
     world::{Look, Net, Store},
 };
 pub use certificates::kept;
@@ -107,7 +108,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         readers: readers::readers(look, &foreign),
         foreign,
         groups: found.as_ref().map(groups).unwrap_or_default(),
-        claims: Claims::default(),
+        claims: claims(store, host.root)?,
         server: match found {
             Ok(Found { server, .. }) => {
                 let at = server.config_dir.display().to_string();
@@ -180,6 +181,14 @@ fn lineages(store: &Store, root: bool) -> io::Result<Vec<Lineage>> {
     match load_lineages(store) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied && !root => Ok(Vec::new()),
         loaded => loaded,
+    }
+}
+
+/// What the world was told; like our certificates, root's to see.
+fn claims(store: &Store, root: bool) -> io::Result<Claims> {
+    match told::claims(store) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && !root => Ok(Claims::default()),
+        kept => kept,
     }
 }
 

@@ -4,6 +4,13 @@ use super::Topic;
 
 pub(super) const TOPICS: &[Topic] = &[
     Topic {
+        id: "claim-stands",
+        title: "The world was told otherwise, and may believe it",
+        text: "A TLSA record, an MTA-STS policy in mode enforce or an entry in a list tells senders what this host presents. They hold it to that as long as it is published, and afterwards until the last cache has forgotten it: twice the TTL of a record and two days at least, the max_age of a policy. What would break that is not done: first the record or policy is withdrawn, then that time has to pass.",
+        see: "dig TLSA _25._tcp.mx.example.org\ndig TXT _mta-sts.example.org\nmxseal status",
+        reference: "RFC 7672 section 8.4; RFC 8461 section 8.3; mxseal-undo(8)",
+    },
+    Topic {
         id: "dns-left-to-you",
         title: "A record is left to whoever put it there",
         text: "A record of somebody else's is where one of mxseal's should be, or it is not known which zone it would belong to. Only records that mxseal noted as its own, when it published them, are ever taken away.",

@@ -275,7 +275,7 @@ fn a_root_that_is_unknown_here_is_no_reason_to_go_back() {
 fn tlsa_records_promise_another_key() {
     let mut scene = Scene::new("", &[]);
     let spki = vec![scene.ecdsa.presented.spki.clone(), Digest::of(b"the next key")];
-    scene.claims = Claims(vec![Claim::Tlsa { mx: MX.parse().unwrap(), spki, until: Moment(u64::MAX) }]);
+    scene.claims = Claims(vec![Claim::Tlsa { mx: MX.parse().unwrap(), spki, ttl: 3600, seen: Moment(0), until: None }]);
     let faults = fails(scene.change(OURS), &[("claim-broken", &scene.subject("mx"))]);
     assert!(faults[0].evidence[0].contains(&scene.rsa.presented.spki.0), "{faults:#?}");
 }

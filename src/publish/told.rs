@@ -1,0 +1,79 @@
+//! What the world was told, kept in the Store. It is written before the world is told, so that whoever dies in between has
+//! promised too much rather than kept too little.
+
+use crate::{claims::Claims, facts::Facts, moment::Moment, world::Store};
+use serde::{Deserialize, Serialize};
+use std::io;
+
+const KEPT: &str = "claims.json";
+/// The format that this version writes.
+const VERSION: u16 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    version: u16,
+    claims: Claims,
+}
+
+/// Read before the rest, so that another release's file is refused by its number.
+#[derive(Deserialize)]
+struct Head {
+    version: u16,
+}
+
+/// The claims that are kept; none where nothing was ever told.
+///
+/// # Errors
+/// When they cannot be read, or another release wrote them: then nobody knows what is promised, and nothing may be changed.
+pub fn claims(store: &Store) -> io::Result<Claims> {
+    let Some(Head { version }) = store.load(KEPT)? else { return Ok(Claims::default()) };
+    if version != VERSION {
+        let says = format!("{} was written by another release (format {version}, this one reads {VERSION})", store.path(KEPT).display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, says));
+    }
+    Ok(store.load::<Kept>(KEPT)?.map(|kept| kept.claims).unwrap_or_default())
+}
+
+/// Changes the claims: to be called before the world is told.
+///
+/// # Errors
+/// When they cannot be read or written; then the world must not be told.
+pub fn tell(store: &Store, now: Moment, what: impl FnOnce(&mut Claims)) -> io::Result<Claims> {
+    let before = claims(store)?;
+    let mut claims = before.clone();
+    what(&mut claims);
+    claims.forget_past(now);
+    if claims != before {
+        store.save(KEPT, &Kept { version: VERSION, claims: claims.clone() })?;
+    }
+    Ok(claims)
+}
+
+/// Takes in what DNS says of the MX names, whoever published it: what the world believes binds us whoever told it.
+///
+/// # Errors
+/// As [`tell`].
+pub fn see(store: &Store, facts: &Facts) -> io::Result<Claims> {
+    tell(store, facts.now, |claims| claims.see(facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Digest;
+
+    #[test]
+    fn what_is_told_is_kept_and_another_release_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path().join("state")).expect("a store");
+        assert_eq!(claims(&store).expect("none"), Claims::default());
+        let mx = "mx.example.org".parse().expect("a name");
+        let told = tell(&store, Moment(5), |c| c.tell_tlsa(&mx, &[Digest::of(b"key")], 60, Moment(5))).expect("told");
+        assert_eq!((told.0.len(), claims(&store).expect("kept")), (1, told));
+        tell(&store, Moment(6), |c| c.tell_tlsa(&mx, &[], 60, Moment(6))).expect("withdrawn");
+        assert_eq!(tell(&store, Moment(10 * 86400), |_| {}).expect("past"), Claims::default());
+        store.save(KEPT, &serde_json::json!({ "version": 2, "claims": "something else" })).expect("written");
+        assert!(claims(&store).expect_err("another release").to_string().contains("format 2"));
+        assert!(tell(&store, Moment(7), |_| {}).is_err(), "nothing is told that cannot be kept");
+    }
+}
