@@ -8,7 +8,7 @@ use crate::{
         policy_list::{ListMode, ListPattern, ListPolicy},
         sts_policy::{Mode, StsPolicy},
     },
-    view::{EndpointView, Judged},
+    view::EndpointView,
 };
 
 /// So many names an entry may have.
@@ -95,22 +95,8 @@ pub fn eligible(domain: &DomainFacts, hosts: &[MxFacts], views: &[EndpointView],
 
 /// What one conversation shows against the host.
 fn fault(name: &DnsName, view: &EndpointView) -> Option<Finding> {
-    let against = |says: String| {
-        Some(Finding::new("list-not-eligible", Verdict::Fail, Subject::Mx(name.clone()), format!("{}: {says}", view.probe.addr)))
-    };
-    let tls = match &view.tls {
-        Known::Seen { value, .. } => value,
-        Known::Unknown { why } => return against(format!("no TLS: {why}")),
-    };
-    for (what, verdict) in [("no sender can verify its certificate", &tls.trusted), ("its certificate is of other names", &tls.named)] {
-        if let Known::Seen { value: Judged::Bad(why), .. } = verdict {
-            return against(format!("{what}: {why}"));
-        }
-    }
-    if !["TLS1.2", "TLS1.3"].contains(&tls.protocol.as_str()) {
-        return against(format!("{} is spoken, and the list wants TLS 1.2", tls.protocol));
-    }
-    None
+    let why = super::sts_hosts::unfit(view)?;
+    Some(Finding::new("list-not-eligible", Verdict::Fail, Subject::Mx(name.clone()), format!("{}: {why}", view.probe.addr)))
 }
 
 #[cfg(test)]
@@ -120,7 +106,7 @@ mod tests {
         facts::{Answer, Security},
         moment::Moment,
         topics,
-        view::{Offer, Probe, Reply, TlsView, Wire},
+        view::{Judged, Offer, Probe, Reply, TlsView, Wire},
     };
 
     fn name(text: &str) -> DnsName {

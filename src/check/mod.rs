@@ -12,6 +12,7 @@ mod outside;
 mod places;
 mod probes;
 mod proof;
+mod sts_hosts;
 
 pub use eligible::{eligible, list_entry};
 #[cfg(feature = "wires")]
@@ -20,3 +21,4 @@ pub use outside::outside;
 pub use places::{Place, places, survey_probes};
 pub use probes::{ENOUGH, as_it_was, baseline_probes, probes_for, proof_probes};
 pub use proof::{Proof, Proved, Shown, proof};
+pub use sts_hosts::{sender_probes, sts_host};

@@ -2,7 +2,7 @@
 
 use super::{Trouble, place, place::Site};
 use crate::{
-    check::{eligible, list_entry, observe},
+    check::{eligible, list_entry, observe, sender_probes},
     cli::{self, Global, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Where},
     facts::{Facts, Known},
     finding::{Finding, Remedy, Subject, Verdict},
@@ -22,11 +22,9 @@ use crate::{
     },
     settings::Settings,
     survey,
-    view::{Offer, Probe, Wire},
     world::{self, Look as _, Machine, Net, Store},
 };
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -49,17 +47,7 @@ pub(super) async fn run(list: &List, global: &Global) -> Result<u8, Trouble> {
 async fn check(of: &ListOf, global: &Global) -> Result<u8, Trouble> {
     let (site, facts, sts) = looked(of, global).await?;
     let Some(domain) = facts.domains.first() else { return Err(Trouble::human("the domain was not looked up")) };
-    let addresses = facts.mx_hosts.iter().flat_map(|h| h.addresses.value().into_iter().flat_map(|a| &a.records).map(move |a| (h, *a)));
-    let probes: Vec<Probe> = addresses
-        .map(|(host, address)| Probe {
-            addr: SocketAddr::new(address, 25),
-            wire: Wire::StartTls,
-            name: host.name.clone(),
-            sni: true,
-            offer: Offer::Any,
-            postmaster_of: None,
-        })
-        .collect();
+    let probes = sender_probes(&facts.mx_hosts);
     let views = observe(&site.net, &probes, CONVERSATION).await;
     let mut findings = eligible(domain, &facts.mx_hosts, &views, sts.as_ref());
     findings.push(closed(&of.domain));

@@ -61,6 +61,12 @@ impl MxPattern {
     pub const fn of(name: DnsName) -> Self {
         Self { any_label: false, name }
     }
+
+    /// The single host that is meant; `None` for a pattern of many.
+    #[must_use]
+    pub fn single(&self) -> Option<&DnsName> {
+        (!self.any_label).then_some(&self.name)
+    }
 }
 
 impl fmt::Display for MxPattern {
@@ -82,8 +88,9 @@ impl FromStr for MxPattern {
     }
 }
 
-/// The policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The policy. Kept as its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StsPolicy {
     /// What senders shall do.
     pub mode: Mode,
@@ -132,6 +139,25 @@ impl StsPolicy {
             seen.line(at + 1, line.strip_suffix('\r').unwrap_or(line), &mut remarks);
         }
         Reading { value: seen.policy(&mut remarks), remarks: remarks.0 }
+    }
+}
+
+/// A text that was kept as a policy and is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no MTA-STS policy")]
+pub struct NotAPolicy;
+
+impl TryFrom<String> for StsPolicy {
+    type Error = NotAPolicy;
+
+    fn try_from(text: String) -> Result<Self, NotAPolicy> {
+        Self::read(text.as_bytes()).value.ok_or(NotAPolicy)
+    }
+}
+
+impl From<StsPolicy> for String {
+    fn from(policy: StsPolicy) -> Self {
+        policy.text()
     }
 }
 

@@ -6,8 +6,10 @@ pub mod dialect;
 mod exchange;
 #[cfg(feature = "wires")]
 pub mod fetch;
+mod kept_policy;
 #[cfg(feature = "wires")]
 pub mod list;
+mod policy_wish;
 #[cfg(feature = "wires")]
 pub mod publisher;
 mod sheet;
@@ -18,6 +20,8 @@ pub mod told;
 mod wanted;
 
 pub use exchange::{Exchange, InTheWay, Ours, Record, Told, exchanges};
+pub use kept_policy::{Former, KeptPolicy, PolicyHost, Step, WebServer};
+pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
 pub use sheet::{Asked, Sheet, Sight};
 pub use sts::policy_for;
 pub use wanted::sheet;
