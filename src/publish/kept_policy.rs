@@ -3,7 +3,6 @@
 //! still know better (RFC 8461 §8).
 
 use crate::{
-    claims::Claim,
     facts::{Answer, Known},
     moment::Moment,
     name::DnsName,
@@ -235,20 +234,6 @@ impl KeptPolicy {
                 _ => Step::Stands,
             },
         }
-    }
-
-    /// What the world was told by this, and until when it may believe it at least.
-    #[must_use]
-    pub fn claims(&self, now: Moment) -> Vec<Claim> {
-        let claim = |policy: &StsPolicy, last: Moment| Claim::Sts {
-            domain: self.domain.clone(),
-            mx: policy.mx.iter().map(ToString::to_string).collect(),
-            enforce: policy.mode == Mode::Enforce,
-            until: last.after(age(policy)),
-        };
-        let binding = self.before.iter().filter(|b| b.policy.mode != Mode::None);
-        let current = Some(&self.policy).filter(|p| p.mode != Mode::None);
-        binding.map(|b| claim(&b.policy, b.last.unwrap_or(now))).chain(current.map(|p| claim(p, now))).collect()
     }
 
     fn was_served(&mut self, policy: StsPolicy) {
