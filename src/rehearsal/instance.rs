@@ -227,7 +227,12 @@ pub fn start(look: &dyn Look, places: &Places) -> Result<(), NoInstance> {
 pub fn arm(inside: &mut Inside, places: &Places, fault: Fault) -> Result<(), NoInstance> {
     let part = match fault {
         Fault::ReloadIgnored => "exit 0".to_owned(),
-        Fault::ServerDies => format!("\"$real\" \"$@\" >/dev/null 2>&1; {}; exit 0", quoted(&places.stop.0)),
+        // A server that is told two things at once may forget the second: it is stopped until it runs no more.
+        Fault::ServerDies => format!(
+            "\"$real\" \"$@\" >/dev/null 2>&1; for n in 1 2 3 4 5 6 7 8 9; do {}; sleep 0.2; {} || exit 0; done; exit 0",
+            quoted(&places.stop.0),
+            quoted(&places.running.0)
+        ),
         _ => return Ok(()),
     };
     let Some((word, told)) = places.tells.0.split_first() else { return Ok(()) };
