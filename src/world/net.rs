@@ -28,11 +28,24 @@ impl Net {
         acme_ca: &[impl AsRef<Path>],
     ) -> io::Result<Self> {
         let mut common = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let system = rustls_native_certs::load_native_certs().certs;
-        common.add_parsable_certificates(system.into_iter().filter(|der| may_issue(der)));
+        add_system(&mut common);
         let verdict_roots = with_anchors(common.clone(), "--trust-anchor", trust_anchors)?;
         let api_roots = with_anchors(common, "--acme-ca-file", acme_ca)?;
         Ok(Self { resolver, verdict_roots: Arc::new(verdict_roots), api_roots: Arc::new(api_roots), http_port: 80 })
+    }
+}
+
+/// Adds what the system's store has beside them: most of it is Mozilla's too, and needs no second look.
+fn add_system(roots: &mut RootCertStore) {
+    for der in rustls_native_certs::load_native_certs().certs {
+        let mut one = RootCertStore::empty();
+        if one.add(der.clone()).is_err() {
+            continue;
+        }
+        one.roots.retain(|root| !roots.roots.contains(root));
+        if !one.is_empty() && may_issue(&der) {
+            roots.roots.append(&mut one.roots);
+        }
     }
 }
 
