@@ -73,7 +73,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         Ok(agreed) => agreed,
         Err(ended) => {
             ended.tell(outcome, global)?;
-            return rouse(args, &site, global, outcome);
+            return nothing_left(args, &settings, &site, global, &progress, outcome);
         }
     };
 
@@ -98,7 +98,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     match course.run(facts, plan, asked, outcome).await? {
         Some((facts, plan)) => {
             nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global)?;
-            rouse(args, &site, global, outcome)
+            nothing_left(args, &settings, &site, global, &progress, outcome)
         }
         None => {
             if outcome.change.is_some() {
@@ -110,9 +110,16 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     }
 }
 
-/// Where a change stands and nothing is left to do, the units may still be missing: they could not be installed when it was
-/// made.
-fn rouse(args: &Setup, site: &Site, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
+/// Where a change stands and nothing is left to do: the units may still be missing, because they could not be installed when
+/// it was made, and who is to hear of it may be another one.
+fn nothing_left(
+    args: &Setup,
+    settings: &Settings,
+    site: &Site,
+    global: &Global,
+    progress: &Progress,
+    outcome: &mut Outcome,
+) -> Result<(), Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let Some(standing) = apply::standing(&receipts) else { return Ok(()) };
     if outcome.outcome != "nothing-to-do" || args.dry_run || args.staging || args.print_only {
@@ -126,6 +133,12 @@ fn rouse(args: &Setup, site: &Site, global: &Global, outcome: &mut Outcome) -> R
             Terminal::print(&report::findings(Style::of_stdout(), &findings));
         }
         outcome.findings.extend(findings);
+    }
+    let Settings { alarm, textfile, .. } = args.wishes();
+    let told = Settings { alarm, textfile, ..Settings::default() };
+    if told != Settings::default() {
+        outcome.findings.extend(keep::answers(&global.config, &told, false, progress));
+        outcome.findings.extend(prove_alarm(site, settings, progress));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::lab::{
     host::{Host, Server, text},
     internet::Internet,
     process::wait_for,
+    renewal::age,
     setup::{outcome, reloads, setup},
 };
 use serde_json::Value;
@@ -21,12 +22,12 @@ fn renew(host: &Host, more: &[&str], code: i32) -> Value {
 }
 
 /// How many letters of ours with these words in the subject lie in the mailbox.
-fn letters(host: &Host, subject: &str) -> usize {
+pub fn letters(host: &Host, subject: &str) -> usize {
     let mailbox = host.mailbox();
     mailbox.lines().filter(|l| l.starts_with("Subject: [mxseal] mx1.example.test: ") && l.contains(subject)).count()
 }
 
-fn wait_for_letter(host: &Host, subject: &str) {
+pub fn wait_for_letter(host: &Host, subject: &str) {
     wait_for(&format!("the letter {subject:?}"), Duration::from_secs(60), || letters(host, subject) > 0);
 }
 
@@ -78,6 +79,11 @@ fn what_changes_is_told_once() {
     assert!(page.contains("TLS1.3 ecdsa mx1.example.test") && page.contains(" seconds ago (") && page.lines().count() < 24, "{page}");
     wait_for("an empty queue", Duration::from_secs(30), || host.queue_is_empty());
     assert_eq!((letters(&host, "drift"), letters(&host, "")), (1, 3), "{}", host.mailbox());
+
+    // A timer that is dead cannot say so; whoever looks is told.
+    outcome(&host.run(&["faketime", "-f", "+20h", "mxseal", "status", "--json"]), 0);
+    let silent = outcome(&host.run(&["faketime", "-f", "+2d", "mxseal", "status", "--live", "--json"]), 1);
+    assert_eq!(ids(&silent), ["watch-silent"], "{silent:#}");
 }
 
 /// A run that is ended from outside cannot tell; the unit that its failure starts does. A letter that nobody takes is told by
@@ -110,9 +116,19 @@ fn what_a_run_cannot_tell_is_told_for_it() {
     wait_for_letter(&host, "needs you: drift");
     outcome(&host.run(&["mxseal", "alarm", "--json"]), 0);
 
+    // Another address needs no other change.
+    let done = outcome(&setup(&host, &["--alarm", "postmaster@example.test"]), 0);
+    assert_eq!((done["outcome"].as_str(), ids(&done).last()), (Some("nothing-to-do"), Some(&"alarm-test")), "{done:#}");
+    assert!(host.read("/etc/mxseal/mxseal.toml").contains("alarm = \"postmaster@example.test\""));
+    let again = outcome(&setup(&host, &["--alarm", "postmaster@example.test"]), 0);
+    assert!(!ids(&again).contains(&"alarm-test"), "{again:#}");
+
     let refused = outcome(&host.run(&["mxseal", "setup", "--json", "--alarm", "two words"]), 2);
     assert!(refused["error"].as_str().is_some_and(|e| e.contains("is no address")), "{refused:#}");
-    host.write("/etc/mxseal/mxseal.toml", host.read("/etc/mxseal/mxseal.toml").replace("root@example.test", "nobody-here@example.test"));
+    host.write(
+        "/etc/mxseal/mxseal.toml",
+        host.read("/etc/mxseal/mxseal.toml").replace("postmaster@example.test", "nobody-here@example.test"),
+    );
     let back = outcome(&host.run(&["mxseal", "alarm", "--test", "--json"]), 1);
     assert!(back["findings"][0]["evidence"][0].as_str().is_some_and(|l| l.contains("status=bounced")), "{back:#}");
     wait_for("an empty queue", Duration::from_secs(30), || host.queue_is_empty());
@@ -145,8 +161,7 @@ fn a_renewal_that_fails_rests() {
     wait_for_letter(&host, "needs you: renewal-failed");
 
     // Due, and not tried.
-    let life = host.read("/var/lib/mxseal/lineages/mx1.example.test.json");
-    host.write("/var/lib/mxseal/lineages/mx1.example.test.json", due(&life));
+    age(&host);
     let asked = internet.ca_log().len();
     let rests = renew(&host, &[], 1);
     assert_eq!((rests["outcome"].as_str(), ids(&rests)), (Some("rests"), vec!["renewal-failed"]), "{rests:#}");
@@ -167,16 +182,6 @@ fn a_renewal_that_fails_rests() {
     }
     assert!(metrics.contains("\nmxseal_last_run_exit_status 0\n") && metrics.contains("\nmxseal_last_proof_seconds "), "{metrics}");
     assert_eq!(host.ok(&["stat", "-c", "%a", "/root/mxseal.prom"]), "644\n");
-}
-
-/// The lineage as if its certificates were of long ago.
-fn due(lineage: &str) -> String {
-    let mut value: Value = serde_json::from_str(lineage).expect("a lineage");
-    for key in value["keys"].as_array_mut().expect("keys") {
-        key["leaf"]["not_before"] = 1_000_000_000.into();
-        key["window"] = Value::Null;
-    }
-    value.to_string()
 }
 
 /// A program of the admin's that fails before a change stops it; one after it is owed until it ends well, whoever dies.

@@ -34,6 +34,17 @@ pub fn hurry(internet: &Internet, host: &Host) {
     }
 }
 
+/// As far as mxseal knows, the certificates are of long ago, and nobody has asked the CA when to renew them.
+pub fn age(host: &Host) {
+    let file = "/var/lib/mxseal/lineages/mx1.example.test.json";
+    let mut lineage: Value = serde_json::from_str(&host.read(file)).expect("a lineage");
+    for key in lineage["keys"].as_array_mut().expect("keys") {
+        key["leaf"]["not_before"] = 1_000_000_000.into();
+        key["window"] = Value::Null;
+    }
+    host.write(file, lineage.to_string());
+}
+
 /// What the unit said.
 pub fn renewals(host: &Host) -> String {
     host.ok(&["journalctl", "--sync"]);
