@@ -49,7 +49,7 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         })
         .collect();
     let mut exit = if open.is_some() { 1 } else { standing.map_or(1, |receipt| verdict(receipt, &served)) };
-    let mut findings: Vec<Finding> = standing.and_then(|_| silent(&store, &served, now)).into_iter().collect();
+    let mut findings: Vec<Finding> = standing.and_then(|receipt| silent(&store, receipt, now)).into_iter().collect();
     findings.extend(
         args.textfile.as_deref().or(settings.textfile.as_deref().filter(|_| args.live)).and_then(|file| watch::write(&store, file)),
     );
@@ -73,13 +73,13 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     Ok(exit)
 }
 
-/// Nobody has looked for more than a day: the timer is dead.
-fn silent(store: &Store, served: &[EndpointView], now: Moment) -> Option<Finding> {
-    let seen = served.iter().map(|v| v.taken).max()?;
-    if !store.is_usual() || now.since(seen) < TOO_OLD {
+/// Nothing was renewed, and nothing was due, for more than a day: the timer is dead. Who looks by hand does not wake it.
+fn silent(store: &Store, standing: &Receipt, now: Moment) -> Option<Finding> {
+    let ran = kept::last_run(store).map_or(standing.proved, |run| run.began.max(standing.proved));
+    if !store.is_usual() || now.since(ran) < TOO_OLD {
         return None;
     }
-    let says = format!("nobody has looked since {seen}: the timer does not run");
+    let says = format!("mxseal renew has not run since {ran}: the timer is dead");
     Some(
         Finding::new("watch-silent", Verdict::Warn, Subject::Host, says)
             .means("what falls due is not renewed, and nobody hears of it")

@@ -61,8 +61,8 @@ pub(super) const TOPICS: &[Topic] = &[
     },
     Topic {
         id: "watch-silent",
-        title: "Nobody has looked for more than a day",
-        text: "The timer runs six times a day. What was seen last is older than that, so it does not run: it was disabled or masked, or the machine slept. The certificate ends unless somebody renews it.",
+        title: "The timer has not run for more than a day",
+        text: "It runs mxseal renew six times a day, and the last run is older than that: it was disabled or masked, or the machine slept. The certificate ends unless somebody renews it.",
         see: "systemctl list-timers mxseal-renew.timer\nmxseal renew",
         reference: "mxseal-renew(8); systemd.timer(5)",
     },
