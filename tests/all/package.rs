@@ -114,6 +114,7 @@ fn it_comes_and_goes_without_harm() {
     packaged_units_work(&host);
     assert!(internet.s_client(&[]).contains(SNAKE_OIL));
     host.ok(&["systemctl", "start", "mxseal-renew.service"]);
+    host.ok(&["mkdir", "-p", "/etc/mxseal/hooks/before.d", "/etc/mxseal/hooks/after.d"]);
     let said = dpkg(&host, &["-P", "mxseal"]);
     assert!(!said.contains("mxseal: "), "{said}");
     assert_eq!(differences(&untouched, &contents(&host.tree("/etc"))), Vec::<String>::new());
