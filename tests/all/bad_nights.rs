@@ -1,12 +1,15 @@
 //! Nights in which a renewal cannot go well: each ends with a valid certificate on the wire and a word to the admin, and the
 //! next good run repairs what is left.
 
-use crate::lab::{
-    host::{Host, text},
-    internet::Internet,
-    process::wait_for,
-    renewal::{ids, live, renew},
-    setup::{assert_verifiable, outcome, setup},
+use crate::{
+    alarm::{letters, wait_for_letter},
+    lab::{
+        host::{Host, text},
+        internet::Internet,
+        process::wait_for,
+        renewal::{age, hurry, ids, live, renew, renewals, served},
+        setup::{assert_verifiable, outcome, setup},
+    },
 };
 use serde_json::Value;
 use std::{process::Stdio, time::Duration};
@@ -86,6 +89,88 @@ fn a_ca_that_is_away_a_wrong_clock_a_full_disk_and_a_silent_server() {
     assert_eq!(renew(&host, &[], 0)["outcome"], "proved");
     assert_verifiable(&internet);
     assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do");
+}
+
+/// What the CA asks of who came too often: two hours.
+const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7200\r\nContent-Type: application/problem+json\r\n\
+    Connection: close\r\n\r\n{\"type\": \"urn:ietf:params:acme:error:rateLimited\", \"detail\": \"too many requests\"}";
+const REST: &str = "/var/lib/mxseal/watch/rest-mx1.example.test.json";
+
+/// Nights of the timer's own service.
+#[test]
+fn a_busy_ca_a_hook_that_fails_and_a_reload_that_is_ignored() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    outcome(&setup(&host, &[]), 0);
+    let night = |what: &str, good: bool| {
+        let ended = host.run(&["systemctl", "start", "mxseal-renew.service"]);
+        assert_eq!(ended.status.success(), good, "{what}: {}", renewals(&host));
+        assert_verifiable(&internet);
+    };
+
+    // The CA turns everybody away, and is not asked before the time that it said.
+    let (first, files) = (served(&internet, &[]), live(&host));
+    hurry(&internet, &host);
+    age(&host);
+    let door = internet.turn_away(BUSY);
+    let rested = |failures: u64, hours: u64| {
+        night("the CA is busy", false);
+        let mut rest: Value = serde_json::from_str(&host.read(REST)).expect("a rest");
+        let (failed, until) = (rest["failed"].as_u64().expect("a moment"), rest["until"].as_u64().expect("a moment"));
+        assert_eq!((rest["failures"].as_u64(), rest["asked"].as_bool()), (Some(failures), Some(true)), "{rest:#}");
+        assert!((hours * 3600 - 5..=hours * 3600).contains(&(until - failed)), "{rest:#}");
+        let insists = renew(&host, &["--force"], 1);
+        assert_eq!(insists["outcome"], "rests", "{insists:#}");
+        // As if the time had gone by.
+        rest["until"] = failed.into();
+        host.write(REST, rest.to_string());
+    };
+    rested(1, 2);
+    assert_eq!(letters(&host, "needs you"), 0, "most troubles of a night end in it");
+    rested(2, 3);
+    wait_for_letter(&host, "needs you: renewal-failed");
+    rested(3, 3);
+    assert_eq!((live(&host), served(&internet, &[])), (files, first.clone()));
+    drop(door);
+    internet.open_door();
+    night("the CA has time", true);
+    wait_for_letter(&host, "all is well again");
+    assert_eq!(letters(&host, "needs you"), 1, "{}", host.mailbox());
+    let second = served(&internet, &[]);
+    assert!(second.0 != first.0 && !host.path(REST).exists());
+
+    // A program of the admin's fails after the change.
+    let hook = |script: &str| {
+        host.ok(&["mkdir", "-p", "/etc/mxseal/hooks/after.d"]);
+        host.write("/etc/mxseal/hooks/after.d/10-test", format!("#!/bin/sh\n{script}\n"));
+        host.ok(&["chmod", "755", "/etc/mxseal/hooks/after.d/10-test"]);
+    };
+    hook("exit 5");
+    hurry(&internet, &host);
+    night("a hook fails", false);
+    wait_for_letter(&host, "needs you: hook-failed");
+    assert_ne!(served(&internet, &[]).0, second.0, "what was proved stands");
+    hook("touch $MXSEAL_CERTIFICATES.seen");
+    hurry(&internet, &host);
+    night("the hook is repaired", true);
+    assert!(host.path("/etc/mxseal/live/mx1.example.test.pem.seen").exists());
+    wait_for("the letter", Duration::from_secs(60), || letters(&host, "all is well again") == 2);
+
+    // The server says that it has read its files again, and goes on with the old ones.
+    let old = served(&internet, &[]);
+    host.ok(&["mv", "/usr/sbin/postfix", "/usr/sbin/postfix.real"]);
+    let deaf = "#!/bin/sh\nfor word; do [ \"$word\" != reload ] || exit 0; done\nexec /usr/sbin/postfix.real \"$@\"\n";
+    host.write("/usr/sbin/postfix", deaf);
+    host.ok(&["chmod", "755", "/usr/sbin/postfix"]);
+    hurry(&internet, &host);
+    night("a reload is ignored", false);
+    assert_eq!(served(&internet, &[]), old);
+    wait_for("the letter", Duration::from_secs(60), || letters(&host, "needs you") == 3);
+    let orders = internet.ca_log().matches("Added order ").count();
+    host.ok(&["mv", "/usr/sbin/postfix.real", "/usr/sbin/postfix"]);
+    night("it is heard again", true);
+    assert_ne!(served(&internet, &[]).0, old.0);
+    assert_eq!(internet.ca_log().matches("Added order ").count(), orders, "what was issued is not ordered again");
 }
 
 /// The power goes while a renewal is being proved, and nobody runs anything afterwards.

@@ -99,6 +99,30 @@ impl Internet {
         kill(nix::unistd::Pid::from_raw(pid), if hang { Signal::SIGSTOP } else { Signal::SIGCONT }).expect("our process");
     }
 
+    /// From now on whoever asks for the CA's directory comes to a door that gives this answer, as HTTP writes it. Ends with
+    /// the value and [`open_door`](Self::open_door).
+    pub fn turn_away(&self, answer: &str) -> Daemon {
+        const DOOR: &str = "198.18.0.15";
+        let folder = self.file("door");
+        fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("dir"), answer)).expect("the door's answer");
+        run(Command::new("ip").args(["-n", &self.net.namespace("ca"), "addr", "replace", &format!("{DOOR}/24"), "dev", "eth0"]));
+        let mut door = self.net.command("ca", "openssl");
+        door.args(["s_server", "-HTTP", "-accept", &format!("{DOOR}:443"), "-cert"]).arg(self.file("api.pem")).arg("-key");
+        let door = Daemon::start(door.arg(self.file("api.key")).current_dir(&folder), &self.file("door.log"));
+        wait_for("the CA's door", Duration::from_secs(15), || {
+            let mut ask = self.curl(DIRECTORY);
+            ask.args(["--resolve", &format!("acme.test:443:{DOOR}"), "-o", "/dev/null", "-w", "%{http_code}"]);
+            ask.output().is_ok_and(|out| answer.contains(&format!(" {} ", String::from_utf8_lossy(&out.stdout))))
+        });
+        self.dns.set("acme.test", "@", "A", 60, &[DOOR]);
+        door
+    }
+
+    /// The CA itself is found again.
+    pub fn open_door(&self) {
+        self.dns.set("acme.test", "@", "A", 60, &["198.18.0.14"]);
+    }
+
     /// What the CA logged.
     pub fn ca_log(&self) -> String {
         self.ca.as_ref().map(Daemon::log).unwrap_or_default()
