@@ -63,7 +63,7 @@ fn no_more_is_done_than_needed() {
     assert!(setup.programs <= 30, "{setup:?}");
     // Two surveys and a proof, which a slow machine may have to repeat.
     let proof = setup.conversations - 2 * 16;
-    assert!(proof == 80 || proof == 160 || proof == 240, "{setup:?}");
+    assert!(proof.is_multiple_of(80) && (80..=400).contains(&proof), "{setup:?}");
 
     let log = internet.ca_log();
     let requests = log[asked..].lines().filter_map(|l| l.strip_suffix(" -> calling handler()"));

@@ -90,7 +90,7 @@ fn play(name: &str, script: &str) {
     });
     let began = Instant::now();
     let view = ask(addr, Offer::Any, Duration::from_secs_f32(limit));
-    assert!(began.elapsed() < Duration::from_secs_f32(limit + 3.0), "{name}: took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs_f32(limit + 20.0), "{name}: took {:?}", began.elapsed());
     let connections = server.join().unwrap_or_else(|_| panic!("{name}: the script was not followed: {view:#?}"));
     for (key, expected) in wanted {
         let seen = match key {

@@ -135,7 +135,9 @@ fn work(
 pub fn delivered(host: &Host) -> (usize, usize) {
     wait_for("the host's queue to drain", Duration::from_secs(600), || host.queue_is_empty());
     let mailbox = host.mailbox();
-    let ids: Vec<_> =
-        mailbox.lines().filter(|line| line.to_ascii_lowercase().starts_with("message-id: <") && !line.contains("<mxseal.")).collect();
-    (ids.len(), ids.iter().collect::<HashSet<_>>().len())
+    let lines: Vec<&str> = mailbox.lines().collect();
+    let ours = |line: &str| line.to_ascii_lowercase().starts_with("message-id: <") && !line.contains("<mxseal.");
+    let subject = |at: usize| lines[at..].iter().take_while(|line| !line.is_empty()).find(|line| line.starts_with("Subject: "));
+    let all: Vec<_> = (0..lines.len()).filter(|at| ours(lines[*at])).map(|at| (lines[at], subject(at))).collect();
+    (all.len(), all.iter().collect::<HashSet<_>>().len())
 }
