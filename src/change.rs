@@ -4,7 +4,7 @@ use crate::{
     certificate::{Digest, KeyType},
     moment::Moment,
     name::DnsName,
-    view::{EndpointView, Wire},
+    view::{EndpointView, Probe, Wire},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -64,6 +64,17 @@ pub struct Expect {
     pub domain: Option<DnsName>,
     /// Ours, or as it was.
     pub want: Want,
+    /// The certificates of ours that who sends no name is shown, where they are others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unnamed: Vec<Presented>,
+}
+
+impl Expect {
+    /// What is to be presented to a probe: `named`, or what is for those that send no name.
+    #[must_use]
+    pub fn asked_by<'a>(&'a self, probe: &Probe, named: &'a [Presented]) -> &'a [Presented] {
+        if probe.sni || self.unnamed.is_empty() { named } else { &self.unnamed }
+    }
 }
 
 /// Every listener has an expectation.

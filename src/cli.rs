@@ -3,7 +3,7 @@
 mod setup;
 mod told;
 
-pub use setup::{ChallengeType, ExistingFlags, KeyTypeFlag, Rehearse, Setup, Where};
+pub use setup::{CertificatesFlag, ChallengeType, ExistingFlags, KeyTypeFlag, Rehearse, Setup, Where};
 pub use told::{
     Dns, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Policy, PolicyShow, PublicResolver, RecordFormat, Way,
 };
@@ -239,6 +239,9 @@ pub struct Plan {
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE")]
     pub key_type: Option<KeyTypeFlag>,
+    /// Certificates for several MX names: one that holds all, or one for each [default: one]
+    #[arg(long, value_enum, value_name = "HOW", conflicts_with = "adopt")]
+    pub certificates: Option<CertificatesFlag>,
     /// What becomes of a certificate that another program keeps there.
     #[command(flatten)]
     pub existing: ExistingFlags,

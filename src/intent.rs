@@ -32,6 +32,17 @@ impl KeyTypes {
     }
 }
 
+/// How many certificates a host with several MX names has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certificates {
+    /// One that holds all of them: many senders do not say which name they mean.
+    #[default]
+    One,
+    /// One for each, chosen by the name that a sender sends (RFC 6066 §3); who sends none is shown the first.
+    Each,
+}
+
 /// What becomes of a certificate that another program keeps for this host's MX names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,6 +62,9 @@ pub struct Intent {
     pub mx: Vec<DnsName>,
     /// Key types; `None` means the default, within what must be kept.
     pub key_types: Option<KeyTypes>,
+    /// One certificate for all MX names, or one for each.
+    #[serde(default)]
+    pub certificates: Certificates,
     /// Directory URL of the CA; `None` means the one that issued what there is, else [`LETS_ENCRYPT`].
     pub directory: Option<String>,
     /// Profile to ask of the CA; `None` means the one that was asked before, if any.

@@ -9,7 +9,7 @@ pub use publishing::Publishing;
 pub use wrong::{Place, Unusable};
 
 use crate::{
-    intent::{Existing, KeyTypes},
+    intent::{Certificates, Existing, KeyTypes},
     name::DnsName,
     nearest::{meant, nearest},
     publish::publisher::How,
@@ -53,6 +53,8 @@ pub struct Settings {
     pub http_port: Option<u16>,
     /// Key types.
     pub key_type: Option<KeyTypes>,
+    /// One certificate for all MX names, or one for each.
+    pub certificates: Option<Certificates>,
     /// What becomes of a certificate that another program keeps.
     pub existing: Option<Existing>,
     /// Mail server.
@@ -99,6 +101,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("webroot", "Directory that a web server serves on port 80 of every name."),
     ("http-port", "Port to answer the CA on, where something passes port 80 of every name on to it."),
     ("key-type", "Key types to serve: \"both\", \"ecdsa\" or \"rsa\"."),
+    ("certificates", "Certificates for several MX names: \"one\" that holds all, or one for \"each\"."),
     ("existing", "A certificate that another program keeps for this host: \"adopt\" or \"take-over\"."),
     ("mta", "Mail server to work on, where several are installed."),
     ("mta-config", "Configuration directory of the instance to work on."),
@@ -155,6 +158,7 @@ impl Settings {
             webroot: self.webroot.or(lower.webroot),
             http_port: self.http_port.or(lower.http_port),
             key_type: self.key_type.or(lower.key_type),
+            certificates: self.certificates.or(lower.certificates),
             existing: self.existing.or(lower.existing),
             mta: self.mta.or(lower.mta),
             mta_config: self.mta_config.or(lower.mta_config),

@@ -48,10 +48,11 @@ impl<'a> Court<'a> {
             if view.probe.offer == Offer::Legacy {
                 continue;
             }
-            self.certificate(expect, presented, view, tls);
+            self.certificate(expect, expect.asked_by(&view.probe, presented), view, tls);
             self.conversation(view, then);
         }
-        let key_missing = presented.iter().find(|p| !after.iter().filter_map(|v| v.leaf()).any(|leaf| leaf.spki == p.spki));
+        let key_missing =
+            presented.iter().chain(&expect.unnamed).find(|p| !after.iter().filter_map(|v| v.leaf()).any(|leaf| leaf.spki == p.spki));
         if self.faults.iter().any(|f| f.subject == subject(expect)) {
             return;
         }
@@ -227,7 +228,8 @@ impl<'a> Court<'a> {
                     )),
             );
         }
-        if !leaf.covers(&expect.name) {
+        let of_another = !view.probe.sni && !expect.unnamed.is_empty();
+        if !of_another && !leaf.covers(&expect.name) {
             self.fault(
                 Finding::new("name-not-covered", Verdict::Fail, subject(expect), format!("the certificate does not cover {}", expect.name))
                     .seen(format!("it covers {}", leaf.names.join(", ")))
@@ -243,7 +245,7 @@ impl<'a> Court<'a> {
                 ));
             merge(&mut self.notes, note);
         }
-        if !self.claims.broken_by(&expect.name, &leaf.spki, self.now).is_empty() {
+        if !of_another && !self.claims.broken_by(&expect.name, &leaf.spki, self.now).is_empty() {
             self.fault(
                 Finding::new("claim-broken", Verdict::Fail, subject(expect), "this key is not among those that TLSA records promise")
                     .seen(format!("{}: SPKI {}", asked(view), leaf.spki))

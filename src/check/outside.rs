@@ -61,6 +61,7 @@ mod tests {
             name: name.parse().expect("a name"),
             domain: domain.then(|| "example.org".parse().expect("a name")),
             want,
+            unnamed: Vec::new(),
         };
         let ours = || Want::Ours(Vec::new());
         let all = [

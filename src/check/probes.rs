@@ -67,11 +67,11 @@ pub fn proof_probes(expect: &Expect, baseline: &[EndpointView]) -> Vec<Probe> {
 /// The same expectations with every listener as it was: what a roll-back has to prove.
 #[must_use]
 pub fn as_it_was(expect: &[Expect]) -> Vec<Expect> {
-    let was = |want: &Want| match want {
-        Want::Ours(brought) => Want::Former(brought.clone()),
+    let was = |e: &Expect| match &e.want {
+        Want::Ours(brought) => Want::Former([brought.clone(), e.unnamed.clone()].concat()),
         other => other.clone(),
     };
-    expect.iter().map(|e| Expect { want: was(&e.want), ..e.clone() }).collect()
+    expect.iter().map(|e| Expect { want: was(e), unnamed: Vec::new(), ..e.clone() }).collect()
 }
 
 /// The view of the same question, of the same name where there is one.
@@ -101,6 +101,7 @@ mod tests {
                 name: name.clone(),
                 domain: Some(name.clone()),
                 want: Want::Ours(types.iter().copied().map(presented).collect()),
+                unnamed: Vec::new(),
             };
             let probes = proof_probes(&expect, &[]);
             assert_eq!(probes.len(), ENOUGH);

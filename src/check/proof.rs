@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn expect(want: Want) -> Expect {
-        Expect { addr: ([127, 0, 0, 1], 25).into(), wire: Wire::StartTls, name: name(), domain: Some(name()), want }
+        Expect { addr: ([127, 0, 0, 1], 25).into(), wire: Wire::StartTls, name: name(), domain: Some(name()), want, unnamed: Vec::new() }
     }
 
     fn ours() -> Expect {
@@ -365,6 +365,33 @@ mod tests {
         assert!(proof(&expects, &before, &after, &Claims::default(), Moment(9)).is_ok());
         let mixed: Vec<_> = after.iter().map(|v| answer(&v.probe, 0)).collect();
         assert!(proof(&expects, &before, &mixed, &Claims::default(), Moment(9)).is_err());
+    }
+
+    /// Where a certificate is for one name alone, who sends none is shown that of another name; and nobody else is.
+    #[test]
+    fn who_sends_no_name_is_shown_the_first() {
+        let other: DnsName = "mx2.example.test".parse().expect("a name");
+        let Want::Ours(first) = ours().want else { panic!("ours") };
+        let second: Vec<_> = first.iter().map(|p| Presented { serial: p.serial.replace('1', "2"), ..p.clone() }).collect();
+        let second: Vec<_> = second.iter().map(|p| Presented { spki: leaf(&p.serial, p.key_type).spki, ..p.clone() }).collect();
+        let one = Expect { name: other.clone(), want: Want::Ours(second), unnamed: first, ..ours() };
+        let before: Vec<_> = probes_for(&one).iter().map(|p| answer(p, 0)).collect();
+        let probes = proof_probes(&one, &before);
+        let judged = |by_name: &dyn Fn(&Probe) -> u8| {
+            let named = |p: &Probe| {
+                let mut view = answer(p, by_name(p));
+                if p.offer != Offer::Legacy && by_name(p) == 2 {
+                    leaf_of(&mut view).names = vec![other.to_string()];
+                }
+                view
+            };
+            let after: Vec<_> = probes.iter().map(named).collect();
+            proof(std::slice::from_ref(&one), &before, &after, &Claims::default(), Moment(9)).err().map(|faults| faults[0].id.clone())
+        };
+        assert_eq!(judged(&|p| if p.sni { 2 } else { 1 }), None);
+        for wrong in [&|_: &Probe| 1, &|_: &Probe| 2] as [&dyn Fn(&Probe) -> u8; 2] {
+            assert_eq!(judged(wrong).as_deref(), Some("wire-not-ours"));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::absolute;
 use crate::{
-    intent::{Existing, KeyTypes},
+    intent::{Certificates, Existing, KeyTypes},
     name::DnsName,
     rehearsal::Fault,
     settings::{Settings, addressee, resolver},
@@ -79,6 +79,10 @@ pub struct Setup {
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
     pub key_type: Option<KeyTypeFlag>,
+    /// Certificates for several MX names: one that holds all, or one for each, chosen by the name that a sender sends
+    /// [default: one]
+    #[arg(long, value_enum, value_name = "HOW", conflicts_with = "adopt", help_heading = "The certificate")]
+    pub certificates: Option<CertificatesFlag>,
     /// What becomes of a certificate that another program keeps.
     #[command(flatten)]
     pub existing: ExistingFlags,
@@ -129,6 +133,7 @@ impl Setup {
             webroot: one(&self.webroot),
             http_port: self.http_port,
             key_type: self.key_type.map(Into::into),
+            certificates: self.certificates.map(Into::into),
             existing: self.existing.wish(),
             mta: place.mta.clone(),
             mta_config: one(&place.mta_config),
@@ -149,6 +154,9 @@ pub struct Rehearse {
     /// Key types to serve [default: both]
     #[arg(long, value_enum, value_name = "TYPE")]
     pub key_type: Option<KeyTypeFlag>,
+    /// Certificates for several MX names: one that holds all, or one for each [default: one]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub certificates: Option<CertificatesFlag>,
     /// Let something go wrong, and watch the recovery
     #[arg(long, value_enum, value_name = "NAME")]
     pub fault: Option<Fault>,
@@ -174,6 +182,15 @@ pub enum KeyTypeFlag {
     Ecdsa,
     /// RSA only.
     Rsa,
+}
+
+/// How many certificates, as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CertificatesFlag {
+    /// One that holds all names.
+    One,
+    /// One for each name.
+    Each,
 }
 
 /// What becomes of a certificate that another program keeps.
@@ -207,6 +224,15 @@ impl From<KeyTypeFlag> for KeyTypes {
             KeyTypeFlag::Both => Self::Both,
             KeyTypeFlag::Ecdsa => Self::Ecdsa,
             KeyTypeFlag::Rsa => Self::Rsa,
+        }
+    }
+}
+
+impl From<CertificatesFlag> for Certificates {
+    fn from(flag: CertificatesFlag) -> Self {
+        match flag {
+            CertificatesFlag::One => Self::One,
+            CertificatesFlag::Each => Self::Each,
         }
     }
 }

@@ -58,7 +58,7 @@ impl Course<'_> {
         let (site, global) = (self.site, self.global);
         let envelope = Envelope::of(&plan);
         let mut lock = Some(site.lock(&facts)?);
-        for round in 0..ROUNDS {
+        for round in 0..ROUNDS + plan.later.len() {
             if round > 0 || asked {
                 (facts, plan) = site.look_and_plan(self.intent).await?;
                 envelope.holds(&plan)?;
@@ -168,6 +168,7 @@ impl Envelope {
     fn of(plan: &Plan) -> Self {
         let mut envelope = Self { files: BTreeSet::new(), settings: BTreeSet::new(), names: BTreeSet::new() };
         let mut edits: Vec<_> = plan.later.iter().flat_map(|l| &l.edits).collect();
+        envelope.names.extend(plan.later.iter().flat_map(|l| l.names.iter().cloned()));
         envelope.files.extend(plan.later.iter().flat_map(|l| l.touches.iter().cloned()));
         match &plan.next {
             Some(Stage::Change(change)) => edits.extend(&change.edits),

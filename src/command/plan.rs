@@ -44,6 +44,7 @@ fn intent(args: &Plan, global: &Global) -> Result<Intent, Trouble> {
         acme_directory: args.acme_directory.clone(),
         acme_profile: args.acme_profile.clone(),
         key_type: args.key_type.map(Into::into),
+        certificates: args.certificates.map(Into::into),
         existing: args.existing.wish(),
         ..Settings::default()
     };
@@ -56,6 +57,7 @@ fn intent(args: &Plan, global: &Global) -> Result<Intent, Trouble> {
         directory: wishes.acme_directory,
         acme_profile: wishes.acme_profile,
         live_dir: place::live_dir(global),
+        certificates: wishes.certificates.unwrap_or_default(),
         existing: wishes.existing,
         ..Intent::default()
     })

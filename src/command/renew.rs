@@ -23,6 +23,8 @@ use crate::{
     facts::Lineage,
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{self, Due, Rest},
+    moment::Moment,
+    name::DnsName,
     plan::{self, Errand, LiveFile, Obtain, Renewal, Stage, Standing},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
@@ -58,37 +60,43 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         progress.line(&said);
     }
     deployed::record(&site.store)?;
-    let Some((base, receipt, mut lineage)) = standing(&site)? else {
+    let Some((base, receipt, mut lineages)) = standing(&site)? else {
         return Ended::new("nothing-to-do", 0, "Nothing of mxseal stands on this host. To begin: mxseal setup").tell(outcome, global);
     };
     let mut lock = Some(place::lock(&receipt.change.config_dir)?);
     kept::began(&site.store);
-    let rest = kept::rest(&site.store, &lineage.name).filter(|rest| rest.holds(args.force, world::now()));
-    if !lineage.adopted.is_empty() {
-        lineage = adopted::look(&site, &receipt, lineage, &mut outcome.findings).await?;
-    } else if rest.is_none() {
-        match acme::ask_windows(&site.net, &site.store, &lineage).await {
-            Ok(told) => lineage = told,
-            Err(trouble) => outcome.findings.push(window_unknown(&lineage, &trouble)),
+    let rest_of = |l: &Lineage| kept::rest(&site.store, &l.name).filter(|rest| rest.holds(args.force, world::now()));
+    let rests: Vec<(DnsName, Rest)> = lineages.iter().filter_map(|l| Some((l.name.clone(), rest_of(l)?))).collect();
+    for lineage in &mut lineages {
+        if !lineage.adopted.is_empty() {
+            *lineage = adopted::look(&site, &receipt, lineage.clone(), &mut outcome.findings).await?;
+        } else if rests.iter().all(|(name, _)| *name != lineage.name) {
+            match acme::ask_windows(&site.net, &site.store, lineage).await {
+                Ok(told) => *lineage = told,
+                Err(trouble) => outcome.findings.push(window_unknown(lineage, &trouble)),
+            }
         }
     }
     outcome.findings.extend(hooks::owed(&site));
     let views = look(&site, &receipt).await;
     kept::observed(&site.store, &receipt.id, &views);
-    outcome.findings.extend(not_ours(&receipt, &lineage, &views));
+    outcome.findings.extend(not_ours(&receipt, &lineages, &views));
     let shown = outcome.findings.iter().all(|f| f.id != "served-other");
     let owing = outcome.findings.iter().any(|f| f.id == "hook-failed");
 
-    let mut forced = args.force;
-    for _ in 0..ROUNDS {
-        let (files, config) = (live_files(&site, &lineage)?, config(&receipt)?);
+    let mut forced: Vec<DnsName> = lineages.iter().filter(|_| args.force).map(|l| l.name.clone()).collect();
+    let mut resting: Vec<&(DnsName, Rest)> = Vec::new();
+    for _ in 0..ROUNDS + 2 * lineages.len() {
+        let (files, config) = (live_files(&site, &lineages)?, config(&receipt)?);
+        let passed: Vec<DnsName> = resting.iter().map(|(name, _)| name.clone()).collect();
         let standing_now = Standing {
             receipt: &receipt,
             base: &base,
-            lineage: &lineage,
+            lineages: &lineages,
             files: &files,
             config: &config,
-            forced,
+            forced: &forced,
+            resting: &passed,
             meant: args.reload,
             shown,
         };
@@ -97,40 +105,46 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         let worst = findings.iter().map(|f| f.verdict).max();
         match next {
             None => {
-                kept::rested(&site.store, &lineage.name);
+                let awake = lineages.iter().filter(|l| !passed.contains(&l.name));
+                awake.for_each(|lineage| kept::rested(&site.store, &lineage.name));
                 outcome.findings.extend(findings);
+                outcome.findings.extend(resting.iter().map(|(_, rest)| rest.finding.clone()));
                 show(global, &outcome.findings);
+                if let Some((_, rest)) = resting.first() {
+                    return Ended::new("rests", 1, self::resting(rest)).tell(outcome, global);
+                }
                 let failed = outcome.findings.iter().any(|f| f.verdict == Verdict::Fail);
                 let exit = u8::from(worst.is_some() || !shown || owing || failed);
-                return rests(&lineage, exit).tell(outcome, global);
+                return rests_until(&lineages, exit).tell(outcome, global);
             }
             Some(Stage::Errand(Errand::Obtain(order))) => {
-                if let Some(rest) = &rest {
-                    outcome.findings.extend(findings);
-                    outcome.findings.push(rest.finding.clone());
-                    show(global, &outcome.findings);
-                    return Ended::new("rests", 1, resting(rest)).tell(outcome, global);
+                let Some(lineage) = lineages.iter_mut().find(|l| l.name == order.lineage) else { break };
+                if let Some(rest) = rests.iter().find(|(name, _)| *name == order.lineage) {
+                    resting.push(rest);
+                    continue;
                 }
                 let wishes = wishes(&site, &settings, &order);
-                lineage = match acme::obtain(&site.net, &site.store, &order, &wishes, &progress).await {
+                *lineage = match acme::obtain(&site.net, &site.store, &order, &wishes, &progress).await {
                     Ok(renewed) => renewed,
                     Err(trouble) => {
-                        let rest = kept::failed(&site.store, &lineage, &trouble);
+                        let rest = kept::failed(&site.store, lineage, &trouble);
                         outcome.findings.extend(findings);
                         outcome.findings.push(rest.finding.clone());
                         let failed = Trouble::of(trouble);
-                        return Err(Trouble { says: format!("{}\n{}", failed.says, resting(&rest)), ..failed });
+                        return Err(Trouble { says: format!("{}\n{}", failed.says, self::resting(&rest)), ..failed });
                     }
                 };
                 kept::rested(&site.store, &lineage.name);
-                outcome.certificate = Some(json::CertificateDoc::of(&lineage));
-                forced = false;
+                outcome.certificate = Some(json::CertificateDoc::of(lineage));
+                forced.retain(|name| *name != order.lineage);
             }
             Some(Stage::Errand(Errand::Adopt(wanted))) => {
-                lineage = acme::adopt(&site.store, &wanted).map_err(Trouble::of)?;
+                let taken = acme::adopt(&site.store, &wanted).map_err(Trouble::of)?;
+                lineages.iter_mut().filter(|l| l.name == taken.name).for_each(|l| *l = taken.clone());
             }
             Some(Stage::Change(mut change)) => {
                 outcome.findings.extend(findings);
+                outcome.findings.extend(resting.iter().map(|(_, rest)| rest.finding.clone()));
                 outcome.findings.extend(told_at_its_start(&mut change));
                 show(global, &outcome.findings);
                 enact::try_out(&site, &change)?;
@@ -146,7 +160,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 }
                 enacted.tell(outcome, global, Ground::Host);
                 // Proved or not: what is not as it was needs a human.
-                outcome.exit = outcome.exit.max(u8::from(worst.is_some()));
+                outcome.exit = outcome.exit.max(u8::from(worst.is_some() || !resting.is_empty()));
                 return Ok(());
             }
             Some(Stage::Wait { what, not_before }) => {
@@ -175,15 +189,20 @@ fn show(global: &Global, findings: &[Finding]) {
     }
 }
 
-/// The setup that stands, its last renewal or itself, and the lineage that it serves.
-fn standing(site: &Site) -> Result<Option<(Change, Receipt, Lineage)>, Trouble> {
+/// The setup that stands, its last renewal or itself, and the lineages that it serves; nothing where there are none.
+fn standing(site: &Site) -> Result<Option<(Change, Receipt, Vec<Lineage>)>, Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let Some(receipt) = apply::standing(&receipts) else { return Ok(None) };
     let base = receipt.change.renews.as_ref().and_then(|id| receipts.iter().find(|r| r.id == *id)).unwrap_or(receipt);
     let promised: BTreeSet<&Digest> = ours(receipt).flat_map(|(_, all)| all).map(|p| &p.spki).collect();
-    let lineages = acme::load_lineages(&site.store).map_err(Trouble::state)?;
-    let serves = |l: &Lineage| l.keys.iter().any(|k| promised.contains(&k.spki));
-    Ok(lineages.into_iter().find(serves).map(|lineage| (base.change.clone(), receipt.clone(), lineage)))
+    let mut lineages = acme::load_lineages(&site.store).map_err(Trouble::state)?;
+    lineages.retain(|l| l.keys.iter().any(|k| promised.contains(&k.spki)));
+    // An older one may hold the same key under another name.
+    let laid = |l: &Lineage| receipts.iter().flat_map(|r| &r.change.edits).any(|e| l.live_files().any(|file| file == e.path));
+    if lineages.iter().any(laid) {
+        lineages.retain(laid);
+    }
+    Ok((!lineages.is_empty()).then(|| (base.change.clone(), receipt.clone(), lineages)))
 }
 
 /// The listeners that present ours.
@@ -198,7 +217,8 @@ fn ours(receipt: &Receipt) -> impl Iterator<Item = (&Expect, &Vec<crate::change:
 async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
     let mut probes: Vec<Probe> = Vec::new();
     for (expect, all) in ours(receipt) {
-        if probes.iter().any(|p| p.addr == expect.addr) {
+        // Several names at an address are worth a look each only where each has a certificate of its own.
+        if probes.iter().any(|p| p.addr == expect.addr && expect.unnamed.is_empty()) {
             continue;
         }
         let Some(any) = check::probes_for(expect).into_iter().next() else { continue };
@@ -209,8 +229,8 @@ async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
 }
 
 /// What the listeners present that is not ours; one that nobody answers on is unknown, and no fault.
-fn not_ours(receipt: &Receipt, lineage: &Lineage, views: &[EndpointView]) -> Vec<Finding> {
-    let held = |serial: &String| lineage.keys.iter().any(|k| k.leaf.as_ref().is_some_and(|l| l.serial == *serial));
+fn not_ours(receipt: &Receipt, lineages: &[Lineage], views: &[EndpointView]) -> Vec<Finding> {
+    let held = |serial: &String| lineages.iter().flat_map(|l| &l.keys).any(|k| k.leaf.as_ref().is_some_and(|l| l.serial == *serial));
     let promised = |serial: &String| ours(receipt).flat_map(|(_, all)| all).any(|p| p.serial == *serial);
     let finding = |view: &EndpointView| {
         let at = Subject::Address(view.probe.addr);
@@ -225,7 +245,7 @@ fn not_ours(receipt: &Receipt, lineage: &Lineage, views: &[EndpointView]) -> Vec
         let seen = format!("issuer {}, serial {}, until {}", leaf.issuer, leaf.serial, leaf.not_after);
         let means = "senders that verify may refuse it";
         // Whatever was changed since then may be why.
-        let files = receipt.change.config.keys().cloned().chain(lineage.live_files());
+        let files = receipt.change.config.keys().cloned().chain(lineages.iter().flat_map(Lineage::live_files));
         let later = files.filter(|path| Machine.changed(path).is_ok_and(|(at, _)| at >= receipt.proved));
         let mut finding = Finding::new("served-other", Verdict::Fail, at, says).seen(seen);
         finding.evidence.extend(later.filter_map(|path| survey::last_hand(&Machine, &path)));
@@ -247,11 +267,12 @@ fn whose_hand(finding: &mut Finding) {
 }
 
 /// What changes of ours laid for the mail server, and what lies there today.
-fn live_files(site: &Site, lineage: &Lineage) -> Result<BTreeMap<PathBuf, LiveFile>, Trouble> {
+fn live_files(site: &Site, lineages: &[Lineage]) -> Result<BTreeMap<PathBuf, LiveFile>, Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let mut files: BTreeMap<PathBuf, LiveFile> = BTreeMap::new();
     let standing = receipts.iter().filter(|r| apply::stands(r, &receipts));
-    for edit in standing.flat_map(|r| &r.change.edits).filter(|e| lineage.live_files().any(|live| live == e.path)) {
+    let is_live = |path: &PathBuf| lineages.iter().flat_map(Lineage::live_files).any(|live| live == *path);
+    for edit in standing.flat_map(|r| &r.change.edits).filter(|e| is_live(&e.path)) {
         files.entry(edit.path.clone()).or_default().laid.extend(edit.becomes.as_ref().map(|t| t.content.digest()));
     }
     for (path, file) in &mut files {
@@ -287,7 +308,13 @@ fn resting(rest: &Rest) -> String {
     }
 }
 
-fn rests(lineage: &Lineage, exit: u8) -> Ended {
+/// Until when nothing is due: of several certificates the first counts.
+fn rests_until(lineages: &[Lineage], exit: u8) -> Ended {
+    let due = |l: &&Lineage| match maintain::lineage_due(l, world::now()) {
+        Due::Later(at) => at,
+        Due::Now { .. } => Moment(0),
+    };
+    let Some(lineage) = lineages.iter().min_by_key(due) else { return Ended::new("nothing-to-do", exit, "") };
     if let Some(source) = lineage.adopted.first() {
         let until = lineage.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min().unwrap_or_default();
         let says = format!("{} keeps the certificate of {}, which is good until {}.", source.keeper, lineage.name, until.day());

@@ -135,12 +135,23 @@ impl Dialect {
         }
     }
 
-    /// The setting that chooses certificates by the name that a sender sends, where a service has one.
+    /// The setting that chooses certificates by the name that a sender sends, where a service has one that others wrote: what
+    /// names files in `live_dir` alone is ours.
     #[must_use]
-    pub fn by_name(self, service: &Service) -> Option<ByName<'_>> {
+    pub fn by_name<'a>(self, service: &'a Service, live_dir: &Path) -> Option<ByName<'a>> {
         match self {
-            Self::PostfixCf => postfix::by_name(service),
+            Self::PostfixCf => postfix::by_name(service, live_dir),
             Self::Exim | Self::SmtpdConf | Self::SendmailCf => None,
+        }
+    }
+
+    /// Whether the server can choose among certificates of ours by the name that a sender sends.
+    #[must_use]
+    pub fn chooses_by_name(self, version: &Version) -> bool {
+        match self {
+            Self::PostfixCf => *version >= Version(vec![3, 4]),
+            Self::Exim => true,
+            Self::SmtpdConf | Self::SendmailCf => false,
         }
     }
 

@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub struct Aim<'a> {
     /// The files of key and chain: one for all key types, or one for each.
     pub live: &'a [PathBuf],
+    /// The files for senders that send one of these names; empty where `live` is for all of them.
+    pub by_name: &'a [(DnsName, Vec<PathBuf>)],
     /// The key types in them.
     pub types: &'a [KeyType],
     /// The certificate in use holds names that the new one cannot hold.

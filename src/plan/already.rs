@@ -5,7 +5,7 @@ use crate::{
     certificate::{Certificate, KeyType},
     facts::{Facts, Lineage, Role, Server},
     finding::{Finding, Subject, Verdict},
-    intent::Intent,
+    intent::{Certificates, Intent},
     maintain::{Due, due},
     mta::profile::Profile,
     name::DnsName,
@@ -26,13 +26,14 @@ pub(super) fn good(
 ) -> Option<Finding> {
     // Whoever says what becomes of it wants more than that it stays.
     if intent.existing.is_some()
+        || intent.certificates == Certificates::Each
         || lineage.is_some_and(|l| is_installed(l, facts, server) || !is_of(l, intent))
         || profile.dialect.hides_certificates(server)
     {
         return None;
     }
     // Whoever sends a name of ours that was not asked for may be served another certificate.
-    if mx.len() > 1 && super::sni::tables(server, profile.dialect).next().is_some() {
+    if mx.len() > 1 && super::sni::tables(server, profile.dialect, intent).next().is_some() {
         return None;
     }
     let mut served: Vec<&Certificate> = Vec::new();

@@ -1,6 +1,6 @@
 //! From the certificate's file to the edits of the configuration files.
 
-use super::names::Names;
+use super::{names::Names, planned::Planned};
 use crate::{
     change::{Content, Edit, Meta, Raw, Target},
     facts::{ConfigFile, Server, Service},
@@ -23,15 +23,14 @@ impl Configured {
     }
 }
 
-/// The edits that make the server serve `live`; none where it does so already.
-pub(super) fn configure(
-    server: &Server,
-    profile: &Profile,
-    names: &Names,
-    types: &[crate::certificate::KeyType],
-    live: &[PathBuf],
-) -> Result<Configured, Unreadable> {
-    let aim = Aim { live, types, names_are_left_out: !names.left_out.is_empty(), mx: &names.mx };
+/// The edits that make the server serve these certificates, the first where no name is sent; none where it does so already.
+pub(super) fn configure(server: &Server, profile: &Profile, names: &Names, planned: &[Planned<'_>]) -> Result<Configured, Unreadable> {
+    let first = planned.first();
+    let types: Vec<_> = first.iter().flat_map(|p| &p.keys.choices).map(|k| k.key_type).collect();
+    let named = planned.iter().filter(|_| planned.len() > 1);
+    let by_name: Vec<_> = named.flat_map(|p| p.mx.iter().map(|name| (name.clone(), p.live.clone()))).collect();
+    let live = first.map_or(&[][..], |p| &p.live);
+    let aim = Aim { live, by_name: &by_name, types: &types, names_are_left_out: !names.left_out.is_empty(), mx: &names.mx };
     let wanted = profile.dialect.wanted(server, profile, &aim)?;
     let mut files = server.files.clone();
     let mut edits = Vec::new();

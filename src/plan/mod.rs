@@ -5,6 +5,7 @@ mod already;
 mod configure;
 mod keys;
 mod names;
+mod planned;
 mod prove;
 mod renewal;
 mod sni;
@@ -20,7 +21,7 @@ use crate::{
     change::{Activation, Change, Content, Edit, Expect, Meta, Target, Trial},
     facts::{ConfigFile, Facts, Known, Lineage, Server, Source, live_of},
     finding::{Finding, Subject, Verdict},
-    intent::{Existing, Intent, LETS_ENCRYPT},
+    intent::{Certificates, Existing, Intent, LETS_ENCRYPT},
     maintain::{self, Due},
     moment::Moment,
     mta::{
@@ -31,6 +32,7 @@ use crate::{
     topics::Explained,
 };
 use adopt::Adoption;
+use planned::Planned;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -130,6 +132,9 @@ pub struct Outlook {
     pub why: String,
     /// The files that it touches.
     pub touches: Vec<PathBuf>,
+    /// The names that a certificate will be ordered for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<DnsName>,
     /// The configuration edits, final already; key and chain files are not among them.
     pub edits: Vec<Edit>,
 }
@@ -180,43 +185,55 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         Known::Unknown { why } => return Err(Refusal::NoServer(why.clone())),
     };
     let mx = names::mx(facts, intent)?;
-    let first = mx.first().ok_or_else(|| Refusal::NoMx("none is named".to_owned()))?.clone();
-    let lineage = facts.lineages.iter().find(|l| l.name == first);
     let adoption = adopt::wished(facts, intent, profile, &mx);
-    let names = names::wanted(facts, mx, &adoption.as_ref().map(Adoption::leaves).unwrap_or_default());
-    let keys = match &adoption {
-        Some(adoption) => adoption.keys(facts, intent, &names.all, &names.mx),
-        None => keys::choose(facts, intent, profile, server, lineage, &names.mx),
-    };
-    let one_file = lineage.map_or_else(|| intent.live_dir.join(format!("{first}.pem")), |l| l.live.clone());
-    let types: Vec<KeyType> = keys.choices.iter().map(|k| k.key_type).collect();
-    let live = live_files(profile.holds(&server.version), &one_file, &types);
-    let configured = configure::configure(server, profile, &names, &types, &live)?;
-    let places = prove::places(facts, |s| configured.is_ours(profile, s, &live));
-    if let Some(good) = already::good(facts, intent, server, profile, &names.mx, lineage, &places) {
-        return Ok(Plan { notes: std::iter::once(good).chain(keys.unknown).collect(), ..Plan::default() });
+    let adopts = adoption.as_ref();
+    let names = names::wanted(facts, mx, &adopts.map(Adoption::leaves).unwrap_or_default());
+    let planned = planned::all(facts, intent, profile, server, &names, adopts);
+    let Some(first) = planned.first() else { return Err(Refusal::NoMx("none is named".to_owned())) };
+    let configured = configure::configure(server, profile, &names, &planned)?;
+    let places = prove::places(facts, |s| configured.is_ours(profile, s, &first.live));
+    if let Some(good) = already::good(facts, intent, server, profile, &names.mx, first.lineage, &places) {
+        return Ok(Plan { notes: std::iter::once(good).chain(first.keys.unknown.clone()).collect(), ..Plan::default() });
     }
-    let kept_by_name = sni::keeps(facts, server, profile.dialect, &names.mx, &places);
-    let table_stays = if kept_by_name.is_none() { sni::note(facts, server, profile.dialect) } else { None };
-    let notes = [names.notes.clone(), keys.notes, configured.notes.clone(), table_stays.into_iter().collect()].concat();
-    let mut plan = Plan { next: None, later: Vec::new(), held: keys.held, notes };
+    let each = intent.certificates == Certificates::Each;
+    let kept_by_name = if each { None } else { sni::keeps(facts, server, profile.dialect, &names.mx, &places, intent) };
+    let table_stays = if kept_by_name.is_none() { sni::note(facts, server, profile.dialect, intent) } else { None };
+    let told = |tells: &dyn Fn(&keys::Keys) -> Vec<Finding>| distinct(planned.iter().flat_map(|p| tells(&p.keys)));
+    let unknown = told(&|keys| keys.unknown.clone());
+    let notes = [names.notes.clone(), told(&|keys| keys.notes.clone()), configured.notes.clone(), table_stays.into_iter().collect()];
+    let against = planned::against_each(intent, profile, server, adopts.is_some());
+    let held = told(&|keys| keys.held.clone()).into_iter().chain(against).collect();
+    let mut plan = Plan { next: None, later: Vec::new(), held, notes: notes.concat() };
     if !plan.held.is_empty() {
-        plan.held.extend(keys.unknown.into_iter().chain(kept_by_name));
+        plan.held.extend(unknown.into_iter().chain(kept_by_name));
         return Ok(plan);
     }
     let gid = key_group(facts, server, profile)?;
-    let good = lineage.filter(|l| match &adoption {
-        Some(adoption) => adoption.is_in(l),
-        None => l.adopted.is_empty() && is_good(l, facts.now, intent, &names.all, &keys.choices),
-    });
-    let hook = match &adoption {
+    let hook = match adopts {
         Some(adoption) => adoption.hook(facts, intent),
         None => adopt::no_hook(facts),
     };
-    if let Some((lineage, bundles)) = good.and_then(|l| Some((l, bundles(l, &live)?))) {
-        let placed = live.iter().zip(bundles).filter_map(|(live, bundle)| place_bundle(facts, profile, gid, live.clone(), bundle));
+    let live: Vec<PathBuf> = planned.iter().flat_map(|p| p.live.iter().cloned()).collect();
+    let (made, open): (Vec<_>, Vec<_>) = planned.iter().map(|p| (p, p.made(facts, intent, adopts))).partition(|(_, made)| made.is_some());
+    if let Some((next, _)) = open.first() {
+        let edits: Vec<Edit> = configured.edits.into_iter().chain(hook).collect();
+        plan.later = open.iter().skip(1).map(|(p, _)| another(p)).chain(outlook(&edits, &live)).collect();
+        plan.next = Some(Stage::Errand(match adopts {
+            Some(adoption) => Errand::Adopt(adoption.errand(next.name.clone(), next.names.clone(), next.one_file.clone())),
+            None => {
+                if intent.existing == Some(Existing::TakeOver) {
+                    plan.notes.extend(adopt::left_behind(facts, next.lineage, &names.mx));
+                }
+                Errand::Obtain(next.order(facts, intent))
+            }
+        }));
+    } else {
+        let made: Vec<_> = made.into_iter().filter_map(|(p, made)| Some((p, made?))).collect();
+        let contents = made.iter().flat_map(|(p, (_, bundles))| p.live.iter().cloned().zip(bundles.iter().cloned()));
+        let placed = contents.filter_map(|(live, bundle)| place_bundle(facts, profile, gid, live, bundle));
         let edits: Vec<Edit> = placed.chain(configured.edits).chain(hook).collect();
-        let prove = prove::expectations(facts, server, intent, &names, lineage, &places);
+        let served: Vec<(&[DnsName], &Lineage)> = made.iter().map(|(p, (lineage, _))| (p.mx.as_slice(), *lineage)).collect();
+        let prove = prove::expectations(facts, server, intent, &served, &places);
         if !edits.is_empty() || prove::differ(facts, &prove) {
             let why = if edits.is_empty() {
                 format!("{} does not serve yet what its configuration names.", profile.title)
@@ -225,32 +242,42 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
             };
             plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, &live, why, edits, prove))));
         }
-    } else {
-        let edits: Vec<Edit> = configured.edits.into_iter().chain(hook).collect();
-        plan.later = outlook(&edits, &live);
-        plan.next = Some(Stage::Errand(match &adoption {
-            Some(adoption) => Errand::Adopt(adoption.errand(first, names.all, one_file)),
-            None => {
-                if intent.existing == Some(Existing::TakeOver) {
-                    plan.notes.extend(adopt::left_behind(facts, lineage, &names.mx));
-                }
-                Errand::Obtain(order(facts.now, intent, lineage, first, names.all, keys.choices, one_file))
-            }
-        }));
     }
     if plan.next.is_some() {
-        match &adoption {
+        match adopts {
             Some(adoption) => plan.notes.extend(adoption.told_by(intent)),
             None => plan.notes.extend(adopt::read_by_others(facts)),
         }
-        plan.notes.extend(gap(server, profile));
+        plan.notes.extend(planned::note(&planned).into_iter().chain(gap(server, profile)));
     }
     match plan.next {
-        None => plan.notes.extend(keys.unknown),
+        None => plan.notes.extend(unknown),
         // Otherwise an order would be spent on a change that breaks DANE, or that the wire cannot prove.
-        Some(_) => plan.held = keys.unknown.into_iter().chain(kept_by_name).collect(),
+        Some(_) => plan.held = unknown.into_iter().chain(kept_by_name).collect(),
     }
     Ok(if plan.held.is_empty() { plan } else { Plan { next: None, later: Vec::new(), ..plan } })
+}
+
+/// Each finding once: what is said of the server is said for every certificate.
+fn distinct(findings: impl Iterator<Item = Finding>) -> Vec<Finding> {
+    let mut all: Vec<Finding> = Vec::new();
+    for finding in findings {
+        if !all.contains(&finding) {
+            all.push(finding);
+        }
+    }
+    all
+}
+
+/// The order of a further certificate.
+fn another(planned: &Planned<'_>) -> Outlook {
+    Outlook {
+        says: format!("Get another certificate, for {}.", planned.name),
+        why: "A sender that sends this name is shown it.".to_owned(),
+        touches: std::iter::once(planned.one_file.clone()).chain(planned.live.iter().cloned()).collect(),
+        names: planned.names.clone(),
+        edits: Vec::new(),
+    }
 }
 
 /// The order of a certificate, from the CA that was named, else from the one that issued what there is.
@@ -330,18 +357,6 @@ fn key_group(facts: &Facts, server: &Server, profile: &Profile) -> Result<u32, R
     facts.groups.get(&group).copied().ok_or(Refusal::NoGroup(group))
 }
 
-/// A certificate that exists is used as long as it is what is wanted and not due: CAs count orders.
-fn is_good(lineage: &Lineage, now: Moment, intent: &Intent, names: &[DnsName], keys: &[KeyChoice]) -> bool {
-    let same_keys = lineage.keys.len() == keys.len()
-        && keys.iter().all(|choice| {
-            lineage.keys.iter().any(|k| {
-                let leaf = k.leaf.as_ref().filter(|c| names.iter().all(|n| c.covers(n)));
-                k.key_type == choice.key_type && leaf.is_some() && choice.reuse.as_ref().is_none_or(|(_, spki)| *spki == k.spki)
-            })
-        });
-    same_keys && matches!(maintain::lineage_due(lineage, now), Due::Later(_)) && is_of(lineage, intent)
-}
-
 /// From the CA, and with the profile, that the admin named; where none was named, every one is right.
 fn is_of(lineage: &Lineage, intent: &Intent) -> bool {
     !lineage.adopted.is_empty()
@@ -352,7 +367,7 @@ fn is_of(lineage: &Lineage, intent: &Intent) -> bool {
 fn outlook(edits: &[Edit], live: &[PathBuf]) -> Vec<Outlook> {
     let touches = live.iter().cloned().chain(edits.iter().map(|e| e.path.clone())).collect();
     let says = "Put key and chain in place, edit, activate, prove on every listener; or put everything back.".to_owned();
-    vec![Outlook { says, why: "Senders can then verify this host.".to_owned(), touches, edits: edits.to_vec() }]
+    vec![Outlook { says, why: "Senders can then verify this host.".to_owned(), touches, names: Vec::new(), edits: edits.to_vec() }]
 }
 
 fn change(now: Moment, server: &Server, profile: &Profile, live: &[PathBuf], why: String, edits: Vec<Edit>, prove: Vec<Expect>) -> Change {

@@ -1,6 +1,5 @@
 //! What the wire must show after a change: every listener has an expectation.
 
-use super::names::Names;
 use crate::{
     change::{Expect, Presented, Want},
     check,
@@ -37,23 +36,25 @@ pub(super) fn presented(lineage: &Lineage) -> Vec<Presented> {
     lineage.keys.iter().filter_map(one).collect()
 }
 
-/// One expectation for each place; that of an MX service is asked for every MX name.
+/// One expectation for each place; that of an MX service is asked for every MX name, of which `served` says who holds it: the
+/// first is shown to who sends no name.
 pub(super) fn expectations(
     facts: &Facts,
     server: &Server,
     intent: &Intent,
-    names: &Names,
-    lineage: &Lineage,
+    served: &[(&[DnsName], &Lineage)],
     places: &[Place],
 ) -> Vec<Expect> {
-    let presented = presented(lineage);
+    let Some((_, first)) = served.first() else { return Vec::new() };
+    let names: Vec<(&DnsName, &Lineage)> = served.iter().flat_map(|(names, lineage)| names.iter().map(|n| (n, *lineage))).collect();
     let mut all = Vec::new();
     for &Place { addr, role, wire, ours } in places {
-        let want = if ours { Want::Ours(presented.clone()) } else { Want::Unchanged };
-        let asked: &[DnsName] = if role == Role::Mx { &names.mx } else { names.mx.get(..1).unwrap_or_default() };
-        for name in asked {
+        let asked = if role == Role::Mx { names.len() } else { 1 };
+        for &(name, lineage) in names.iter().take(asked) {
+            let want = if ours { Want::Ours(presented(lineage)) } else { Want::Unchanged };
+            let unnamed = if ours && lineage.name != first.name { presented(first) } else { Vec::new() };
             let domain = if role == Role::Mx { domain_of(facts, server, intent, name) } else { None };
-            all.push(Expect { addr, wire, name: name.clone(), domain, want: want.clone() });
+            all.push(Expect { addr, wire, name: name.clone(), domain, want, unnamed });
         }
     }
     all
@@ -70,9 +71,11 @@ fn domain_of(facts: &Facts, server: &Server, intent: &Intent, name: &DnsName) ->
 /// Whether a view shows something else than what is expected of its address: the server has not read what its files say.
 pub(super) fn differ(facts: &Facts, expected: &[Expect]) -> bool {
     facts.views.iter().any(|view| {
-        let at_address = |e: &&Expect| (e.addr, e.wire) == (view.probe.addr, view.probe.wire);
-        match expected.iter().find(at_address).map(|e| &e.want) {
-            Some(Want::Ours(ours)) => shows_another(view, ours),
+        let mut at_address = expected.iter().filter(|e| (e.addr, e.wire) == (view.probe.addr, view.probe.wire));
+        let first = at_address.next();
+        let named = at_address.find(|e| e.name == view.probe.name).or(first);
+        match named.map(|e| &e.want) {
+            Some(Want::Ours(ours)) => shows_another(view, named.map_or(ours, |e| e.asked_by(&view.probe, ours))),
             Some(Want::Unchanged | Want::Former(_)) | None => false,
         }
     })

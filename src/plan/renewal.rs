@@ -4,7 +4,7 @@
 use super::{Errand, KeyChoice, Obtain, Stage, change_id, prove::presented};
 use crate::{
     certificate::Digest,
-    change::{Activation, Change, Content, Edit, Expect, Image, Receipt, Target, Want},
+    change::{Activation, Change, Content, Edit, Expect, Image, Presented, Receipt, Target, Want},
     facts::{Deployment, Lineage, LineageKey, live_of},
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{Due, lineage_due},
@@ -32,14 +32,16 @@ pub struct Standing<'a> {
     pub receipt: &'a Receipt,
     /// The setup itself: how the server is told.
     pub base: &'a Change,
-    /// What it serves.
-    pub lineage: &'a Lineage,
+    /// What it serves: one certificate, or one for each name.
+    pub lineages: &'a [Lineage],
     /// The files that the mail server reads its certificates from.
     pub files: &'a BTreeMap<PathBuf, LiveFile>,
     /// The digests of the configuration's files today, by the paths of the proof; `None` for one that is gone.
     pub config: &'a BTreeMap<PathBuf, Option<Digest>>,
-    /// Somebody wants it although it is not due.
-    pub forced: bool,
+    /// Somebody wants these although they are not due.
+    pub forced: &'a [DnsName],
+    /// These are not ordered now, whatever is due: an order failed not long ago.
+    pub resting: &'a [DnsName],
     /// Somebody says that the configuration as it lies there is meant so.
     pub meant: bool,
     /// Every listener shows what was promised.
@@ -60,17 +62,21 @@ pub struct Renewal {
 /// is not told.
 #[must_use]
 pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
-    let Standing { receipt, lineage, .. } = standing;
+    let Standing { receipt, lineages, .. } = standing;
     let drift = drift(&receipt.change.config, standing.config);
     let (drift, news) = if standing.meant { (Vec::new(), !drift.is_empty()) } else { (drift, false) };
     // What others keep, others order.
-    if lineage.adopted.is_empty() && (standing.forced || matches!(lineage_due(lineage, now), Due::Now { .. })) {
+    let is_due = |l: &&Lineage| {
+        let wanted = standing.forced.contains(&l.name) || matches!(lineage_due(l, now), Due::Now { .. });
+        l.adopted.is_empty() && wanted && !standing.resting.contains(&l.name)
+    };
+    if let Some(lineage) = lineages.iter().find(is_due) {
         let next = order(lineage).map(|order| Stage::Errand(Errand::Obtain(order)));
         return Renewal { next, findings: drift };
     }
     let mut edits = Vec::new();
     for (path, file) in standing.files {
-        let Some(bundle) = bundle(lineage, path) else { continue };
+        let Some(bundle) = lineages.iter().find_map(|lineage| bundle(lineage, path)) else { continue };
         match &file.lies {
             None => return Renewal { next: None, findings: vec![foreign(path, "is gone")] },
             Some(lies) if lies.digest == *bundle => {}
@@ -84,7 +90,7 @@ pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
             Some(_) => return Renewal { next: None, findings: vec![foreign(path, "holds something else than was proved")] },
         }
     }
-    let proved = lineage.deployment == Deployment::Proved && standing.shown;
+    let proved = lineages.iter().all(|l| l.deployment == Deployment::Proved) && standing.shown;
     if edits.is_empty() && !news && (proved || !drift.is_empty()) {
         return Renewal { next: None, findings: drift };
     }
@@ -92,13 +98,13 @@ pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
     let told = drift.is_empty();
     let change = Change {
         id: change_id(now, &edits),
-        why: format!("Renew the certificate of {}.", lineage.name),
+        why: format!("Renew the certificate of {}.", renewed(lineages, &edits)),
         edits,
         // Where the configuration is as it was proved, there is nothing to try.
         trial: if told && !news { None } else { base.trial.clone() },
         activation: if told { base.activation } else { Activation::None },
         activate: if told { base.activate.clone() } else { Vec::new() },
-        prove: before.prove.iter().map(|e| expect(e, lineage)).collect(),
+        prove: before.prove.iter().map(|e| expect(e, lineages)).collect(),
         config: if news {
             standing.config.iter().filter_map(|(p, d)| Some((p.clone(), d.clone()?))).collect()
         } else {
@@ -139,9 +145,22 @@ fn bundle<'a>(lineage: &'a Lineage, path: &Path) -> Option<&'a Digest> {
     if *path == *lineage.live { lineage.bundle.as_ref() } else { of_key() }
 }
 
-fn expect(before: &Expect, lineage: &Lineage) -> Expect {
-    match before.want {
-        Want::Ours(_) => Expect { want: Want::Ours(presented(lineage)), ..before.clone() },
+/// The names of those whose files are replaced; of all where none is.
+fn renewed(lineages: &[Lineage], edits: &[Edit]) -> String {
+    let touched = |l: &&Lineage| edits.is_empty() || l.live_files().any(|file| edits.iter().any(|e| e.path == file));
+    lineages.iter().filter(touched).map(|l| l.name.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn expect(before: &Expect, lineages: &[Lineage]) -> Expect {
+    // A key stays at a renewal; where its keeper took another, the lineage is the only one.
+    let holds = |l: &&Lineage, all: &[Presented]| l.keys.iter().any(|k| all.iter().any(|p| p.spki == k.spki));
+    let anew = |all: &[Presented]| {
+        let lineage = lineages.iter().find(|l| holds(l, all)).or(lineages.first());
+        lineage.map(presented).unwrap_or_default()
+    };
+    let unnamed = if before.unnamed.is_empty() { Vec::new() } else { anew(&before.unnamed) };
+    match &before.want {
+        Want::Ours(all) => Expect { want: Want::Ours(anew(all)), unnamed, ..before.clone() },
         Want::Unchanged | Want::Former(_) => before.clone(),
     }
 }

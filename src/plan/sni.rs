@@ -5,19 +5,27 @@ use super::prove::Place;
 use crate::{
     facts::{Facts, Origin, Role, Server},
     finding::{Finding, Remedy, Subject, Verdict},
+    intent::Intent,
     mta::dialect::{ByName, Dialect},
     name::DnsName,
     view::Offer,
 };
 
-/// Where MX services have such tables.
-pub(super) fn tables(server: &Server, dialect: Dialect) -> impl Iterator<Item = ByName<'_>> {
-    server.services.iter().filter(|s| s.role == Role::Mx).filter_map(move |s| dialect.by_name(s))
+/// Where MX services have such tables of others.
+pub(super) fn tables<'a>(server: &'a Server, dialect: Dialect, intent: &'a Intent) -> impl Iterator<Item = ByName<'a>> {
+    server.services.iter().filter(|s| s.role == Role::Mx).filter_map(move |s| dialect.by_name(s, &intent.live_dir))
 }
 
 /// What stands against serving our certificate to senders that send a name; empty where nothing does.
-pub(super) fn keeps(facts: &Facts, server: &Server, dialect: Dialect, mx: &[DnsName], places: &[Place]) -> Option<Finding> {
-    let table = tables(server, dialect).next()?;
+pub(super) fn keeps(
+    facts: &Facts,
+    server: &Server,
+    dialect: Dialect,
+    mx: &[DnsName],
+    places: &[Place],
+    intent: &Intent,
+) -> Option<Finding> {
+    let table = tables(server, dialect, intent).next()?;
     let named: Vec<(&String, &String)> = facts
         .sni_names
         .iter()
@@ -57,8 +65,8 @@ pub(super) fn keeps(facts: &Facts, server: &Server, dialect: Dialect, mx: &[DnsN
 }
 
 /// A table that names none of ours stays.
-pub(super) fn note(facts: &Facts, server: &Server, dialect: Dialect) -> Option<Finding> {
-    let table = tables(server, dialect).next()?;
+pub(super) fn note(facts: &Facts, server: &Server, dialect: Dialect, intent: &Intent) -> Option<Finding> {
+    let table = tables(server, dialect, intent).next()?;
     let (verdict, means) = if facts.sni_names.is_empty() {
         (Verdict::Unknown, "its names could not be read here: the proof shows whether an MX name is among them, and else all is put back")
     } else {

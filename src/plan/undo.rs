@@ -48,12 +48,16 @@ pub fn undo(
     if edits.is_empty() {
         return if notes.is_empty() { Err(Refusal::Undone(receipt.id.clone())) } else { Ok(Plan { notes, ..Plan::default() }) };
     }
+    // A certificate that took the place of an older one of ours stays where it is, and may go on being served.
+    let replaced = |e: &Edit| e.settings.is_empty() && e.was.is_some() && e.becomes.is_some();
+    let stays = receipt.change.edits.iter().any(replaced);
     let brought = |e: &Expect| match &e.want {
-        Want::Ours(all) | Want::Former(all) => all.clone(),
+        _ if stays => Vec::new(),
+        Want::Ours(all) | Want::Former(all) => [all.clone(), e.unnamed.clone()].concat(),
         Want::Unchanged => Vec::new(),
     };
     let renewed = |e: &Expect| renewals.iter().flat_map(|r| &r.change.prove).filter(|r| r.addr == e.addr).flat_map(brought).collect();
-    let back = |e: &Expect| Expect { want: Want::Former([brought(e), renewed(e)].concat()), ..e.clone() };
+    let back = |e: &Expect| Expect { want: Want::Former([brought(e), renewed(e)].concat()), unnamed: Vec::new(), ..e.clone() };
     let change = Change {
         id: change_id(now, &edits),
         why: format!("Undo {}.", receipt.id),

@@ -81,6 +81,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "/usr/share/sendmail/cf/README (STARTTLS)",
     },
     Topic {
+        id: "certificates-each",
+        title: "A certificate for each MX name",
+        text: "With --certificates each the server chooses a certificate by the name that a sender sends in the TLS handshake. Many senders send none, and are shown the first: who then verifies another name refuses it. DANE and MTA-STS senders must send the name, and the proof asks with each name and without. Only Postfix since 3.4 and Exim are taught to choose. Certificates of another program are one for all: one for each name is ordered in their place only with --take-over.",
+        see: "openssl s_client -connect mx.example.org:25 -starttls smtp -servername mx.example.org",
+        reference: "RFC 6066 section 3; RFC 7672 section 8.1; RFC 8461 section 4.1; postconf(5) tls_server_sni_maps",
+    },
+    Topic {
         id: "client-certificate",
         title: "The server's certificate is also a client's",
         text: "Postfix presents the same certificate when it delivers to other servers. Public CAs no longer certify for that use, so nothing of ours can replace it there: the old file stays named for it and expires one day. Hardly any receiver asks for a client certificate; empty the setting unless a relay of yours does.",

@@ -15,6 +15,7 @@ mod alarm;
 mod apply_files;
 mod bad_nights;
 mod booted;
+mod by_name;
 mod counts;
 mod demo;
 mod dialect;

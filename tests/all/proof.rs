@@ -62,6 +62,7 @@ impl Scene {
                 name: MX.parse().unwrap(),
                 domain: Some("example.test".parse().unwrap()),
                 want: want(name),
+                unnamed: vec![],
             })
             .collect();
         let probes: Vec<_> = expect.iter().flat_map(probes_for).collect();

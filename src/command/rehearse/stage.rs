@@ -144,6 +144,7 @@ impl Scene<'_> {
             domains: brief.cast.domains.clone(),
             mx: brief.mx.clone(),
             key_types: brief.key_types,
+            certificates: brief.certificates,
             directory: None,
             acme_profile: None,
             live_dir: place::live_dir(global),

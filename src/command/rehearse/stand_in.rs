@@ -141,6 +141,7 @@ async fn play(
         trust_anchors: Vec::new(),
         cast,
         key_types: args.key_type.map(Into::into).or(settings.key_type),
+        certificates: args.certificates.map(Into::into).or(settings.certificates).unwrap_or_default(),
         fault: args.fault,
         keep: args.keep,
         json: global.json,

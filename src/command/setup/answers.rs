@@ -32,6 +32,7 @@ pub(super) struct Answers {
     eab: Option<(String, Zeroizing<Vec<u8>>)>,
     webroot: Option<PathBuf>,
     key_types: Option<crate::intent::KeyTypes>,
+    certificates: crate::intent::Certificates,
     existing: Option<crate::intent::Existing>,
 }
 
@@ -67,6 +68,7 @@ impl Answers {
             eab,
             webroot: settings.webroot.clone(),
             key_types: settings.key_type,
+            certificates: settings.certificates.unwrap_or_default(),
             existing: settings.existing,
         })
     }
@@ -80,6 +82,7 @@ impl Answers {
             directory: self.directory.clone(),
             acme_profile: self.acme_profile.clone(),
             live_dir: place::live_dir(global),
+            certificates: self.certificates,
             existing: self.existing,
             take_in: place::take_in(global),
         }

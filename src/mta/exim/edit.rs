@@ -1,7 +1,7 @@
 //! Edits of one file of the main section. A macro or an option that is set twice is fatal, so one that is there is edited in
 //! place; a new option comes before the first `begin`, for below it everything belongs to drivers.
 
-use super::{is_plain, lines::entries, list};
+use super::{by_name, is_plain, lines::entries, list};
 use crate::{
     change::{Raw, SettingChange},
     mta::{
@@ -20,8 +20,12 @@ pub(in crate::mta) fn set(
     why: &str,
 ) -> Result<(Vec<u8>, Option<SettingChange>), Unreadable> {
     let wrong = |line: usize, why: String| Unreadable { path: path.to_owned(), line, why };
+    let parts = match by_name::read(value) {
+        Some((by_name, others)) => by_name.into_iter().flat_map(|(name, files)| [name, files]).chain([others]).collect(),
+        None => vec![value.to_owned()],
+    };
     let plain = !value.contains(char::is_control)
-        && list(value).iter().all(|item| ["*", "yes"].contains(&item.as_str()) || is_plain(Path::new(item)));
+        && parts.iter().flat_map(|part| list(part)).all(|item| ["*", "yes"].contains(&item.as_str()) || is_plain(Path::new(&item)));
     if !plain {
         let why = format!("the value of {name} would be expanded by Exim; choose a path of letters, digits, `/`, `.`, `_` and `-`");
         return Err(wrong(0, why));
@@ -69,6 +73,8 @@ mod tests {
         }
         let (got, _) = set(path, b"o = /a\n", "o", "/x.rsa : /x.ec", "why").expect("an edit");
         assert_eq!(got, b"o = /x.rsa : /x.ec\n");
+        let two = "${if eqi{$tls_in_sni}{mx2.example.org}{/b.ec : /b.rsa}{/a.ec : /a.rsa}}";
+        assert_eq!(set(path, b"o = /a\n", "o", two, "why").expect("an edit").0, format!("o = {two}\n").as_bytes());
         for value in ["/x${run{/bin/sh}}", "/x\n", "/a b"] {
             assert!(set(path, b"", "M", value, "why").is_err(), "{value}");
         }

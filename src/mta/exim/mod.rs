@@ -1,6 +1,7 @@
 //! Exim: what its main section means for the ports that answer from the network. What its files say is read here and compared
 //! with what `exim -bP` says; where the two differ nothing is touched.
 
+mod by_name;
 mod edit;
 mod lines;
 mod listens;
@@ -138,11 +139,13 @@ pub(super) fn harmless(files: &[(PathBuf, Vec<u8>)]) -> Result<Vec<(PathBuf, Vec
     Ok(vec![(path.clone(), set(path, bytes, QUEUE_ONLY, "yes", "Nothing may leave the copy.")?.0)])
 }
 
-/// Chain and key files that a service presents; none where they depend on the connection, or Exim makes a certificate up.
+/// Chain and key files that a service presents to whoever sends no name; none where they depend on something else of the
+/// connection, or Exim makes a certificate up.
 pub(super) fn presents(service: &Service) -> Vec<(PathBuf, PathBuf)> {
     let get = |name: &str| service.settings.get(name).map_or("", |e| e.value.as_str());
-    let chains = list(get(CERTIFICATE));
-    let keys = list(get(KEY));
+    let of_names = |value: &str| by_name::read(value).map_or_else(|| list(value), |(_, others)| list(&others));
+    let chains = of_names(get(CERTIFICATE));
+    let keys = of_names(get(KEY));
     if chains.iter().chain(&keys).any(|p| !p.starts_with('/')) {
         return Vec::new();
     }

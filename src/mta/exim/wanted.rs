@@ -2,6 +2,7 @@
 //! set; where its options were set without them, the options are edited in place.
 
 use super::{
+    by_name,
     lines::{ADVERTISE, CERTIFICATE, KEY},
     section,
 };
@@ -26,7 +27,8 @@ pub(in crate::mta) fn is_ours(service: &Service, live: &[PathBuf]) -> bool {
 
 /// The settings of the profile: none where all is well, its macros, else its options, else all of them.
 pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) -> Result<Wanted, Unreadable> {
-    if let Some((service, shown)) = server.services.iter().find_map(|s| Some((s, by_connection(s)?))) {
+    let folder = aim.live.first().and_then(|file| file.parent());
+    if let Some((service, shown)) = server.services.iter().find_map(|s| Some((s, by_connection(s, folder)?))) {
         let (path, line) = service.at.clone();
         let why = format!(
             "{CERTIFICATE} = {shown} chooses anew for each connection, and a name could lose its certificate; name one file there, or set TLS up by hand"
@@ -45,9 +47,13 @@ pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) 
     last
 }
 
-/// What chooses a certificate by the name that a client sends, or by anything else that only a connection knows.
-fn by_connection(service: &Service) -> Option<&str> {
+/// What chooses a certificate by the name that a client sends, or by anything else that only a connection knows; what we wrote
+/// for files in `folder` is none.
+fn by_connection<'a>(service: &'a Service, folder: Option<&Path>) -> Option<&'a str> {
     let value = service.settings.get(CERTIFICATE)?.value.as_str();
+    if by_name::read(value).is_some() && super::presents(service).iter().all(|(chain, _)| chain.parent() == folder) {
+        return None;
+    }
     ["$tls_", "${tls_", "$sender_", "${sender_", "$received_", "${received_", "$interface_"]
         .iter()
         .any(|v| value.contains(v))
@@ -58,7 +64,7 @@ fn by_connection(service: &Service) -> Option<&str> {
 fn follow(server: &Server, profile: &Profile, aim: &Aim<'_>, settings: &[&Setting]) -> Result<Wanted, Unreadable> {
     let mut wanted = Wanted::default();
     let mut files = server.files.clone();
-    let live = aim.live.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" : ");
+    let live = value(aim);
     for setting in settings {
         let want = setting.want.replace("{live}", &live);
         let main = section(&files, &server.defaults)?;
@@ -74,13 +80,21 @@ fn follow(server: &Server, profile: &Profile, aim: &Aim<'_>, settings: &[&Settin
         wanted.wishes.entry(path).or_default().push(wish);
     }
     let understood = super::understand(&server.version, &files, &server.defaults)?;
-    if let Some(service) = understood.services.iter().find(|s| !is_ours(s, aim.live)) {
+    let named = |s: &Service| s.settings.get(CERTIFICATE).is_none_or(|e| by_name::read(&e.value) == by_name::read(&live));
+    if let Some(service) = understood.services.iter().find(|s| !is_ours(s, aim.live) || !named(s)) {
         let (path, line) = service.at.clone();
         let shown = service.settings.get(CERTIFICATE).map_or("", |e| e.value.as_str());
         return Err(Unreadable { path, line, why: format!("{CERTIFICATE} = {shown} would stay in force; set TLS up by hand") });
     }
     wanted.notes.extend(shadowed(server, &wanted));
     Ok(wanted)
+}
+
+/// The files for all, or those for each name.
+fn value(aim: &Aim<'_>) -> String {
+    let listed = |files: &[PathBuf]| files.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" : ");
+    let others = aim.by_name.iter().filter(|(_, files)| files != aim.live);
+    by_name::written(&others.map(|(name, files)| (name.to_string(), listed(files))).collect::<Vec<_>>(), &listed(aim.live))
 }
 
 /// Where a setting goes that is not there yet: the profile's own place for it, else the first file.

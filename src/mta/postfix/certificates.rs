@@ -1,11 +1,17 @@
 //! Which certificate files a service names, and who is shown them.
 
-use super::presents;
+use super::{
+    presents,
+    sni::{SNI, is_ours, tables},
+};
 use crate::{
     facts::{Role, Server, Service},
     mta::understood::{ByName, Certificates},
 };
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// Settings that name a certificate file, each with the one that names its key.
 const PAIRS: [(&str, &str); 8] = [
@@ -41,8 +47,8 @@ pub(in crate::mta) fn strangers_see_another(server: &Server) -> bool {
     !strangers.is_empty() && !strangers.is_subset(&files("smtpd"))
 }
 
-/// The tables of certificates by name (postconf(5) `tls_server_sni_maps`).
-pub(in crate::mta) fn by_name(service: &Service) -> Option<ByName<'_>> {
-    let tables = service.settings.get("tls_server_sni_maps").filter(|e| !e.value.is_empty())?;
-    Some(ByName { name: "tls_server_sni_maps", tables, again: "rebuild it with postmap -F, run postfix reload" })
+/// The tables of certificates by name, where some of them are not ours.
+pub(in crate::mta) fn by_name<'a>(service: &'a Service, live_dir: &Path) -> Option<ByName<'a>> {
+    let set = service.settings.get(SNI).filter(|e| tables(&e.value).iter().any(|table| !is_ours(table, live_dir)))?;
+    Some(ByName { name: SNI, tables: set, again: "rebuild it with postmap -F, run postfix reload" })
 }

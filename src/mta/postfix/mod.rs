@@ -2,6 +2,7 @@
 
 mod certificates;
 mod harmless;
+pub(crate) mod sni;
 mod wanted;
 
 pub(super) use certificates::{by_name, certificates, strangers_see_another};

@@ -1,6 +1,9 @@
 //! Which settings make every MX service present our file, and keep every other service as it is.
 
-use super::{Config, Level, level, presents};
+use super::{
+    Config, Level, level, presents,
+    sni::{self, SNI},
+};
 use crate::{
     certificate::KeyType,
     facts::{Effective, Origin, Role, Server, Service, Version},
@@ -60,6 +63,7 @@ pub(in crate::mta) fn wanted(server: &Server, profile: &Profile, aim: &Aim<'_>) 
     if server.version >= Version(vec![3, 4]) {
         planner.chain(&fates);
         planner.behind_postscreen(&fates);
+        planner.by_name(&fates, aim);
     } else {
         planner.cert_and_key(&fates, aim.types);
     }
@@ -125,6 +129,28 @@ impl Planner<'_> {
                 }
                 Fate::Ours => {}
             }
+        }
+    }
+
+    /// Our table comes before those of others; where one certificate serves all, it goes. Who keeps a certificate keeps it for
+    /// every name.
+    fn by_name(&mut self, fates: &[(&Service, Fate)], aim: &Aim<'_>) {
+        let folder = aim.live.first().and_then(|file| file.parent()).unwrap_or(Path::new("/"));
+        let present = self.config.main_raw(SNI).unwrap_or_default().to_owned();
+        let others: Vec<&str> = sni::tables(&present).into_iter().filter(|table| !sni::is_ours(table, folder)).collect();
+        let ours = sni::ours(aim.by_name);
+        let want = ours.as_deref().into_iter().chain(others.iter().copied()).collect::<Vec<_>>().join(", ");
+        if sni::tables(&present) == sni::tables(&want) {
+            return;
+        }
+        let why = match ours {
+            Some(_) => "A sender that sends one of these names is shown the certificate of that name.",
+            None => "One certificate serves every name.",
+        };
+        self.wish(None, SNI, want, why);
+        let inherits = |s: &Service| s.program == "smtpd" && level(s) != Level::None && !from_service(s, SNI);
+        for (service, _) in fates.iter().filter(|(s, fate)| ours.is_some() && *fate == Fate::Keeps && inherits(s)) {
+            self.wish(Some(service), SNI, others.join(", "), "The service keeps the certificate that it presents today.");
         }
     }
 

@@ -82,7 +82,7 @@ mod tests {
             services: Vec::new(),
         };
         let live = ["/l/ec.pem", "/l/rsa.pem"].map(PathBuf::from);
-        let aim = Aim { live: &live, types: &[KeyType::Ecdsa, KeyType::Rsa], names_are_left_out: false, mx: &[] };
+        let aim = Aim { live: &live, by_name: &[], types: &[KeyType::Ecdsa, KeyType::Rsa], names_are_left_out: false, mx: &[] };
         let wanted = profile.dialect.wanted(&server, &profile, &aim)?;
         let edited = |f: &crate::facts::ConfigFile| match wanted.wishes.get(&f.path) {
             Some(wishes) => profile.dialect.edit(&f.path, &f.text.0.0, wishes).map(|(bytes, _)| bytes),

@@ -130,7 +130,7 @@ mod tests {
             services: Vec::new(),
         };
         let (live, mx) = ([PathBuf::from(LIVE)], ["mx.example.org".parse().expect("a name")]);
-        let aim = Aim { live: &live, types: &[KeyType::Rsa], names_are_left_out, mx: &mx };
+        let aim = Aim { live: &live, by_name: &[], types: &[KeyType::Rsa], names_are_left_out, mx: &mx };
         let wanted = profile.dialect.wanted(&server, &profile, &aim)?;
         let edited = |f: &crate::facts::ConfigFile| match wanted.wishes.get(&f.path) {
             Some(wishes) => profile.dialect.edit(&f.path, &f.text.0.0, wishes).map(|(bytes, _)| bytes),

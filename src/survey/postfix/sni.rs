@@ -1,6 +1,10 @@
 //! The names in Postfix's tables of certificates by name, where a table can be read without asking it for a key.
 
-use crate::{facts::Service, world::Look};
+use crate::{
+    facts::Service,
+    mta::postfix::sni::{inline, tables},
+    world::Look,
+};
 use std::{collections::BTreeMap, path::Path};
 use zeroize::Zeroizing;
 
@@ -13,31 +17,15 @@ pub(in crate::survey) fn names(look: &dyn Look, services: &[Service]) -> BTreeMa
     values.flat_map(tables).filter_map(|table| Some((table.to_owned(), read(look, table)?))).collect()
 }
 
-/// The tables of a list: commas and blanks part them, but not within braces.
-fn tables(value: &str) -> Vec<&str> {
-    let mut depth = 0_i32;
-    let parts = value.split(|c: char| {
-        depth += i32::from(c == '{') - i32::from(c == '}');
-        depth == 0 && (c == ',' || c.is_whitespace())
-    });
-    parts.filter(|t| !t.is_empty()).collect()
-}
-
 fn read(look: &dyn Look, table: &str) -> Option<Vec<String>> {
     match table.split_once(':')? {
-        ("inline", pairs) => Some(inline(pairs)),
+        ("inline", pairs) => Some(inline(pairs).into_iter().map(|(name, _)| name).collect()),
         (kind, path) if FROM_TEXT.contains(&kind) => {
             let (bytes, _) = look.read(Path::new(path)).ok()??;
             Some(keys(&String::from_utf8_lossy(&Zeroizing::new(bytes))))
         }
         _ => None,
     }
-}
-
-/// `{name = value, name = value}`, each pair in braces of its own where its value holds blanks (postconf(5) inline).
-fn inline(pairs: &str) -> Vec<String> {
-    let key = |pair: &str| pair.split_once('=').map(|(key, _)| key.trim_matches(['{', '}', ' ']).to_owned());
-    pairs.split([',', '\t', '}']).filter_map(key).filter(|k| !k.is_empty() && !k.contains(' ')).collect()
 }
 
 /// The first word of each line; indented lines go on, `#` begins a comment (postmap(1)).

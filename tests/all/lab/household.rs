@@ -187,8 +187,14 @@ impl Household {
     pub fn served(&self) -> Vec<String> {
         // Postfix waits two seconds with a file that is younger than that.
         self.postfix.age("main.cf");
-        let expect =
-            Expect { addr: self.postfix.addr("mx"), wire: Wire::StartTls, name: MX.parse().unwrap(), domain: None, want: Want::Unchanged };
+        let expect = Expect {
+            addr: self.postfix.addr("mx"),
+            wire: Wire::StartTls,
+            name: MX.parse().unwrap(),
+            domain: None,
+            want: Want::Unchanged,
+            unnamed: Vec::new(),
+        };
         let probes: Vec<_> = probes_for(&expect).into_iter().filter(|p| p.offer != Offer::Legacy).collect();
         let views = wait(observe(&self.net, &probes, Duration::from_secs(20)));
         let mut keys: Vec<String> = views.iter().map(|v| v.leaf().map_or_else(|| "none".to_owned(), |l| l.spki.0.clone())).collect();

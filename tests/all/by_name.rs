@@ -1,0 +1,107 @@
+//! A certificate for each MX name, chosen by the name that a sender sends: on booted hosts, through setup, renewal, the way to
+//! one certificate for all, and back.
+
+use crate::lab::{
+    host::{Host, Server, differences, text},
+    internet::Internet,
+    renewal::{renew, served},
+    setup::{VERIFIED, contents, outcome, setup},
+};
+
+const NAMES: [&str; 2] = ["mx1.example.test", "mx2.example.test"];
+
+/// The host under two names.
+fn host(internet: &Internet, server: Server) -> Host {
+    let dns = &internet.dns;
+    dns.set("example.test", "mx2", "A", 60, &["198.18.0.25"]);
+    dns.set("example.test", "mx2", "AAAA", 60, &["fd00::25"]);
+    dns.set("example.test", "@", "MX", 60, &["10 mx1", "20 mx2"]);
+    internet.mail_host_with(server)
+}
+
+/// Serial and key of what is shown to who sends this name.
+fn shown(internet: &Internet, name: &str) -> (String, String) {
+    served(internet, &["-servername", name])
+}
+
+/// Whether who sends `name` can verify it, by both families and with both key types.
+fn verifies(internet: &Internet, name: &str) -> bool {
+    let look = |address: &str, cipher: &str| {
+        let cipher = format!("ECDHE-{cipher}-AES128-GCM-SHA256");
+        let asks = ["-connect", address, "-tls1_2", "-cipher", &cipher, "-servername", name, "-verify_hostname", name];
+        internet.s_client(&asks).contains(VERIFIED)
+    };
+    ["198.18.0.25:25", "[fd00::25]:25"].iter().all(|address| ["ECDSA", "RSA"].iter().all(|cipher| look(address, cipher)))
+}
+
+fn each_then_one_then_back(server: Server) {
+    let internet = Internet::start();
+    let host = host(&internet, server);
+    let configuration = || contents(&host.tree(host.etc()));
+    let before = configuration();
+
+    let planned = outcome(&setup(&host, &["--certificates", "each", "--dry-run"]), 0);
+    assert!(planned["plan"].to_string().contains("mx2.example.test.pem"), "{server:?}: {planned:#}");
+    let done = outcome(&setup(&host, &["--certificates", "each"]), 0);
+    assert_eq!(done["outcome"], "proved", "{server:?}: {done:#}");
+    assert_eq!(internet.ca_log().matches("Added order ").count(), 4, "{server:?}: two names, two key types");
+    let [first, second] = NAMES.map(|name| shown(&internet, name));
+    assert_ne!(first.1, second.1, "{server:?}: a key for each name");
+    assert!(NAMES.iter().all(|name| verifies(&internet, name)), "{server:?}");
+    assert_eq!(shown(&internet, "MX2.example.test"), second, "{server:?}: names have no case");
+    // A client's word is a word, whatever it is.
+    for other in ["other.test", "1", "-1"] {
+        assert_eq!(shown(&internet, other), first, "{server:?}: {other}");
+    }
+    // GnuTLS ends the handshake itself where the name cannot be one.
+    for never in ["../../etc/passwd", "${run{/bin/false}}", "mx2.example.test}{"] {
+        let seen = internet.s_client(&["-servername", never, "-verify_hostname", NAMES[0]]);
+        assert!(seen.contains(VERIFIED) || server != Server::Postfix && seen.contains("alert"), "{server:?}: {never}: {seen}");
+    }
+    assert_eq!(served(&internet, &["-noservername"]), first, "{server:?}");
+
+    let standing = configuration();
+    assert_eq!(outcome(&setup(&host, &[]), 0)["outcome"], "nothing-to-do", "{server:?}: the settings remember it");
+    let status = text(&host.run(&["mxseal", "status"]));
+    assert!(NAMES.iter().all(|name| status.contains(name)), "{server:?}: {status}");
+    let done = renew(&host, &["--force"], 0);
+    assert_eq!(done["outcome"], "proved", "{server:?}: {done:#}");
+    for (name, old) in NAMES.iter().zip([&first, &second]) {
+        let new = shown(&internet, name);
+        assert!(new.0 != old.0 && new.1 == old.1, "{server:?}: {name} is renewed with its key");
+        assert!(verifies(&internet, name), "{server:?}: {name}");
+    }
+    assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do", "{server:?}");
+    assert_eq!(differences(&standing, &configuration()), Vec::<String>::new(), "{server:?}: nothing but key and chain");
+
+    let done = outcome(&setup(&host, &["--certificates", "one"]), 0);
+    assert_eq!(done["outcome"], "proved", "{server:?}: {done:#}");
+    assert_eq!(shown(&internet, NAMES[0]), shown(&internet, NAMES[1]), "{server:?}");
+    assert!(NAMES.iter().all(|name| verifies(&internet, name)), "{server:?}");
+
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(shown(&internet, NAMES[1]).1, second.1, "{server:?}");
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(differences(&before, &configuration()), Vec::<String>::new(), "{server:?}");
+}
+
+#[test]
+fn postfix_shows_each_name_its_certificate() {
+    each_then_one_then_back(Server::Postfix);
+}
+
+#[test]
+fn exim_shows_each_name_its_certificate() {
+    each_then_one_then_back(Server::EximSplit);
+}
+
+/// Where a server cannot choose, that is said before anything is ordered.
+#[test]
+fn a_server_that_cannot_choose_is_left_alone() {
+    let internet = Internet::start();
+    let host = host(&internet, Server::OpenSmtpd);
+    let held = outcome(&setup(&host, &["--certificates", "each"]), 1);
+    assert_eq!(held["outcome"], "held", "{held:#}");
+    assert!(held["findings"].to_string().contains("certificates-each"), "{held:#}");
+    assert_eq!(internet.ca_log().matches("Added order ").count(), 0);
+}
