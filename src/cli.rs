@@ -5,7 +5,8 @@ mod told;
 
 pub use setup::{CertificatesFlag, ChallengeType, ExistingFlags, KeyTypeFlag, Rehearse, Setup, Where};
 pub use told::{
-    Dns, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Policy, PolicyShow, PublicResolver, RecordFormat, Way,
+    Dns, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Policy, PolicyHostFlag, PolicyHow, PolicyMx, PolicyMxOf,
+    PolicyOf, PolicyShow, PolicyTesting, PublicResolver, RecordFormat, Serve, Way,
 };
 
 use crate::{name::DnsName, rehearsal::Fault};
@@ -91,9 +92,11 @@ pub enum Verb {
     Alarm(Alarm),
     /// The DNS records that senders need to verify this host: what is missing or wrong, ready for your zone
     Dns(Dns),
-    /// The MTA-STS policy of a domain: what is served, and what should be
+    /// The MTA-STS policy of a domain: what is served and should be; try one, let it bind, leave it
     #[command(subcommand)]
     Policy(Policy),
+    /// Serve MTA-STS policies over HTTPS; what the systemd unit of the policy host runs
+    Serve(Serve),
     /// A signed list of domains that want TLS: what it says, whether it may be used, its entries, maps for senders
     #[command(subcommand)]
     List(List),

@@ -59,6 +59,8 @@ pub mod rehearsal;
 #[cfg(feature = "wires")]
 pub mod report;
 #[cfg(feature = "wires")]
+pub mod serve;
+#[cfg(feature = "wires")]
 pub mod settings;
 #[cfg(feature = "wires")]
 pub mod smtp;

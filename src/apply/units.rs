@@ -31,6 +31,13 @@ const UNITS: [Unit; 4] = [
     Unit { name: "mxseal-renew.service", text: include_str!("../../packaging/systemd/mxseal-renew.service"), wanted_by: None },
     Unit { name: TIMER, text: include_str!("../../packaging/systemd/mxseal-renew.timer"), wanted_by: Some("timers.target") },
 ];
+/// What serves policies: they come with the first policy that this host serves, and go with the last.
+const POLICY_UNITS: [Unit; 2] = [
+    Unit { name: POLICY_SERVICE, text: include_str!("../../packaging/systemd/mxseal-policy.service"), wanted_by: None },
+    Unit { name: POLICY_SOCKET, text: include_str!("../../packaging/systemd/mxseal-policy.socket"), wanted_by: Some("sockets.target") },
+];
+const POLICY_SOCKET: &str = "mxseal-policy.socket";
+const POLICY_SERVICE: &str = "mxseal-policy.service";
 /// Begins now, not at the next boot.
 const TIMER: &str = "mxseal-renew.timer";
 /// When the timer last began its service, which `Persistent=` asks.
@@ -157,7 +164,15 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
     if others_write(hands, program).is_some() {
         return Ok(());
     }
-    let wanted: Vec<&Unit> = UNITS.iter().filter(|unit| !unit.is_masked(hands)).collect();
+    if lay(hands, &UNITS, program)? {
+        hands.act(&systemctl(&["start"], [TIMER]), COMMAND_LIMIT, None)?;
+    }
+    Ok(())
+}
+
+/// Writes the units that are missing or for another program, and enables them; whether there was anything to do.
+fn lay(hands: &mut dyn Hands, units: &[Unit], program: &Path) -> Result<bool, Failure> {
+    let wanted: Vec<&Unit> = units.iter().filter(|unit| !unit.is_masked(hands)).collect();
     let mut news = wanted.iter().any(|unit| unit.sleeps(hands));
     for unit in &wanted {
         let place = unit.place();
@@ -175,14 +190,68 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
         news = true;
     }
     if news {
-        let names = || wanted.iter().filter(|unit| unit.wanted_by.is_some()).map(|unit| unit.name);
         // The running systemd reads them all with it.
-        hands.act(&systemctl(&["enable"], names()), COMMAND_LIMIT, None)?;
-        if names().any(|name| name == TIMER) {
-            hands.act(&systemctl(&["start"], [TIMER]), COMMAND_LIMIT, None)?;
-        }
+        let names = wanted.iter().filter(|unit| unit.wanted_by.is_some()).map(|unit| unit.name);
+        hands.act(&systemctl(&["enable"], names), COMMAND_LIMIT, None)?;
     }
-    Ok(())
+    Ok(news)
+}
+
+/// Installs and starts what serves policies on port 443; where the file is `new`, it is served from now on. Who connects meanwhile
+/// waits at the socket. What failed is told.
+#[must_use]
+pub fn start_policy_host(hands: &mut dyn Hands, store: &Store, program: &Path, new: bool) -> Option<Finding> {
+    let by_hand = |why: &str| {
+        let served = store.path("policy-host/served.json");
+        let says = format!("{why}let something start `{} serve --listen [::]:443 --file {}`", program.display(), served.display());
+        Finding::new("policy-host-units", Verdict::Warn, Subject::Host, "nothing serves the policies on port 443 yet")
+            .remedy(Remedy::Do(says))
+    };
+    if !runs_systemd(hands) {
+        return Some(by_hand("systemd does not run here: "));
+    }
+    if !store.is_usual() {
+        return Some(by_hand("the units know the usual state directory alone: "));
+    }
+    if !POLICY_UNITS.iter().all(|unit| unit.is_packaged(hands))
+        && let Ok(Some(open)) = hands.first_open_to_others(program)
+    {
+        let why = format!("others than root may write {}, so root's systemd does not start it: ", open.display());
+        return Some(by_hand(&why));
+    }
+    let mut start = || {
+        lay(hands, &POLICY_UNITS, program)?;
+        hands.act(&systemctl(&["start"], [POLICY_SOCKET]), COMMAND_LIMIT, None)?;
+        if new { hands.act(&systemctl(&["try-restart"], [POLICY_SERVICE]), COMMAND_LIMIT, None) } else { Ok(()) }
+    };
+    let why = start().err()?;
+    let remedy = Remedy::Command(format!("systemctl status {POLICY_SOCKET} {POLICY_SERVICE}"));
+    Some(
+        Finding::new("policy-host-units", Verdict::Fail, Subject::Host, "the policy host could not be started")
+            .seen(why.to_string())
+            .remedy(remedy),
+    )
+}
+
+/// Stops what serves policies, and takes its units away.
+#[must_use]
+pub fn stop_policy_host(hands: &mut dyn Hands, store: &Store) -> Option<Finding> {
+    if !store.is_usual() || !runs_systemd(hands) {
+        return None;
+    }
+    let mut stop = || {
+        hands.act(&systemctl(&["disable", "--now"], [POLICY_SOCKET, POLICY_SERVICE]), COMMAND_LIMIT, None)?;
+        for unit in &POLICY_UNITS {
+            if !unit.is_masked(hands) && matches!(unit.lies(hands)?, Lies::Ours(_)) {
+                let place = unit.place();
+                hands.unlink(&place).map_err(Failure::file(format!("removing {}", place.display())))?;
+            }
+        }
+        hands.act(&systemctl(&["daemon-reload"], []), COMMAND_LIMIT, None)
+    };
+    let why = stop().err()?;
+    let says = "the policy host could not be stopped, and serves nothing any more";
+    Some(Finding::new("policy-host-units", Verdict::Warn, Subject::Host, says).seen(why.to_string()))
 }
 
 /// Takes the units away where nothing of ours stands on this host any more; packaged ones stay.

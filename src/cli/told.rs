@@ -8,6 +8,7 @@ use crate::{
         policy_list::{self, Fingerprint},
         tls_rpt::Rua,
     },
+    publish::WebServer,
     publish::publisher::How,
     settings::{Publishing, resolver},
 };
@@ -141,6 +142,108 @@ pub enum RecordFormat {
 pub enum Policy {
     /// What is served, what it leaves out, and the text to serve
     Show(PolicyShow),
+    /// A policy by which senders report what would fail, and deliver all the same: how a domain begins
+    Testing(PolicyTesting),
+    /// A policy by which senders deliver to hosts that keep it, and to no others
+    Enforce(PolicyOf),
+    /// Give the policy up, in the order that loses no mail; to be run again when its waits are over
+    Leave(PolicyOf),
+    /// Let an MX host enter the policy before it enters DNS, or leave it after it left DNS
+    #[command(subcommand)]
+    Mx(PolicyMx),
+}
+
+/// `mxseal policy testing`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyTesting {
+    /// The policy.
+    #[command(flatten)]
+    pub of: PolicyOf,
+    /// Although senders go by a policy in mode enforce now
+    #[arg(long)]
+    pub weaken: bool,
+}
+
+/// `mxseal policy enforce` and `leave`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyOf {
+    /// The mail domain [default: the one that the server receives for]
+    pub domain: Option<DnsName>,
+    /// How.
+    #[command(flatten)]
+    pub how: PolicyHow,
+}
+
+/// `mxseal policy mx`
+#[derive(Clone, Debug, Subcommand)]
+pub enum PolicyMx {
+    /// The policy names the host from now on; DNS may when caches know
+    Add(PolicyMxOf),
+    /// The policy names the host no more, where caches have forgotten that DNS did
+    Remove(PolicyMxOf),
+}
+
+/// `mxseal policy mx add` and `remove`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyMxOf {
+    /// The MX host
+    pub host: DnsName,
+    /// The mail domain [default: the one that the server receives for]
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<DnsName>,
+    /// How.
+    #[command(flatten)]
+    pub how: PolicyHow,
+}
+
+/// What every verb that changes a policy takes.
+#[derive(Clone, Debug, Args)]
+pub struct PolicyHow {
+    /// Who serves the policy [default: as before, else builtin, or none where it is served already]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub policy_host: Option<PolicyHostFlag>,
+    /// The web server that a site is printed for [default: the one that listens on port 443]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub web_server: Option<WebServer>,
+    /// Where the file is written for a web server: DIR/mta-sts.DOMAIN/.well-known/mta-sts.txt
+    #[arg(long, value_name = "DIR", default_value = "/var/www/mta-sts")]
+    pub export_dir: PathBuf,
+    /// The DNS resolver to ask, instead of those of /etc/resolv.conf
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
+    pub resolver: Option<SocketAddr>,
+    /// Root that a certificate may end in, besides the system's and Mozilla's; may be repeated
+    #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1)]
+    pub trust_anchors: Vec<PathBuf>,
+    /// Approve what is said
+    #[arg(long)]
+    pub yes: bool,
+    /// Say what would be done, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Who serves a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PolicyHostFlag {
+    /// `mxseal serve` on port 443 of this host, as nobody, with a certificate of its own
+    Builtin,
+    /// A web server that is here already: a file for it, and the site that serves it
+    Snippet,
+    /// The file alone
+    Export,
+    /// Somebody else: the text is printed
+    None,
+}
+
+/// `mxseal serve`
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Listen there too, beside the socket that systemd gives; may be repeated
+    #[arg(long, value_name = "ADDR:PORT", num_args = 1)]
+    pub listen: Vec<SocketAddr>,
+    /// What to serve [default: what systemd hands over, else what mxseal policy wrote]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 /// `mxseal policy show`

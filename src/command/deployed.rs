@@ -1,6 +1,6 @@
 //! How far each certificate got, told by the receipts: a kill between a change and this record loses nothing.
 
-use super::Trouble;
+use super::{Trouble, policy_host::SERVED};
 use crate::{
     acme, apply,
     change::{Change, Presented, Receipt, Want},
@@ -30,6 +30,8 @@ pub(super) fn deployment(lineage: &Lineage, receipts: &[Receipt]) -> Deployment 
                 Deployment::Proved
             }
         }
+        // No change lays what the policy host serves.
+        (_, as_recorded) if lineage.live.ends_with(SERVED) => as_recorded,
         (_, Deployment::Installed | Deployment::Proved) => Deployment::Issued,
         (_, as_recorded) => as_recorded,
     }

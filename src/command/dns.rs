@@ -7,7 +7,7 @@ use crate::{
     facts::Facts,
     finding::Verdict,
     name::DnsName,
-    publish::{Asked, Sheet, Wanted, dialect::Dialect, sheet},
+    publish::{Asked, Sheet, Wanted, dialect::Dialect, policies, sheet},
     report::{self, Style, Terminal, json},
     survey,
 };
@@ -45,7 +45,9 @@ pub(super) async fn told(site: &Site, served: bool) -> Result<Facts, Trouble> {
 /// What is wanted, compared with what DNS says. What seems to be missing is asked of the zone's own servers, so that nobody has
 /// to wait for caches after publishing it.
 async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> Sheet {
-    let sight = survey::sight(&site.net, &facts, asked).await;
+    let mut sight = survey::sight(&site.net, &facts, asked).await;
+    let kept = policies::all(&site.store).unwrap_or_default();
+    sight.kept = kept.into_iter().map(|k| (k.domain.clone(), k)).collect();
     let mut seen = sheet(&facts, &sight, asked);
     let owners: BTreeSet<DnsName> = seen.wanted.iter().map(|w| w.owner.clone()).collect();
     let places = survey::whereabouts(&site.net, &owners).await;

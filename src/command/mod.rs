@@ -15,10 +15,12 @@ mod log;
 mod place;
 mod plan;
 mod policy;
+mod policy_host;
 mod profiles;
 mod recover;
 mod rehearse;
 mod renew;
+mod serve;
 mod setup;
 mod stand_in;
 mod status;
@@ -27,7 +29,7 @@ mod undo;
 mod watch;
 
 use crate::{
-    cli::{Cli, Global, Policy, Verb},
+    cli::{Cli, Global, Verb},
     report::{Terminal, json, json::Outcome},
     topics::Explained,
 };
@@ -95,7 +97,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Alarm(args) => alarm::run(args, global),
         Verb::Dns(args) => or_told("dns", global, runtime.block_on(dns::run(args, global))),
-        Verb::Policy(Policy::Show(args)) => or_told("policy", global, runtime.block_on(policy::show(args, global))),
+        Verb::Policy(policy) => or_told("policy", global, runtime.block_on(policy::run(policy, global))),
+        Verb::Serve(args) => runtime.block_on(serve::run(args, global)),
         Verb::List(list) => or_told("list", global, runtime.block_on(list::run(list, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Plan(args) => plan::run(args, global),

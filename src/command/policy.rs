@@ -1,33 +1,68 @@
-//! `mxseal policy show`: the MTA-STS policy of each domain, what is served and what should be.
+//! `mxseal policy`: the MTA-STS policy of a domain, from the first try to the end of it. Each verb says what is wished; what comes
+//! next is a step between what is kept and what senders see, so that the same verb goes on from wherever the last run came to.
+
+mod wish;
 
 use super::{Trouble, dns, place, place::Site};
 use crate::{
-    cli::{Global, PolicyShow},
-    facts::{DomainFacts, Known},
-    finding::{Remedy, Verdict},
+    check::{observe, sender_probes, sts_host},
+    cli::{Global, Policy, PolicyMx, PolicyShow},
+    facts::{DomainFacts, Facts, Known},
+    finding::{Finding, Remedy, Verdict},
+    moment::Moment,
     name::DnsName,
     policy::{mta_sts::StsRecord, sts_policy::StsPolicy},
-    publish::{Asked, Sight, policy_for, sheet},
+    publish::{
+        Asked, KeptPolicy, PolicyHost, PolicyWish, Sight, Step, policies, policy_file, policy_for, put_in_place, record_line, sheet, site,
+        told,
+    },
     report::{
         self, Style, Terminal,
-        json::{self, PolicyDoc},
+        json::{self, KeptPolicyDoc, PolicyDoc},
     },
-    survey,
+    survey, world,
 };
+use std::{collections::BTreeSet, time::Duration};
 
-pub(super) async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Trouble> {
+/// How long the conversation with an MX host may take.
+const CONVERSATION: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(policy: &Policy, global: &Global) -> Result<u8, Trouble> {
+    match policy {
+        Policy::Show(args) => show(args, global).await,
+        Policy::Testing(t) => wish::run(t.of.domain.as_ref(), &PolicyWish::Testing { weaken: t.weaken }, &t.of.how, global).await,
+        Policy::Enforce(of) => wish::run(of.domain.as_ref(), &PolicyWish::Enforce, &of.how, global).await,
+        Policy::Leave(of) => wish::run(of.domain.as_ref(), &PolicyWish::Leave, &of.how, global).await,
+        Policy::Mx(PolicyMx::Add(of)) => wish::run(of.domain.as_ref(), &PolicyWish::Add(of.host.clone()), &of.how, global).await,
+        Policy::Mx(PolicyMx::Remove(of)) => wish::run(of.domain.as_ref(), &PolicyWish::Remove(of.host.clone()), &of.how, global).await,
+    }
+}
+
+async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let site = Site::of(&args.place, &[], &settings, global)?;
     let facts = dns::told(&site, false).await?;
+    let seen = Seen::look(&site, facts).await;
     let asked = Asked { mx: site.place.mx.clone(), ..Asked::default() };
-    let sight = survey::sight(&site.net, &facts, &asked).await;
-    let policies: Vec<PolicyDoc> = facts.domains.iter().map(|d| of(d, &sight)).collect();
-    let mut findings = sheet(&facts, &sight, &asked).findings;
+    let mut shown = Vec::new();
+    for domain in &seen.facts.domains {
+        let kept = policies::load(&site.store, &domain.domain).map_err(Trouble::state)?;
+        let kept = kept.map(|k| seen.keep(&site, k)).transpose()?;
+        shown.push(document(domain, &seen.sight, kept.as_ref(), world::now()));
+    }
+    let mut findings = sheet(&seen.facts, &seen.sight, &asked).findings;
     findings.retain(|f| f.id.starts_with("mta-sts-") || f.id == "dns-not-ours");
     for finding in findings.iter_mut().filter(|f| matches!(f.remedy, Remedy::Command(_))) {
         finding.remedy = Remedy::Do("serve the text above at that address, then publish the record".into());
     }
-    let exit = match (policies.iter().all(|p| p.right), findings.iter().any(|f| f.verdict == Verdict::Unknown)) {
+    Ok(tell(global, shown, findings))
+}
+
+/// Prints it, and gives the exit status: 0 where every policy is served as it should be, or only time has to pass.
+fn tell(global: &Global, policies: Vec<PolicyDoc>, findings: Vec<Finding>) -> u8 {
+    let good = |p: &PolicyDoc| p.kept.as_ref().map_or(p.right, |k| matches!(k.step, "stands" | "wait"));
+    let unknown = findings.iter().any(|f| f.verdict == Verdict::Unknown);
+    let exit = match (policies.iter().all(good), unknown) {
         _ if policies.is_empty() => 3,
         (true, false) => 0,
         (true, true) => 3,
@@ -35,10 +70,49 @@ pub(super) async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Troub
     };
     let document = json::PoliciesDoc { version: json::VERSION, exit, policies, findings };
     Terminal::print(&if global.json { json::text(&document) } else { report::policy_page(Style::of_stdout(), &document) });
-    Ok(exit)
+    exit
 }
 
-fn of(domain: &DomainFacts, sight: &Sight) -> PolicyDoc {
+/// What senders see of policies, and of the hosts that they name.
+struct Seen {
+    facts: Facts,
+    sight: Sight,
+}
+
+impl Seen {
+    /// A look: the policy by every address of its host, its record at the zone's own servers.
+    async fn look(site: &Site, mut facts: Facts) -> Self {
+        let sight = survey::sight(&site.net, &facts, &Asked::default()).await;
+        let owners: BTreeSet<DnsName> = facts.domains.iter().filter_map(|d| d.domain.under("_mta-sts").ok()).collect();
+        let places = survey::whereabouts(&site.net, &owners).await;
+        survey::ask_authorities(&site.net, &mut facts, &places, &owners).await;
+        Self { facts, sight }
+    }
+
+    /// What is kept of a policy, with what was seen taken in. What senders were seen to be told is a claim.
+    fn keep(&self, site: &Site, kept: KeptPolicy) -> Result<KeptPolicy, Trouble> {
+        let Some(domain) = self.facts.domains.iter().find(|d| d.domain == kept.domain) else { return Ok(kept) };
+        let (now, served) = (world::now(), self.sight.policies.get(&kept.domain));
+        if let Some(policy) = served.and_then(|s| s.value()?.strict()) {
+            told::tell(&site.store, now, |claims| claims.tell_policy(&kept.domain, Some(policy), now)).map_err(Trouble::state)?;
+        }
+        let kept = kept.seen(served, &domain.mta_sts, &domain.mx, now);
+        policies::save(&site.store, &kept).map_err(Trouble::state)?;
+        Ok(kept)
+    }
+
+    /// What conversations show against MX hosts of the domain, and against one that is to enter.
+    async fn hosts(&self, site: &Site, domain: &DomainFacts, entering: Option<&DnsName>) -> Vec<Finding> {
+        let named = |name: &DnsName| domain.mx.value().is_some_and(|a| a.records.iter().any(|(_, mx)| mx == name));
+        let mut hosts = self.facts.mx_hosts.clone();
+        hosts.retain(|h| named(&h.name) || entering == Some(&h.name));
+        let views = observe(&site.net, &sender_probes(&hosts), CONVERSATION).await;
+        hosts.iter().flat_map(|h| sts_host(h, &views)).collect()
+    }
+}
+
+/// A policy as it is served and as it should be.
+fn document(domain: &DomainFacts, sight: &Sight, kept: Option<&KeptPolicy>, now: Moment) -> PolicyDoc {
     let mx: Vec<DnsName> = domain.mx.value().into_iter().flat_map(|a| &a.records).map(|(_, name)| name.clone()).collect();
     let (served, why) = match sight.policies.get(&domain.domain) {
         Some(Known::Seen { value, .. }) => (value.value.clone(), None),
@@ -46,7 +120,7 @@ fn of(domain: &DomainFacts, sight: &Sight) -> PolicyDoc {
         None => (None, Some(format!("mta-sts.{} has no address", domain.domain))),
     };
     let strict = sight.policies.get(&domain.domain).and_then(|p| p.value()?.strict());
-    let wanted = policy_for(served.as_ref(), &mx);
+    let wanted = kept.map_or_else(|| policy_for(served.as_ref(), &mx), |k| k.policy.clone());
     let id = domain.mta_sts.value().and_then(|a| StsRecord::published(&a.records).strict().map(|r| r.id.clone()));
     PolicyDoc {
         domain: domain.domain.to_string(),
@@ -60,5 +134,40 @@ fn of(domain: &DomainFacts, sight: &Sight) -> PolicyDoc {
             .collect(),
         record: wanted.record().text(),
         text: wanted.text(),
+        kept: kept.map(|k| kept_document(k, now)),
+    }
+}
+
+fn kept_document(kept: &KeptPolicy, now: Moment) -> KeptPolicyDoc {
+    let domain = &kept.domain;
+    let (step, next) = match kept.step(now) {
+        Step::Serve => ("serve", Some(format!("let https://mta-sts.{domain}/ serve it; mxseal policy show says what is missing"))),
+        Step::Announce(_) => ("announce", Some(format!("publish the record, by hand or with mxseal dns: {}", record_line(kept)))),
+        Step::Wait { before, until } => ("wait", Some(format!("from {until} on {before}"))),
+        Step::Withdraw => {
+            ("withdraw", Some(format!("take the record away, then run mxseal policy leave {domain} again: {}", record_line(kept))))
+        }
+        Step::Close => ("close", Some(format!("run mxseal policy leave {domain} once more, which ends it"))),
+        Step::Stands => ("stands", None),
+    };
+    let (by, place) = match &kept.host {
+        PolicyHost::Builtin => ("builtin", None),
+        PolicyHost::Snippet { server, dir } => ("snippet", Some((Some(*server), dir))),
+        PolicyHost::Export { dir } => ("export", Some((None, dir))),
+        PolicyHost::None => ("none", None),
+    };
+    let server = place.and_then(|(server, dir)| Some((server?, dir))).filter(|_| step == "serve");
+    KeptPolicyDoc {
+        mode: kept.policy.mode.to_string(),
+        since: kept.since.to_string(),
+        by,
+        believed_until: kept.believed(now).map(|m| m.to_string()),
+        step,
+        next,
+        file: place.map(|(_, dir)| policy_file(dir, domain).display().to_string()),
+        site: server.map(|(server, dir)| {
+            let (at, then) = put_in_place(server, domain);
+            format!("# {}, then: {then}\n{}", at.display(), site(server, domain, dir, None))
+        }),
     }
 }

@@ -10,7 +10,7 @@ use super::{
     enact::{self, Ground, Promise},
     hooks, kept,
     place::{self, Site},
-    recover, watch,
+    policy_host, recover, watch,
 };
 use crate::{
     acme::{self, Challenge, Wishes},
@@ -26,11 +26,12 @@ use crate::{
     moment::Moment,
     name::DnsName,
     plan::{self, Errand, LiveFile, Obtain, Renewal, Stage, Standing},
+    publish::policies,
     report::{self, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     survey,
     view::{EndpointView, Offer, Probe},
-    world::{self, Look as _, Machine},
+    world::{self, Look as _, Machine, Store},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,6 +47,7 @@ const LOOK: Duration = Duration::from_secs(15);
 pub(super) async fn run(args: &Renew, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "renew", ..Outcome::default() };
     let told = tell(args, global, &mut outcome).await;
+    let told = if place::needs_root().is_ok() { told.and(serve_policies(args.force, global, &mut outcome).await) } else { told };
     watch::ended(global, args.textfile.as_deref(), &told, &mut outcome);
     super::close(global, told, outcome)
 }
@@ -171,6 +173,23 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
     Err(Trouble::human("the renewal did not come to an end; run mxseal status and see what changes all the time"))
 }
 
+/// The policies that this host serves itself, with their certificates.
+async fn serve_policies(force: bool, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
+    if policies::all(&Store::at(&global.state_dir)).map_err(Trouble::state)?.is_empty() {
+        return Ok(());
+    }
+    let settings = place::settings(global)?;
+    let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
+    site.open_store(&global.state_dir)?;
+    let findings = policy_host::keep(&site, &settings, force, &Progress::new(global.json)).await?;
+    show(global, &findings);
+    if findings.iter().any(|f| f.verdict == Verdict::Fail) {
+        outcome.exit = outcome.exit.max(1);
+    }
+    outcome.findings.extend(findings);
+    Ok(())
+}
+
 /// A server that does not run cannot be told: the files are laid for its next start, and the next run proves them.
 fn told_at_its_start(change: &mut Change) -> Option<Finding> {
     let runs = change.running.as_ref().is_none_or(|command| Machine.run(command, LOOK).is_ok_and(|o| o.code == 0));
@@ -291,7 +310,7 @@ fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Digest>>, Troubl
 }
 
 /// What the CA is told: an account is there, and what the admin answered is in the settings.
-fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
+pub(super) fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
     let names = order.names.iter().cloned().collect();
     let webroot = settings.webroot.clone().or_else(|| survey::webroot(&Machine, &site.net, &names));
     let challenge = webroot.map_or(Challenge::Listen, Challenge::Webroot);

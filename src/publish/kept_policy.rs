@@ -24,10 +24,12 @@ const MX_LEAST: u32 = 3600;
 pub enum PolicyHost {
     /// `mxseal serve` on this host.
     Builtin,
-    /// A web server that is here already, by a site that is printed for it.
+    /// A web server that is here already: it takes the file from a directory, by a site that is printed for it.
     Snippet {
         /// Which.
         server: WebServer,
+        /// The directory.
+        dir: PathBuf,
     },
     /// Whoever takes files from a directory.
     Export {

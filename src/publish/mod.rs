@@ -9,6 +9,9 @@ pub mod fetch;
 mod kept_policy;
 #[cfg(feature = "wires")]
 pub mod list;
+#[cfg(feature = "wires")]
+pub mod policies;
+mod policy_site;
 mod policy_wish;
 #[cfg(feature = "wires")]
 pub mod publisher;
@@ -21,6 +24,7 @@ mod wanted;
 
 pub use exchange::{Exchange, InTheWay, Ours, Record, Told, exchanges};
 pub use kept_policy::{Former, KeptPolicy, PolicyHost, Step, WebServer};
+pub use policy_site::{policy_file, put_in_place, site};
 pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
 pub use sheet::{Asked, Sheet, Sight};
 pub use sts::policy_for;

@@ -1,6 +1,6 @@
 //! The sheet of records, and what it is made of beside the facts.
 
-use super::{Data, State, Wanted};
+use super::{Data, KeptPolicy, State, Wanted};
 use crate::{
     facts::{Answer, Known, Whereabouts},
     finding::{Finding, Remedy, Subject, Verdict},
@@ -29,6 +29,8 @@ pub struct Sight {
     pub policies: BTreeMap<DnsName, Known<Reading<StsPolicy>>>,
     /// CAA records that govern `mta-sts.DOMAIN`, by domain.
     pub policy_caa: BTreeMap<DnsName, Known<Answer<String>>>,
+    /// What this host keeps of the policies that it looks after, by domain.
+    pub kept: BTreeMap<DnsName, KeptPolicy>,
     /// MX records of the domains that TLS reports are mailed to.
     pub report_mx: BTreeMap<DnsName, Known<Answer<(u16, DnsName)>>>,
 }

@@ -51,9 +51,22 @@ pub(super) fn want(domain: &DomainFacts, ours: &[&MxFacts], sight: &Sight, asked
     let mut add = |need, state, text: String, why: String| {
         sheet.wanted.push(Wanted { owner: owner.clone(), data: Data::Txt(text), need, state, why, whereabouts: None });
     };
+    let kept = sight.kept.get(&domain.domain).filter(|k| k.policy == served);
+    // A policy that is left has had its record.
+    if kept.is_some_and(|k| k.policy.mode == Mode::None) && published == Published::Absent {
+        return;
+    }
     let old = || State::Instead(texts.iter().filter(|t| t.starts_with("v=STSv1")).cloned().map(Data::Txt).collect());
     let text = served.record().text();
     match published {
+        Published::One(_, reading) if kept.is_some_and(|k| reading.strict().is_some_and(|r| *r != k.policy.record())) => {
+            add(
+                Need::Required,
+                old(),
+                text,
+                "the policy changed: senders fetch it again when the id is another than the one they know".into(),
+            );
+        }
         Published::One(there, reading) if reading.strict().is_some() => {
             add(Need::Recommended, State::Right, there, "it announces the policy to senders".into());
         }

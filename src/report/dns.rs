@@ -77,7 +77,20 @@ fn one(style: Style, out: &mut String, policy: &PolicyDoc) {
     for mx in &policy.mx {
         fact("MX host", &format!("{} {}", mx.name, if mx.covered { "is named" } else { "is not named" }));
     }
-    if !policy.right {
+    if let Some(kept) = &policy.kept {
+        fact("Kept", &format!("mode {} since {}, served by {}", kept.mode, kept.since, kept.by));
+        if let Some(until) = &kept.believed_until {
+            fact("Believed", &format!("what was served before, by some sender, until {until}"));
+        }
+        for (label, text) in [("File", &kept.file), ("Site", &kept.site)] {
+            if let Some(text) = text {
+                line(label, text, usize::MAX);
+            }
+        }
+        if let Some(next) = &kept.next {
+            line("Next", next, usize::MAX);
+        }
+    } else if !policy.right {
         // To be pasted: lines stay whole.
         line("To serve", &format!("https://mta-sts.{}/.well-known/mta-sts.txt", policy.domain), usize::MAX);
         line("", &policy.text, usize::MAX);
@@ -104,6 +117,7 @@ mod tests {
                 mx: vec![CoverDoc { name: "mx.example.org".into(), covered: right }],
                 text: text.into(),
                 record: "v=STSv1; id=0123456789abcdef0123456789abcdef;".into(),
+                kept: None,
             };
             policy_page(Style::default(), &PoliciesDoc { version: 1, exit: 1, policies: vec![policy], findings: vec![] })
         };

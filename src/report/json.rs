@@ -307,6 +307,34 @@ pub struct PolicyDoc {
     pub text: String,
     /// The TXT record that announces that text.
     pub record: String,
+    /// What this host keeps of it, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptPolicyDoc>,
+}
+
+/// A policy that this host keeps.
+#[derive(Debug, Serialize)]
+pub struct KeptPolicyDoc {
+    /// `testing`, `enforce` or `none` (it is being left).
+    pub mode: String,
+    /// Since when.
+    pub since: String,
+    /// Who serves it: `builtin`, `snippet`, `export` or `none`.
+    pub by: &'static str,
+    /// Until when some sender may go by what was served before; absent where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub believed_until: Option<String>,
+    /// What is to be done next: `serve`, `announce`, `wait`, `withdraw`, `close` or `stands`.
+    pub step: &'static str,
+    /// The same as a sentence; absent where nothing is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The file that a web server is to serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The site for that web server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 /// An MX host, and the policy that is served.

@@ -22,7 +22,7 @@ use crate::{
     check::{observe, survey_probes},
     claims::Claims,
     dns::Resolver,
-    facts::{DomainFacts, FACTS_VERSION, Facts, Known, Lineage, MxFacts, NameFacts},
+    facts::{DomainFacts, FACTS_VERSION, Facts, Known, Lineage, MxFacts, NameFacts, PortOwner},
     moment::Moment,
     mta::profile::Profile,
     name::DnsName,
@@ -131,6 +131,15 @@ pub fn webroot(look: &dyn Look, net: &Net, names: &BTreeSet<DnsName>) -> Option<
     sockets.retain(|s| s.addr.port() == net.http_port);
     let owners = sockets::owners(look, &sockets);
     port80::owner(look, net.http_port, &sockets, &owners, names).value()?.webroot.clone()
+}
+
+/// Whose port this is; process 0 where it is free.
+#[must_use]
+pub fn port_owner(look: &dyn Look, port: u16) -> Known<PortOwner> {
+    let mut sockets = sockets::listening(look);
+    sockets.retain(|s| s.addr.port() == port);
+    let owners = sockets::owners(look, &sockets);
+    port80::owner(look, port, &sockets, &owners, &BTreeSet::new())
 }
 
 struct Published {

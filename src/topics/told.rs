@@ -158,6 +158,27 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "RFC 8460; mxseal-policy(8)",
     },
     Topic {
+        id: "policy-host-taken",
+        title: "Port 443 is another program's",
+        text: "Senders fetch policies from port 443, which another program has: a web server, most likely. It can serve the policy as well as mxseal: --policy-host snippet writes the file and prints a site for nginx, Apache or Caddy.",
+        see: "ss -ltnp sport = :443",
+        reference: "mxseal-policy(8); RFC 8461 section 3.3",
+    },
+    Topic {
+        id: "policy-host-units",
+        title: "The policy host does not run",
+        text: "The policies and their certificates are in place, and nothing serves them on port 443: systemd refused to start the units, or does not run here. Until something does, senders see no policy, or go by what they remember.",
+        see: "systemctl status mxseal-policy.socket mxseal-policy.service\njournalctl -u mxseal-policy.service",
+        reference: "mxseal-serve(8)",
+    },
+    Topic {
+        id: "policy-host-unservable",
+        title: "What is to be served cannot be",
+        text: "The file of the policies and their certificates is missing, of another release, or damaged; or a file for a web server could not be written. mxseal policy and mxseal renew write it anew.",
+        see: "mxseal renew\njournalctl -u mxseal-policy.service",
+        reference: "mxseal-serve(8)",
+    },
+    Topic {
         id: "tlsa-in-vain",
         title: "TLSA records in a zone that is not signed",
         text: "DANE rests on DNSSEC: senders pass over TLSA records that are not signed. Postfix 3.6 and later may enforce them all the same, so a record that does not match is no small thing. Sign the zone, or withdraw the records.",

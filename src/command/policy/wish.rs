@@ -1,0 +1,180 @@
+//! A wish about a policy, from the reasons against it to the step that is left to somebody else.
+
+use super::{
+    super::{Trouble, dns, no_answer, place, place::Site, policy_host},
+    Seen, document, tell,
+};
+use crate::{
+    cli::{Global, PolicyHostFlag, PolicyHow, Where, absolute},
+    facts::DomainFacts,
+    finding::{Finding, Verdict},
+    name::DnsName,
+    policy::sts_policy::StsPolicy,
+    publish::{KeptPolicy, PolicyHost, PolicySeen, PolicyWish, Step, WebServer, Wished, policies, policy_file, told, wished},
+    report::{self, Progress, Style, Terminal},
+    settings::Settings,
+    survey,
+    world::{self, Hands as _, Machine},
+};
+
+pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &PolicyHow, global: &Global) -> Result<u8, Trouble> {
+    place::needs_root()?;
+    let settings = place::settings(global)?;
+    let entering = match wish {
+        PolicyWish::Add(name) => Some(name),
+        _ => None,
+    };
+    let flags = Where {
+        domains: domain.cloned().into_iter().collect(),
+        mx: entering.cloned().into_iter().chain(settings.mx.clone()).collect(),
+        resolver: how.resolver,
+        trust_anchors: how.trust_anchors.clone(),
+        ..Where::default()
+    };
+    let mut site = Site::of(&flags, &settings.acme_ca_file, &settings, global)?;
+    site.open_store(&global.state_dir)?;
+    let _lock = place::lock(&global.state_dir)?;
+    let progress = Progress::new(global.json);
+
+    let seen = Seen::look(&site, dns::told(&site, false).await?).await;
+    let about = only(&seen.facts.domains)?.clone();
+    let kept = policies::load(&site.store, &about.domain).map_err(Trouble::state)?;
+    let kept = kept.map(|k| seen.keep(&site, k)).transpose()?;
+    let hosts = if *wish == PolicyWish::Leave { Vec::new() } else { seen.hosts(&site, &about, entering).await };
+    let host = policy_host(how, kept.as_ref(), &seen, &about)?;
+    let view = PolicySeen {
+        domain: &about.domain,
+        mx: &about.mx,
+        served: seen.sight.policies.get(&about.domain),
+        record: &about.mta_sts,
+        hosts: &hosts,
+    };
+    let Wished { kept: new, notes } = match wished(kept.clone(), &view, wish, &host, world::now()) {
+        Ok(wished) => wished,
+        Err(why) => {
+            let settled = if why.iter().all(|f| f.verdict == Verdict::Warn) { "Not yet." } else { "Nothing was changed." };
+            let shown = vec![document(&about, &seen.sight, kept.as_ref(), world::now())];
+            progress.line(settled);
+            tell(global, shown, why);
+            return Ok(1);
+        }
+    };
+
+    let changes = kept.as_ref() != Some(&new);
+    if how.dry_run || changes {
+        approve(how, global, kept.as_ref().map(|k| &k.policy), &new, &notes)?;
+    }
+    if how.dry_run {
+        return Ok(0);
+    }
+    // Whoever dies from here on has promised too much rather than kept too little.
+    told::tell(&site.store, world::now(), |claims| claims.tell_policy(&new.domain, Some(&new.policy), world::now()))
+        .map_err(Trouble::state)?;
+    policies::save(&site.store, &new).map_err(Trouble::state)?;
+    if new.step(world::now()) == Step::Close {
+        return close(&site, &settings, &new, &progress).await;
+    }
+    let mut findings = notes;
+    findings.extend(carry(&site, &settings, &new, &progress).await?);
+    let seen = Seen::look(&site, seen.facts).await;
+    let new = seen.keep(&site, new)?;
+    Ok(tell(global, vec![document(&about_now(&seen, &about), &seen.sight, Some(&new), world::now())], findings))
+}
+
+/// The domain that is meant.
+fn only(domains: &[DomainFacts]) -> Result<&DomainFacts, Trouble> {
+    match domains {
+        [one] => Ok(one),
+        [] => Err(Trouble::usage("no mail domain is known here: name one")),
+        many => {
+            let names: Vec<String> = many.iter().map(|d| d.domain.to_string()).collect();
+            Err(Trouble::usage(format!("this server receives for several domains: name one of {}", names.join(", "))))
+        }
+    }
+}
+
+fn about_now(seen: &Seen, before: &DomainFacts) -> DomainFacts {
+    seen.facts.domains.iter().find(|d| d.domain == before.domain).unwrap_or(before).clone()
+}
+
+/// Who serves it: as is said, else as before, else we do, unless somebody does already.
+fn policy_host(how: &PolicyHow, kept: Option<&KeptPolicy>, seen: &Seen, about: &DomainFacts) -> Result<PolicyHost, Trouble> {
+    let served = || seen.sight.policies.get(&about.domain).is_some_and(|p| p.value().is_some());
+    let flag = match (how.policy_host, kept) {
+        (None, Some(kept)) => return Ok(kept.host.clone()),
+        (Some(flag), _) => flag,
+        (None, None) if served() => PolicyHostFlag::None,
+        (None, None) => PolicyHostFlag::Builtin,
+    };
+    let dir = absolute(&how.export_dir);
+    Ok(match flag {
+        PolicyHostFlag::Builtin => match policy_host::taken() {
+            Some(taken) => return Err(taken),
+            None => PolicyHost::Builtin,
+        },
+        PolicyHostFlag::Snippet => PolicyHost::Snippet { server: how.web_server.map_or_else(listening, Ok)?, dir },
+        PolicyHostFlag::Export => PolicyHost::Export { dir },
+        PolicyHostFlag::None => PolicyHost::None,
+    })
+}
+
+/// The web server that has the port.
+fn listening() -> Result<WebServer, Trouble> {
+    let owner = survey::port_owner(&Machine, 443);
+    match owner.value().map(|o| o.program.as_str()) {
+        Some("nginx") => Ok(WebServer::Nginx),
+        Some("apache2" | "httpd") => Ok(WebServer::Apache),
+        Some("caddy") => Ok(WebServer::Caddy),
+        _ => Err(Trouble::usage("say which web server the site is for: --web-server nginx, apache or caddy")),
+    }
+}
+
+/// Shows what is to be served from now on, and asks.
+fn approve(how: &PolicyHow, global: &Global, before: Option<&StsPolicy>, new: &KeptPolicy, notes: &[Finding]) -> Result<(), Trouble> {
+    if !global.json {
+        let was = before.map_or_else(|| "no policy is kept here".to_owned(), |p| format!("mode {}", p.mode));
+        let says = format!("The policy of {} ({was}) becomes:\n\n{}\n", new.domain, new.policy.text());
+        Terminal::print(&format!("{says}{}", report::findings(Style::of_stdout(), notes)));
+    }
+    if how.yes || how.dry_run {
+        return Ok(());
+    }
+    if !Terminal::can_ask() {
+        return Err(Trouble::usage("nothing was changed: --yes approves it where nobody can be asked").about("approval-missing"));
+    }
+    if report::agreed("Keep it so?").map_err(no_answer)? { Ok(()) } else { Err(Trouble::human("nothing was changed")) }
+}
+
+/// Lets it be served, as far as that is ours to do.
+async fn carry(site: &Site, settings: &Settings, new: &KeptPolicy, progress: &Progress) -> Result<Vec<Finding>, Trouble> {
+    match &new.host {
+        PolicyHost::Builtin => policy_host::keep(site, settings, true, progress).await,
+        PolicyHost::Snippet { dir, .. } | PolicyHost::Export { dir } => {
+            let file = policy_file(dir, &new.domain);
+            let wrong = |e: std::io::Error| Trouble::human(format!("{}: {e}", file.display())).about("policy-host-unservable");
+            let missing: Vec<_> = file.ancestors().skip(1).take_while(|dir| !dir.is_dir()).collect();
+            for dir in missing.into_iter().rev() {
+                Machine.make_dir(dir).map_err(wrong)?;
+            }
+            world::put_file(&file, new.policy.text().as_bytes()).map_err(wrong)?;
+            Ok(Vec::new())
+        }
+        PolicyHost::None => Ok(Vec::new()),
+    }
+}
+
+/// Nobody believes in the policy any more, and no record leads to it: what served it goes.
+async fn close(site: &Site, settings: &Settings, kept: &KeptPolicy, progress: &Progress) -> Result<u8, Trouble> {
+    policies::forget(&site.store, &kept.domain).map_err(Trouble::state)?;
+    match &kept.host {
+        PolicyHost::Builtin => drop(policy_host::keep(site, settings, true, progress).await?),
+        PolicyHost::Snippet { dir, .. } | PolicyHost::Export { dir } => {
+            let file = policy_file(dir, &kept.domain);
+            Machine.unlink(&file).map_err(|e| Trouble::human(format!("{}: {e}", file.display())).about("policy-host-unservable"))?;
+        }
+        PolicyHost::None => {}
+    }
+    told::tell(&site.store, world::now(), |claims| claims.tell_policy(&kept.domain, None, world::now())).map_err(Trouble::state)?;
+    progress.line(&format!("{} has no policy any more. The name mta-sts.{} can go from DNS.", kept.domain, kept.domain));
+    Ok(0)
+}
