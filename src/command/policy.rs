@@ -52,25 +52,30 @@ async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Trouble> {
     }
     let mut findings = sheet(&seen.facts, &seen.sight, &asked).findings;
     findings.retain(|f| f.id.starts_with("mta-sts-") || f.id == "dns-not-ours");
-    for finding in findings.iter_mut().filter(|f| matches!(f.remedy, Remedy::Command(_))) {
+    let kept = |f: &Finding| shown.iter().any(|p: &PolicyDoc| p.kept.is_some() && f.subject.to_string() == p.domain);
+    for finding in findings.iter_mut().filter(|f| matches!(f.remedy, Remedy::Command(_)) && !kept(f)) {
         finding.remedy = Remedy::Do("serve the text above at that address, then publish the record".into());
     }
-    Ok(tell(global, shown, findings))
+    let exit = exit(&shown, &findings);
+    tell(global, exit, shown, findings);
+    Ok(exit)
 }
 
-/// Prints it, and gives the exit status: 0 where every policy is served as it should be, or only time has to pass.
-fn tell(global: &Global, policies: Vec<PolicyDoc>, findings: Vec<Finding>) -> u8 {
+/// 0 where every policy is served as it should be, or only time has to pass.
+fn exit(policies: &[PolicyDoc], findings: &[Finding]) -> u8 {
     let good = |p: &PolicyDoc| p.kept.as_ref().map_or(p.right, |k| matches!(k.step, "stands" | "wait"));
-    let unknown = findings.iter().any(|f| f.verdict == Verdict::Unknown);
-    let exit = match (policies.iter().all(good), unknown) {
+    let is = |verdict| findings.iter().any(|f| f.verdict == verdict);
+    match (policies.iter().all(good) && !is(Verdict::Fail), is(Verdict::Unknown)) {
         _ if policies.is_empty() => 3,
         (true, false) => 0,
         (true, true) => 3,
         (false, _) => 1,
-    };
+    }
+}
+
+fn tell(global: &Global, exit: u8, policies: Vec<PolicyDoc>, findings: Vec<Finding>) {
     let document = json::PoliciesDoc { version: json::VERSION, exit, policies, findings };
     Terminal::print(&if global.json { json::text(&document) } else { report::policy_page(Style::of_stdout(), &document) });
-    exit
 }
 
 /// What senders see of policies, and of the hosts that they name.

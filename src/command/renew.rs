@@ -178,6 +178,8 @@ async fn serve_policies(force: bool, global: &Global, outcome: &mut Outcome) -> 
     if policies::all(&Store::at(&global.state_dir)).map_err(Trouble::state)?.is_empty() {
         return Ok(());
     }
+    // Whoever changes a policy just now looks after all of them.
+    let Some(_lock) = Store::lock_within(&global.state_dir, LOOK).map_err(Trouble::state)? else { return Ok(()) };
     let settings = place::settings(global)?;
     let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
     site.open_store(&global.state_dir)?;

@@ -90,7 +90,8 @@ fn one(style: Style, out: &mut String, policy: &PolicyDoc) {
         if let Some(next) = &kept.next {
             line("Next", next, usize::MAX);
         }
-    } else if !policy.right {
+    }
+    if !policy.right && policy.kept.as_ref().is_none_or(|k| k.by == "none") {
         // To be pasted: lines stay whole.
         line("To serve", &format!("https://mta-sts.{}/.well-known/mta-sts.txt", policy.domain), usize::MAX);
         line("", &policy.text, usize::MAX);

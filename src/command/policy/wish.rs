@@ -2,7 +2,7 @@
 
 use super::{
     super::{Trouble, dns, no_answer, place, place::Site, policy_host},
-    Seen, document, tell,
+    Seen, document, exit, tell,
 };
 use crate::{
     cli::{Global, PolicyHostFlag, PolicyHow, Where, absolute},
@@ -55,7 +55,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
             let settled = if why.iter().all(|f| f.verdict == Verdict::Warn) { "Not yet." } else { "Nothing was changed." };
             let shown = vec![document(&about, &seen.sight, kept.as_ref(), world::now())];
             progress.line(settled);
-            tell(global, shown, why);
+            tell(global, 1, shown, why);
             return Ok(1);
         }
     };
@@ -65,6 +65,9 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         approve(how, global, kept.as_ref().map(|k| &k.policy), &new, &notes)?;
     }
     if how.dry_run {
+        if global.json {
+            tell(global, 0, vec![document(&about, &seen.sight, Some(&new), world::now())], notes);
+        }
         return Ok(0);
     }
     // Whoever dies from here on has promised too much rather than kept too little.
@@ -78,7 +81,10 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     findings.extend(carry(&site, &settings, &new, &progress).await?);
     let seen = Seen::look(&site, seen.facts).await;
     let new = seen.keep(&site, new)?;
-    Ok(tell(global, vec![document(&about_now(&seen, &about), &seen.sight, Some(&new), world::now())], findings))
+    let shown = vec![document(&about_now(&seen, &about), &seen.sight, Some(&new), world::now())];
+    let exit = exit(&shown, &findings);
+    tell(global, exit, shown, findings);
+    Ok(exit)
 }
 
 /// The domain that is meant.
