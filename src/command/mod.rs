@@ -98,7 +98,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Alarm(args) => alarm::run(args, global),
         Verb::Dns(args) => or_told("dns", global, runtime.block_on(dns::run(args, global))),
         Verb::Policy(policy) => or_told("policy", global, runtime.block_on(policy::run(policy, global))),
-        Verb::Serve(args) => runtime.block_on(serve::run(args, global)),
+        Verb::Serve(args) => or_told("serve", global, runtime.block_on(serve::run(args, global))),
         Verb::List(list) => or_told("list", global, runtime.block_on(list::run(list, global))),
         Verb::Recover => or_told("recover", global, recover::run(global)),
         Verb::Plan(args) => plan::run(args, global),

@@ -350,6 +350,32 @@ fn the_sts_record_follows_the_policy() {
 }
 
 #[test]
+fn a_policy_that_is_kept_here_has_its_own_record() {
+    let kept = |text: &str| {
+        let policy = StsPolicy::read(text.as_bytes()).value.unwrap();
+        let id = policy.record().text();
+        let kept = KeptPolicy::new(name("example.org"), policy, PolicyHost::None, Moment(1));
+        (Sight { kept: [(name("example.org"), kept)].into(), ..serving(text) }, id)
+    };
+    let leaving = POLICY.replace("enforce", "none");
+    let (bound, left) = (kept(POLICY), kept(&leaving));
+    for (sight, there, expected) in [
+        (&bound.0, &[bound.1.as_str()][..], &["recommended right _mta-sts.example.org"][..]),
+        (&bound.0, &["v=STSv1; id=older"], &["required instead of 1 _mta-sts.example.org"]),
+        (&bound.0, &[], &["recommended missing _mta-sts.example.org"]),
+        (&left.0, &[left.1.as_str()], &["recommended right _mta-sts.example.org"]),
+        (&left.0, &[bound.1.as_str()], &["required instead of 1 _mta-sts.example.org"]),
+        // It was withdrawn, and is not proposed again.
+        (&left.0, &[], &[]),
+    ] {
+        let mut facts = facts();
+        facts.domains[0].mta_sts = texts(there);
+        let seen = about(&told(&facts, sight, &Asked::default()), "mta-sts");
+        assert!(seen.len() == expected.len() && seen.iter().zip(expected).all(|(l, e)| l.starts_with(e)), "{there:?}: {seen:?}");
+    }
+}
+
+#[test]
 fn reports_must_be_deliverable() {
     let asked = Asked { rua: vec!["mailto:a@gone.example".parse().unwrap()], ..Asked::default() };
     for (mx, expected) in [

@@ -41,6 +41,7 @@ mod package;
 mod policy_host;
 mod policy_list;
 mod policy_site;
+mod policy_verbs;
 mod power;
 mod profiles;
 mod proof;

@@ -1,0 +1,149 @@
+//! The verbs of a policy where somebody else serves it: files and texts for them, and the whole way out, with the clock put forward.
+
+use crate::lab::{
+    authority::Authority,
+    dns::{Dns, Place, Signed, own_loopback},
+    household::MXSEAL,
+    web::{Served, Web, serve},
+};
+use mxseal::certificate::KeyType;
+use serde_json::Value;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+/// A domain whose policy host and MX host are here, and serve nothing yet.
+struct Site {
+    dir: tempfile::TempDir,
+    dns: Dns,
+    authority: Authority,
+    host: Ipv4Addr,
+}
+
+impl Site {
+    fn new() -> Self {
+        let host = own_loopback();
+        let place = Place { authority: SocketAddr::from((host, 53)), ..Place::loopback() };
+        let zone = format!("@ MX 10 mx\nmx A {host}\nmta-sts A {host}\n");
+        let dns = Dns::start_at(place, &[("example.test", &zone, Signed::No)]);
+        let authority = Authority::new();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("root.pem"), authority.root_pem()).unwrap();
+        Self { dir, dns, authority, host }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+
+    /// `mxseal policy` so many days from now.
+    fn run(&self, days: u32, words: &str) -> Output {
+        let mut command = Command::new("faketime");
+        command.arg(format!("+{days} days")).args([MXSEAL, "policy"]).args(words.split(' '));
+        command.args(["--resolver", &self.dns.resolver.to_string(), "--trust-anchor"]).arg(self.path("root.pem"));
+        command.arg("--state-dir").arg(self.path("state")).arg("--config").arg(self.path("mxseal.toml"));
+        command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("faketime: {e}; tests/run installs it"))
+    }
+
+    /// The same, which must end with `code`; what it printed.
+    fn page(&self, words: &str, code: i32) -> String {
+        let out = self.run(0, words);
+        assert_eq!(out.status.code(), Some(code), "{words}: {out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// The step that the document names, behind the ids of what it says.
+    fn step(&self, days: u32, words: &str) -> String {
+        let out = self.run(days, &format!("{words} --json"));
+        let document: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{words}: {e}: {out:?}"));
+        assert_eq!(document["exit"].as_i64(), out.status.code().map(i64::from), "{words}: {document:#}");
+        let said = document["findings"].as_array().unwrap().iter().map(|f| f["id"].as_str().unwrap());
+        said.chain(document["policies"][0]["kept"]["step"].as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A web server that serves this text as the policy.
+    fn serve(&self, text: &str) -> Served {
+        let issued = self.authority.issue(&["mta-sts.example.test"], KeyType::Ecdsa);
+        serve(SocketAddr::from((self.host, 443)), &issued, files(text))
+    }
+
+    /// The record that the state in the Store wants.
+    fn announce(&self) {
+        let out = self.run(0, "show --domain example.test --json");
+        let document: Value = serde_json::from_slice(&out.stdout).unwrap();
+        self.dns.set("example.test", "_mta-sts", "TXT", 60, &[&format!("\"{}\"", document["policies"][0]["record"].as_str().unwrap())]);
+    }
+}
+
+fn files(text: &str) -> Web {
+    Web::from([("/.well-known/mta-sts.txt".to_owned(), ("text/plain", text.as_bytes().to_vec()))])
+}
+
+#[test]
+fn a_file_is_written_for_who_serves_it_and_the_way_out_takes_its_time() {
+    let site = Site::new();
+    let www = site.path("www");
+    let file = www.join("mta-sts.example.test/.well-known/mta-sts.txt");
+    let how = format!("--export-dir {} --yes", www.display());
+
+    // Nobody said yes, or may: nothing is kept, nothing is written.
+    let unasked = site.run(0, &format!("testing example.test --policy-host export --export-dir {}", www.display()));
+    assert!(unasked.status.code() == Some(2) && String::from_utf8_lossy(&unasked.stderr).contains("--yes"), "{unasked:?}");
+    let dry = site.page(&format!("testing example.test --policy-host export {how} --dry-run"), 0);
+    assert!(dry.contains("mode: testing\nmx: mx.example.test\n"), "{dry}");
+    assert!(!file.exists() && site.page("show --domain example.test", 1).contains("Served     nothing"));
+
+    let site_text = site.page(&format!("testing example.test --policy-host snippet --web-server nginx {how}"), 1);
+    println!("{site_text}");
+    assert!(site_text.contains("server_name mta-sts.example.test;") && site_text.contains("mta-sts-mx-unreached"), "{site_text}");
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(text, "version: STSv1\nmode: testing\nmx: mx.example.test\nmax_age: 86400\n");
+
+    let web = site.serve(&text);
+    assert_eq!(site.step(0, "show --domain example.test"), "announce");
+    site.announce();
+    assert_eq!(site.step(0, "show --domain example.test"), "stands");
+    // Nobody is bound to hosts that do not answer.
+    assert_eq!(site.step(0, &format!("enforce example.test {how}")), "mta-sts-mx-unreached stands");
+    println!("{}", site.page(&format!("enforce example.test {how}"), 1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+
+    // A second host: first the policy, with the record, then DNS; and back.
+    assert_eq!(
+        site.step(0, &format!("mx add mx2.example.test --domain example.test {how}")),
+        "mta-sts-mx-unfit mta-sts-mx-unreached serve"
+    );
+    web.show(files(&fs::read_to_string(&file).unwrap()));
+    site.announce();
+    assert_eq!(site.step(0, "show --domain example.test"), "wait");
+    assert_eq!(site.step(1, "show --domain example.test"), "stands");
+    let remove = format!("mx remove mx2.example.test --domain example.test {how}");
+    assert_eq!(site.step(2, &remove), "serve");
+    assert!(!fs::read_to_string(&file).unwrap().contains("mx2"));
+
+    // Out: what was served binds nobody, but it was served for a day.
+    let leave = format!("leave example.test {how}");
+    site.run(3, &leave);
+    web.show(files(&fs::read_to_string(&file).unwrap()));
+    site.announce();
+    assert_eq!(site.step(3, &leave), "wait");
+    assert_eq!(site.step(5, &leave), "withdraw");
+    site.dns.set("example.test", "_mta-sts", "TXT", 60, &[]);
+    assert_eq!(site.step(5, &leave), "wait");
+    assert!(file.exists());
+    let over = site.run(6, &leave);
+    assert!(over.status.success() && !file.exists(), "{over:?}");
+    assert_eq!(site.run(6, &leave).status.code(), Some(1), "there is none to leave");
+}
+
+#[test]
+fn where_port_443_is_taken_its_owner_is_named() {
+    let site = Site::new();
+    let _web = site.serve("no policy");
+    let taken = site.run(0, "testing example.test --policy-host builtin --yes");
+    let said = String::from_utf8_lossy(&taken.stderr).into_owned();
+    assert!(taken.status.code() == Some(1) && said.contains("port 443 is ") && said.contains("--policy-host snippet"), "{said}");
+}
