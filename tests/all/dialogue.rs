@@ -3,6 +3,7 @@
 //! byte by byte, `HANG` waits until we go, `CLOSE` ends, `AGAIN` plays the same for the next connection, `=` what the
 //! view must hold (`-` for nothing).
 
+use crate::lab::ports::free_port;
 use mxseal::{
     smtp::converse,
     view::{EndpointView, Offer, Probe, Wire},
@@ -30,8 +31,7 @@ fn odd_servers() {
 
 #[test]
 fn a_port_that_nobody_has() {
-    let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    let view = ask(addr, Offer::Any, Duration::from_secs(2));
+    let view = ask(free_port(), Offer::Any, Duration::from_secs(2));
     assert!(view.broke.as_deref().is_some_and(|b| b.contains("Connection refused")), "{view:?}");
     assert!(view.greeting.value().is_none() && view.tls.value().is_none());
 }

@@ -1,6 +1,7 @@
 //! Ports for the lab's servers.
 
 use std::{
+    fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -19,10 +20,18 @@ pub fn free_port_of(host: Ipv4Addr) -> SocketAddr {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     // Two runs of the tests side by side begin apart.
     let begin = std::process::id().wrapping_mul(7919);
+    let taken = std::env::temp_dir().join("mxseal-lab-ports");
+    fs::create_dir_all(&taken).expect("a folder for the ports that are given out");
     let free = |_| {
         let step = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % (RANGE.end - RANGE.start);
         let addr = SocketAddr::from((host, u16::try_from(RANGE.start + step).expect("a port")));
-        (TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok()).then_some(addr)
+        let file = File::create(taken.join(addr.to_string())).expect("a file of a port");
+        let free = file.try_lock().is_ok() && TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok();
+        free.then(|| {
+            // Locked until this process ends: what is down for a moment is not free for another run.
+            std::mem::forget(file);
+            addr
+        })
     };
     RANGE.into_iter().find_map(free).expect("a free port")
 }
