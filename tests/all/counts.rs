@@ -65,11 +65,23 @@ fn no_more_is_done_than_needed() {
     let proof = setup.conversations - 2 * 16;
     assert!(proof.is_multiple_of(80) && (80..=400).contains(&proof), "{setup:?}");
 
-    let log = internet.ca_log();
-    let requests = log[asked..].lines().filter_map(|l| l.strip_suffix(" -> calling handler()"));
-    // Behind "Pebble", date and time; how often the order is looked at is up to the CA.
-    let requests: Vec<&str> = requests.filter_map(|l| l.splitn(4, ' ').nth(3)).filter(|r| *r != "POST /my-order/").collect();
+    let seen = requests(&internet.ca_log()[asked..]);
+    // How often the order is looked at is up to the CA.
+    let seen: Vec<&str> = seen.iter().map(String::as_str).filter(|r| *r != "POST /my-order/").collect();
     let account = ["GET /dir", "HEAD /nonce-plz", "POST /sign-me-up", "GET /dir"];
     let order = ["HEAD /nonce-plz", "POST /order-plz", "POST /authZ/", "POST /chalZ/", "POST /finalize-order/", "POST /certZ/"];
-    assert_eq!(requests, [&account[..], &order, &order].concat());
+    assert_eq!(seen, [&account[..], &order, &order].concat());
+
+    // Nothing is due: two key types at four addresses, a window for each, and no program.
+    let asked = internet.ca_log().len();
+    let renew = count(&host, &["mxseal", "renew", "--json"]);
+    assert_eq!((renew.started, renew.programs, renew.conversations), (0, 1, 8), "{renew:?}");
+    let seen = requests(&internet.ca_log()[asked..]);
+    assert!(seen.len() == 3 && seen.iter().all(|r| r.starts_with("GET ")), "{seen:?}");
+}
+
+/// What Pebble was asked, behind "Pebble", date and time.
+fn requests(log: &str) -> Vec<String> {
+    let lines = log.lines().filter_map(|l| l.strip_suffix(" -> calling handler()"));
+    lines.filter_map(|l| l.splitn(4, ' ').nth(3)).map(str::to_owned).collect()
 }
