@@ -10,8 +10,8 @@
 //! [`plan`] makes the next stage of both, with [`mta`] knowing how mail servers are configured. `acme` gets the
 //! certificate. `apply` makes a [`change`], of [`image`]s of files, as one transaction; [`check`] proves it on the wire
 //! through `smtp`, or it is put back. What the world was told meanwhile are [`claims`]; [`policy`] knows
-//! the formats in which it is told, and [`publish`] what is wanted of DNS and how it stands to that; `serve` is the host that
-//! senders fetch policies from.
+//! the formats in which it is told, and [`publish`] which [`record`]s are wanted of DNS, how it stands to that, and how they get
+//! there; `serve` is the host that senders fetch policies from.
 //!
 //! [`maintain`] says what is due once it stands, and what of it is news; a renewal is planned from what was proved.
 //!
@@ -38,6 +38,7 @@ pub mod name;
 pub mod plan;
 pub mod policy;
 pub mod publish;
+pub mod record;
 pub mod topics;
 pub mod view;
 

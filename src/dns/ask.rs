@@ -66,7 +66,8 @@ async fn in_turn(servers: &[Server], name: &Name, kind: RecordType) -> Result<He
     Err(fault)
 }
 
-async fn judge(server: &Server, ad: bool) -> Security {
+/// What may be believed of an answer of this server.
+pub(super) async fn judge(server: &Server, ad: bool) -> Security {
     if !server.believed {
         Security::Unknown
     } else if ad {
@@ -87,7 +88,7 @@ async fn validates(server: &Server) -> bool {
 }
 
 /// One question to one resolver; a cut answer is asked again over TCP.
-async fn once(server: SocketAddr, name: &Name, kind: RecordType, unchecked: bool) -> Result<Message, NetError> {
+pub(super) async fn once(server: SocketAddr, name: &Name, kind: RecordType, unchecked: bool) -> Result<Message, NetError> {
     let request = || {
         let mut message = Message::query();
         message.add_query(Query::query(name.clone(), kind));

@@ -6,7 +6,14 @@
 //! as absolute ones, `/etc/hosts` is never read, and every question ends in time.
 
 mod ask;
+mod one;
 mod reading;
+mod tsig;
+mod update;
+
+pub use one::{One, Unheard};
+pub use tsig::Key;
+pub use update::{NotDone, Primary, Seen};
 
 use crate::{
     facts::{Answer, Known, Security, Tlsa, Whereabouts},
@@ -148,8 +155,7 @@ impl Resolver {
     /// The name servers of a zone themselves, which know what changed before any cache does; nothing is believed of them but
     /// what they say. `None` where their addresses cannot be told.
     pub async fn of_zone(&self, zone: &DnsName) -> Option<Self> {
-        let read = |data: &RData| Ok(if let RData::NS(ns) = data { reading::host(&ns.0).ok() } else { None });
-        let names = self.get(zone, RecordType::NS, read).await;
+        let names = self.name_servers(zone).await;
         let mut servers = Vec::new();
         for name in names.value()?.records.iter().take(MOST_SERVERS) {
             let addresses = self.addresses(name).await;
@@ -157,6 +163,29 @@ impl Resolver {
             servers.extend(addrs.map(|addr| Server { addr, believed: false, validates: OnceCell::new() }));
         }
         (!servers.is_empty()).then(|| Self(Arc::new(Inner { servers })))
+    }
+
+    /// Each resolver by itself.
+    #[must_use]
+    pub fn each(&self) -> Vec<One> {
+        self.0.servers.iter().map(|s| One::resolver(s.addr, s.believed)).collect()
+    }
+
+    /// The names of a zone's servers.
+    pub async fn name_servers(&self, zone: &DnsName) -> Known<Answer<DnsName>> {
+        self.get(zone, RecordType::NS, |data| Ok(if let RData::NS(ns) = data { reading::host(&ns.0).ok() } else { None })).await
+    }
+
+    /// The primary server of a zone, as its SOA record names it.
+    ///
+    /// # Errors
+    /// A sentence: there is no such record, or no answer.
+    pub async fn primary(&self, zone: &DnsName) -> Result<DnsName, String> {
+        let read = |data: &RData| Ok(if let RData::SOA(soa) = data { reading::host(&soa.mname).ok() } else { None });
+        match self.get(zone, RecordType::SOA, read).await {
+            Known::Seen { value, .. } => value.records.into_iter().next().ok_or_else(|| format!("{zone} names no primary server")),
+            Known::Unknown { why } => Err(why),
+        }
     }
 
     /// Where the records of `name` lie: the end of its CNAME chain, and the zone of that (RFC 1035 §3.3.13, RFC 2308 §2).

@@ -1,40 +1,13 @@
 //! One update of one zone: single records to add, and single records of ours to take away. What others put there stays, the
 //! other records of the same name and type too. Pure.
 
-use super::{Data, Sheet, State, TTL, Wanted};
+use super::{Data, Record, Sheet, State, TTL, Wanted};
 use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     name::DnsName,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// A record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Its name: the end of a CNAME chain, where there is one.
-    pub owner: DnsName,
-    /// How long caches may keep it, in seconds.
-    pub ttl: u32,
-    /// What it says.
-    pub data: Data,
-}
-
-impl Record {
-    /// The same record, whatever its TTL: as DNS tells records apart (RFC 2136 §1.1).
-    #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
-        self.owner == other.owner && self.data == other.data
-    }
-}
-
-impl fmt::Display for Record {
-    /// As in a zone file.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} IN {} {}", self.owner.absolute(), self.ttl, self.data.kind(), self.data)
-    }
-}
 
 impl From<&Wanted> for Record {
     fn from(wanted: &Wanted) -> Self {

@@ -1,6 +1,8 @@
 //! What the world is told in DNS, as values: the records that are wanted of each domain and MX name of this host, how DNS
 //! stands to each of them, and their text in the admin's dialect. Pure.
 
+#[cfg(feature = "wires")]
+pub mod audience;
 mod dane;
 pub mod dialect;
 mod exchange;
@@ -20,9 +22,12 @@ mod sts;
 mod tls_rpt;
 #[cfg(feature = "wires")]
 pub mod told;
+pub mod wait;
 mod wanted;
+pub mod zone_file;
 
-pub use exchange::{Exchange, InTheWay, Ours, Record, Told, exchanges};
+pub use crate::record::{Data, Record};
+pub use exchange::{Exchange, InTheWay, Ours, Told, exchanges};
 pub use kept_policy::{Former, KeptPolicy, PolicyHost, Step, WebServer};
 pub use policy_site::{policy_file, put_in_place, site};
 pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
@@ -30,58 +35,11 @@ pub use sheet::{Asked, Sheet, Sight};
 pub use sts::policy_for;
 pub use wanted::sheet;
 
-use crate::{
-    facts::{Tlsa, Whereabouts},
-    name::DnsName,
-    policy::{caa::Caa, quoted},
-};
-use serde::{Deserialize, Serialize};
+use crate::{facts::Whereabouts, name::DnsName};
 use std::fmt;
 
 /// How long caches may keep what we propose, in seconds.
 pub const TTL: u32 = 3600;
-
-/// What a record says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Data {
-    /// Another name, whose records count here.
-    Cname(DnsName),
-    /// A text.
-    Txt(String),
-    /// A key.
-    Tlsa(Tlsa),
-    /// A CA that may issue.
-    Caa(Caa),
-}
-
-impl Data {
-    /// The record type.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Cname(_) => "CNAME",
-            Self::Txt(_) => "TXT",
-            Self::Tlsa(_) => "TLSA",
-            Self::Caa(_) => "CAA",
-        }
-    }
-}
-
-impl fmt::Display for Data {
-    /// As in a zone file: names absolute, a text in strings of at most 255 bytes (RFC 1035 §3.3).
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cname(name) => f.write_str(&name.absolute()),
-            Self::Txt(text) => {
-                let strings: Vec<String> = text.as_bytes().chunks(255).map(quoted).collect();
-                f.write_str(&if strings.is_empty() { quoted(b"") } else { strings.join(" ") })
-            }
-            Self::Tlsa(tlsa) => write!(f, "{tlsa}"),
-            Self::Caa(caa) => write!(f, "{caa}"),
-        }
-    }
-}
 
 /// How urgent a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

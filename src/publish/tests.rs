@@ -3,10 +3,10 @@
 use super::{dialect::Dialect, *};
 use crate::{
     certificate::{Certificate, Digest, KeyType},
-    facts::{Answer, Deployment, DomainFacts, Facts, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security, Source},
+    facts::{Answer, Deployment, DomainFacts, Facts, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security, Source, Tlsa},
     finding::Verdict,
     moment::Moment,
-    policy::{Reading, sts_policy::StsPolicy},
+    policy::{Reading, caa::Caa, sts_policy::StsPolicy},
     view::{EndpointView, Judged, Offer, Probe, TlsView, Wire},
 };
 use std::collections::BTreeMap;

@@ -1,7 +1,11 @@
 //! How records get into DNS: for every zone, and for one.
 
 use super::{Settings, read_resolver, write_resolver};
-use crate::{name::DnsName, publish::publisher::How};
+use crate::{
+    change::Command,
+    name::DnsName,
+    publish::publisher::{How, Publisher},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
@@ -38,6 +42,24 @@ impl Publishing {
             zone_file: self.zone_file.or(lower.zone_file),
             zone_reload: if self.zone_reload.is_empty() { lower.zone_reload } else { self.zone_reload },
             hook: self.hook.or(lower.hook),
+        }
+    }
+
+    /// The way that is wished.
+    ///
+    /// # Errors
+    /// A sentence: no way is named, or what it needs is not.
+    pub fn publisher(&self) -> Result<Publisher, String> {
+        let needs = |flag: &str, how: &str| format!("--publish {how} needs {flag} FILE, or that key in mxseal.toml");
+        match self.publish {
+            None => Err("say how records are published: --publish manual, zonefile, rfc2136 or hook".into()),
+            Some(How::Manual) => Ok(Publisher::Manual),
+            Some(How::Zonefile) => Ok(Publisher::ZoneFile {
+                file: self.zone_file.clone().ok_or_else(|| needs("--zone-file", "zonefile"))?,
+                reload: Command(self.zone_reload.clone()),
+            }),
+            Some(How::Rfc2136) => Ok(Publisher::Rfc2136 { server: self.dns_server, key: self.tsig_file.clone() }),
+            Some(How::Hook) => Ok(Publisher::Hook { program: self.hook.clone().ok_or_else(|| needs("--hook", "hook"))? }),
         }
     }
 
