@@ -1,6 +1,9 @@
-//! `mxseal dns`: what the world should be told in DNS, and is not.
+//! `mxseal dns`: what the world should be told in DNS, and is not; where it is asked for, tells it and waits.
 
-use super::{Trouble, deployed, place, place::Site};
+mod publish;
+mod wait;
+
+use super::{Trouble, deployed, interrupt, place, place::Site};
 use crate::{
     apply,
     cli::{Dns, Global, RecordFormat},
@@ -8,27 +11,51 @@ use crate::{
     finding::Verdict,
     name::DnsName,
     publish::{Asked, Sheet, Wanted, dialect::Dialect, policies, sheet},
-    report::{self, Style, Terminal, json},
+    report::{
+        self, Style, Terminal, json,
+        json::{WaitDoc, ZoneDoc},
+    },
     survey,
 };
 use std::collections::BTreeSet;
 
 pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
-    let site = Site::of(&args.place, &[], &settings, global)?;
+    let mut site = Site::of(&args.place, &[], &settings, global)?;
+    let dialect = dialect(args.format).filter(|_| !global.json);
+    if args.publish.is_some() && !args.dry_run {
+        site.needs_owner()?;
+        site.open_store(&global.state_dir)?;
+    }
+    if args.publish.is_some() || args.wait {
+        interrupt::last_words("dns", global);
+    }
     let facts = told(&site, true).await?;
     let asked = Asked { mx: site.place.mx.clone(), rua: args.rua.clone(), caa: issuer(args, &facts)? };
-    let sheet = compared(&site, facts, &asked).await;
+    let (facts, mut sheet) = compared(&site, facts, &asked).await;
 
-    let shown: Vec<&Wanted> = if args.all { sheet.wanted.iter().collect() } else { sheet.open().collect() };
-    let exit = exit(&sheet);
-    match dialect(args.format).filter(|_| !global.json) {
-        None => Terminal::print(&json::text(&json::DnsDoc::of(&shown, &sheet.findings, exit))),
-        Some(dialect) => {
-            Terminal::print(&dialect.text(&shown));
-            // A pipe gets records alone.
-            Terminal::complain(&report::dns_page(Style::of_stdout(), &sheet));
-        }
+    let (zones, left) = match args.publish {
+        Some(_) => publish::run(args, &site, &settings, &facts, &sheet).await?,
+        None => Default::default(),
+    };
+    let is_left = !left.is_empty();
+    sheet.findings.extend(left);
+    let shown: Vec<&Wanted> = match (args.all, args.publish) {
+        (true, _) => sheet.wanted.iter().collect(),
+        // What was done by mxseal is told by its zone.
+        (false, Some(_)) => sheet.open().filter(|w| zones.iter().any(|z| z.state == "by-hand" && z.is_told(&(*w).into()))).collect(),
+        (false, None) => sheet.open().collect(),
+    };
+    if let Some(dialect) = dialect {
+        Terminal::print(&dialect.text(&shown));
+        Terminal::print(&report::zones_page(Style::of_stdout(), &zones));
+        // A pipe gets records alone.
+        Terminal::complain(&report::dns_page(Style::of_stdout(), &sheet, args.publish.is_some()));
+    }
+    let waited = if args.wait { Some(wait::run(args, &site, &sheet, &zones, dialect.is_none()).await?) } else { None };
+    let exit = exit(args, &sheet, &zones, is_left, waited.as_ref());
+    if dialect.is_none() {
+        Terminal::print(&json::text(&json::DnsDoc { zones, wait: waited, ..json::DnsDoc::of(&shown, &sheet.findings, exit) }));
     }
     Ok(exit)
 }
@@ -44,7 +71,7 @@ pub(super) async fn told(site: &Site, served: bool) -> Result<Facts, Trouble> {
 
 /// What is wanted, compared with what DNS says. What seems to be missing is asked of the zone's own servers, so that nobody has
 /// to wait for caches after publishing it.
-async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> Sheet {
+async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> (Facts, Sheet) {
     let mut sight = survey::sight(&site.net, &facts, asked).await;
     let kept = policies::all(&site.store).unwrap_or_default();
     sight.kept = kept.into_iter().map(|k| (k.domain.clone(), k)).collect();
@@ -57,16 +84,27 @@ async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> Sheet {
         seen = sheet(&facts, &sight, asked);
     }
     seen.place(&places);
-    seen
+    (facts, seen)
 }
 
-/// 1 where something is missing or wrong, 3 where something could not be told, else 0.
-fn exit(sheet: &Sheet) -> u8 {
+/// 1 where something is missing or wrong, 3 where something could not be told, else 0. What was published is not missing any
+/// more, and what was waited for is as the wait says.
+fn exit(args: &Dns, sheet: &Sheet, zones: &[ZoneDoc], is_left: bool, waited: Option<&WaitDoc>) -> u8 {
     let is = |verdict| sheet.findings.iter().any(|f| f.verdict == verdict);
-    match (sheet.open().next().is_some() || is(Verdict::Fail), is(Verdict::Unknown)) {
-        (true, _) => 1,
-        (false, true) => 3,
-        (false, false) => 0,
+    let undone = |z: &ZoneDoc| match z.state {
+        "published" | "nothing-to-do" => false,
+        "by-hand" => waited.is_none(),
+        _ => true,
+    };
+    let missing = match (args.publish, waited) {
+        (Some(_), _) => is_left || zones.iter().any(undone),
+        (None, Some(_)) => false,
+        (None, None) => sheet.open().next().is_some(),
+    };
+    match (missing || is(Verdict::Fail), waited.map_or(0, |w| w.exit), is(Verdict::Unknown)) {
+        (true, ..) | (_, 1, _) => 1,
+        (_, 0, false) => 0,
+        _ => 3,
     }
 }
 

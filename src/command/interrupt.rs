@@ -13,6 +13,10 @@ pub(super) enum Reached {
     Change,
     /// The change is proved, or everything was put back.
     End,
+    /// DNS is being told.
+    Telling,
+    /// DNS was told.
+    Told,
 }
 
 static REACHED: AtomicU8 = AtomicU8::new(Reached::Nothing as u8);
@@ -34,6 +38,10 @@ fn words(reached: u8, verb: &str) -> String {
         format!("Stopped: nothing was changed. `mxseal {verb}` goes on from here.")
     } else if reached == Reached::Change as u8 {
         "Stopped in the middle of the change: it is put back now, and no mail is lost. `mxseal status` tells when that is done.".to_owned()
+    } else if reached == Reached::Telling as u8 {
+        format!("Stopped while DNS was told of it. `mxseal {verb}` looks first what is there, and goes on.")
+    } else if reached == Reached::Told as u8 {
+        format!("Stopped: what was published stays. `mxseal {verb} --wait` goes on from here.")
     } else {
         "Stopped at the end: the change had been settled. `mxseal status` tells how.".to_owned()
     }

@@ -7,6 +7,14 @@ use crate::{
 use similar::TextDiff;
 use std::fmt::Write as _;
 
+/// What happens to a text: a unified diff with three lines around.
+#[must_use]
+pub fn text_diff(path: &std::path::Path, before: &[u8], after: &[u8]) -> String {
+    let (old, new, path) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after), path.display().to_string());
+    let diff = TextDiff::from_lines(old.as_ref(), new.as_ref());
+    diff.unified_diff().context_radius(3).header(&path, &path).to_string()
+}
+
 /// What happens to the configuration files: unified diffs with `context` lines around. Files that hold a key are named,
 /// never shown.
 #[must_use]

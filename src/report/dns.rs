@@ -2,7 +2,7 @@
 
 use super::{
     Style,
-    json::{ListDoc, PoliciesDoc, PolicyDoc},
+    json::{ListDoc, PoliciesDoc, PolicyDoc, ZoneDoc},
     text::findings,
     wrap::hang,
 };
@@ -10,8 +10,11 @@ use crate::publish::{Need, Sheet};
 
 /// What the records that were printed come to, and why others were not.
 #[must_use]
-pub fn dns_page(style: Style, sheet: &Sheet) -> String {
+pub fn dns_page(style: Style, sheet: &Sheet, published: bool) -> String {
     let mut out = findings(style, &sheet.findings);
+    if published {
+        return out;
+    }
     let (required, open) = (sheet.open().filter(|w| w.need == Need::Required).count(), sheet.open().count());
     let right = sheet.wanted.len() - open;
     let last = match (required, open - required) {
@@ -24,6 +27,33 @@ pub fn dns_page(style: Style, sheet: &Sheet) -> String {
         out.push('\n');
     }
     hang(&mut out, "", &last, style.width);
+    out
+}
+
+/// What was done in each zone.
+#[must_use]
+pub fn zones_page(style: Style, zones: &[ZoneDoc]) -> String {
+    let mut out = String::new();
+    for zone in zones {
+        let words = match zone.state {
+            "published" => "published",
+            "nothing-to-do" => "everything is there already",
+            "by-hand" => "to be entered by you",
+            "planned" => "would be published",
+            "unclear" => "may have been published",
+            _ => "not published",
+        };
+        hang(&mut out, "", &format!("Zone {}: {words}", zone.zone), style.width);
+        if let Some(change) = &zone.change {
+            out.push_str(change);
+        } else if zone.state != "by-hand" {
+            // Records are to be pasted: they stay whole.
+            zone.added.iter().for_each(|record| hang(&mut out, "  + ", record, usize::MAX));
+            zone.removed.iter().for_each(|record| hang(&mut out, "  - ", record, usize::MAX));
+        }
+        zone.error.iter().for_each(|error| hang(&mut out, "  ", error, style.width));
+        zone.next.iter().for_each(|next| hang(&mut out, "  ", &format!("Next: {next}"), style.width));
+    }
     out
 }
 

@@ -41,6 +41,12 @@ impl Style {
         Self::of(&Term::stdout())
     }
 
+    /// The same of standard error.
+    #[must_use]
+    pub fn of_stderr() -> Self {
+        Self::of(&Term::stderr())
+    }
+
     fn of(term: &Term) -> Self {
         // A terminal that does not know its size says 0.
         let columns = term.size_checked().map_or(WIDTH, |(_, columns)| usize::from(columns));

@@ -45,6 +45,7 @@ mod policy_verbs;
 mod power;
 mod profiles;
 mod proof;
+mod publish;
 mod records;
 mod refusals;
 mod rehearsal;

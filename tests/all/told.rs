@@ -16,30 +16,37 @@ use std::{
     process::{Command, Output},
 };
 
-const POLICY: &str = "version: STSv1\nmode: testing\nmx: mx.example.test\nmax_age: 86400\n";
+pub const POLICY: &str = "version: STSv1\nmode: testing\nmx: mx.example.test\nmax_age: 86400\n";
 
 /// A state directory in which a certificate for `mx.example.test` is proved: a lineage, and the receipt that promised it.
-struct Site {
-    dir: tempfile::TempDir,
-    dns: Dns,
+pub struct Site {
+    pub dir: tempfile::TempDir,
+    pub dns: Dns,
     authority: Authority,
-    host: Ipv4Addr,
+    pub host: Ipv4Addr,
 }
 
 impl Site {
-    fn new(signed: Signed) -> Self {
+    pub fn new(signed: Signed) -> Self {
+        Self::with(signed, "")
+    }
+
+    /// The same with more records in the zone.
+    pub fn with(signed: Signed, more: &str) -> Self {
         let host = own_loopback();
-        let zone = format!("@ MX 10 mx\nmx A {host}\nmta-sts A {host}\nother TXT \"kept\"\n");
+        let zone = format!("@ MX 10 mx\nmx A {host}\nmta-sts A {host}\nother TXT \"kept\"\n{more}");
         // At port 53 its servers can be asked themselves.
         let place = Place { authority: SocketAddr::from((host, 53)), ..Place::loopback() };
         let dns = Dns::start_at(place, &[("example.test", &zone, signed)]);
         Self { dir: tempfile::tempdir().unwrap(), dns, authority: Authority::new(), host }
     }
 
-    fn mxseal(&self, arguments: &[&str]) -> Output {
+    /// The program with what it needs to work here.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let root = self.dir.path().join("root.pem");
         fs::write(&root, self.authority.root_pem()).unwrap();
-        Command::new(MXSEAL)
+        let mut command = Command::new(MXSEAL);
+        command
             .args(arguments)
             .args(["--domain", "example.test", "--mx", "mx.example.test", "--resolver", &self.dns.resolver.to_string()])
             .arg("--trust-anchor")
@@ -47,18 +54,21 @@ impl Site {
             .arg("--state-dir")
             .arg(self.dir.path().join("state"))
             .arg("--config")
-            .arg(self.dir.path().join("mxseal.toml"))
-            .output()
-            .unwrap()
+            .arg(self.dir.path().join("mxseal.toml"));
+        command
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    fn mxseal(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
         let out = self.mxseal(&[arguments, &["--json"]].concat());
         serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"))
     }
 
     /// Serves one policy at port 443 of the host.
-    fn serve(&self, policy: &str) {
+    pub fn serve(&self, policy: &str) {
         let issued = self.authority.issue(&["mta-sts.example.test"], KeyType::Ecdsa);
         let file = ("text/plain", policy.as_bytes().to_vec());
         serve(SocketAddr::from((self.host, 443)), &issued, Web::from([("/.well-known/mta-sts.txt".to_owned(), file)]));

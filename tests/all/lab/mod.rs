@@ -13,6 +13,7 @@ pub mod odd;
 pub mod pebble;
 pub mod ports;
 pub mod postfix;
+pub mod primary;
 pub mod process;
 pub mod renewal;
 pub mod setup;

@@ -32,6 +32,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Whether it did not end by itself.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
