@@ -233,9 +233,10 @@ fn breaks<'a>(claim: &'a Claim, would: &Presents) -> Option<Broken<'a>> {
             let kept = !would.spki.is_empty() && would.spki.iter().all(|key| spki.contains(key));
             (!kept).then(|| format!("TLSA records of {mx} name other keys: DANE senders would keep the mail until it bounces (RFC 7672)"))
         }
-        Claim::Sts { domain, mode: Mode::Enforce, mx, .. } if would.domains.contains(domain) => {
+        Claim::Sts { domain, mode: Mode::Enforce, mx, .. } => {
             let covered = mx.iter().filter_map(|p| p.parse::<MxPattern>().ok()).any(|p| p.matches(&would.mx));
-            (!covered || !would.verified)
+            let concerned = covered || would.domains.contains(domain);
+            (concerned && !(covered && would.verified))
                 .then(|| format!("the MTA-STS policy of {domain} is in mode enforce: senders that know it would not deliver (RFC 8461)"))
         }
         Claim::Listed { domain, list, .. } if would.domains.contains(domain) => (!would.verified)
@@ -346,7 +347,8 @@ mod tests {
         assert!(claims.allows(&presents(&["any"], true), Moment(2 * DAY)).is_ok(), "a certificate that verifies keeps it");
         let other = Presents { mx: name("mx2.example.org"), ..presents(&["any"], true) };
         assert!(claims.allows(&other, Moment(2 * DAY)).is_err(), "a host that it does not name");
-        assert!(claims.allows(&Presents { domains: vec![], ..presents(&[], false) }, Moment(2 * DAY)).is_ok(), "another domain's host");
+        assert!(claims.allows(&Presents { domains: vec![], ..presents(&[], false) }, Moment(2 * DAY)).is_err(), "it names the host");
+        assert!(claims.allows(&Presents { domains: vec![], ..other }, Moment(2 * DAY)).is_ok(), "another domain's host");
 
         claims.tell_policy(&domain, Some(&policy(Mode::None, 86400)), Moment(20 * DAY));
         assert!(refused(&claims, 34 * DAY - 1) && !refused(&claims, 34 * DAY), "two weeks after");

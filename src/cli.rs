@@ -84,7 +84,7 @@ pub enum Verb {
     Rehearse(Rehearse),
     /// Renew what is due, put it in place and prove it; what the timer runs
     Renew(Renew),
-    /// Put back what a setup changed, setting by setting; what you changed since stays
+    /// Put back what a setup changed, setting by setting, once no sender was told otherwise; what you changed since stays
     Undo(Undo),
     /// What is installed, since when, until when, and what is served
     Status(Status),
@@ -202,6 +202,10 @@ pub struct Undo {
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Put the files back although senders were told otherwise and will keep or bounce mail: names a domain or MX name that this
+    /// hits
+    #[arg(long, value_name = "NAME")]
+    pub files_only: Option<DnsName>,
 }
 
 /// `mxseal status`

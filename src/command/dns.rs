@@ -66,6 +66,10 @@ pub(super) async fn told(site: &Site, served: bool) -> Result<Facts, Trouble> {
     let mut facts = site.survey(served).await?;
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     facts.lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
+    // Where nothing of ours stands, nothing binds us.
+    if apply::standing(&receipts).is_some() {
+        facts.claims = crate::publish::told::see(&site.store, &facts).map_err(Trouble::state)?;
+    }
     Ok(facts)
 }
 

@@ -2,6 +2,7 @@
 //! and keys, the file goes to its place, and the wire proves it. No configuration is ever written.
 
 mod adopted;
+mod told;
 
 use super::{
     Trouble,
@@ -26,7 +27,7 @@ use crate::{
     moment::Moment,
     name::DnsName,
     plan::{self, Errand, LiveFile, Obtain, Renewal, Stage, Standing},
-    publish::policies,
+    publish::{self, policies},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     survey,
@@ -85,6 +86,9 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
     outcome.findings.extend(not_ours(&receipt, &lineages, &views));
     let shown = outcome.findings.iter().all(|f| f.id != "served-other");
     let owing = outcome.findings.iter().any(|f| f.id == "hook-failed");
+    let drifted = told::again(&site, &lineages).await?;
+    let is_as_told = drifted.is_empty();
+    outcome.findings.extend(drifted);
 
     let mut forced: Vec<DnsName> = lineages.iter().filter(|_| args.force).map(|l| l.name.clone()).collect();
     let mut resting: Vec<&(DnsName, Rest)> = Vec::new();
@@ -116,7 +120,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                     return Ended::new("rests", 1, self::resting(rest)).tell(outcome, global);
                 }
                 let failed = outcome.findings.iter().any(|f| f.verdict == Verdict::Fail);
-                let exit = u8::from(worst.is_some() || !shown || owing || failed);
+                let exit = u8::from(worst.is_some() || !shown || !is_as_told || owing || failed);
                 return rests_until(&lineages, exit).tell(outcome, global);
             }
             Some(Stage::Errand(Errand::Obtain(order))) => {
@@ -152,7 +156,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 enact::try_out(&site, &change)?;
                 let expect = change.prove.clone();
                 let baseline = enact::baseline(&site.net, &expect, &[]).await;
-                let claims = Claims::default();
+                let claims = claims(&site, &change, &receipt)?;
                 let promise = Promise { expect, baseline, claims: &claims, services: &[] };
                 let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
                 let enacted = enact::run(&site, *change, promise, lock, global, &progress).await?;
@@ -190,6 +194,19 @@ async fn serve_policies(force: bool, global: &Global, outcome: &mut Outcome) -> 
     }
     outcome.findings.extend(findings);
     Ok(())
+}
+
+/// What the world was told of the keys, where they are others than before: keys that stay break nothing that was not broken, and an
+/// old certificate of the same key would not mend it.
+fn claims(site: &Site, change: &Change, before: &Receipt) -> Result<Claims, Trouble> {
+    let keys = |change: &Change| -> BTreeSet<Digest> {
+        let all = change.prove.iter().filter_map(|e| if let Want::Ours(all) = &e.want { Some(all) } else { None });
+        all.flatten().map(|p| p.spki.clone()).collect()
+    };
+    if keys(change).is_subset(&keys(&before.change)) {
+        return Ok(Claims::default());
+    }
+    publish::told::claims(&site.store).map_err(Trouble::state)
 }
 
 /// A server that does not run cannot be told: the files are laid for its next start, and the next run proves them.

@@ -1,5 +1,7 @@
 //! `mxseal undo`: a plan made from a receipt, setting by setting. Works on bytes, without a network: a configuration that
-//! somebody broke meanwhile is no obstacle.
+//! somebody broke meanwhile is no obstacle. What the world was told is one: it is taken back first, step by step.
+
+mod retreat;
 
 use super::{
     Trouble,
@@ -14,7 +16,6 @@ use crate::{
     apply,
     certificate::Digest,
     change::{Activation, Change, Image, Receipt},
-    claims::Claims,
     cli::{Global, Undo, Where},
     facts::ConfigFile,
     finding::{Finding, Remedy, Subject, Verdict},
@@ -52,6 +53,12 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let current = current(&receipt)?;
     let mut plan = plan::undo(&receipt, &renewals, &current, world::now(), &profile).map_err(Trouble::of)?;
     let files: Vec<ConfigFile> = current.into_values().collect();
+    let claims = retreat::claims(args, &site, &receipt).await?;
+    let retreat = plan::retreat(&claims, &receipt, world::now());
+    if let (Some(retreat), None) = (&retreat, &args.files_only) {
+        return retreat::step(args, &site, &settings, global, retreat, &progress, outcome).await;
+    }
+    plan.notes.extend(retreat::although(args, retreat)?);
     show(global, &files, &plan, outcome);
     let Some(Stage::Change(change)) = plan.next.take() else {
         return Ended::done().tell(outcome, global);
@@ -59,18 +66,20 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     if args.dry_run {
         return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, global);
     }
-    if !args.yes && !agreed(args)? {
+    if !args.yes && !agreed(args, "Put this back?")? {
         return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, global);
     }
 
     let lock = place::lock(&change.config_dir)?;
     let (change, not_activated) = as_the_server_is(&site, *change, &profile)?;
     let expect = change.prove.clone();
-    let claims = Claims::default();
     let promise = Promise { expect, baseline: receipt.baseline.clone(), claims: &claims, services: &[] };
     let enacted = enact::run(&site, change, promise, lock, global, &progress).await?;
     deployed::record(&site.store)?;
     enacted.tell(outcome, global, Ground::Host);
+    if args.files_only.is_some() && !outcome.findings.iter().all(|f| f.id != "claim-stands") {
+        outcome.exit = 1;
+    }
     if let Some(finding) = not_activated {
         if !global.json {
             Terminal::print(&report::findings(Style::of_stdout(), std::slice::from_ref(&finding)));
@@ -117,13 +126,13 @@ fn show(global: &Global, files: &[ConfigFile], plan: &Plan, outcome: &mut Outcom
     }
 }
 
-fn agreed(args: &Undo) -> Result<bool, Trouble> {
+fn agreed(args: &Undo, question: &str) -> Result<bool, Trouble> {
     if args.non_interactive || !Terminal::can_ask() {
         return Err(
             Trouble::usage("the plan was not approved: give --yes to apply it, or --dry-run to see it only").about("approval-missing")
         );
     }
-    report::agreed("Put this back?").map_err(super::no_answer)
+    report::agreed(question).map_err(super::no_answer)
 }
 
 /// A server that does not run, or whose configuration was broken before us, is not activated: the files go back all the

@@ -5,9 +5,11 @@ mod keep;
 mod news;
 mod record;
 mod rest;
+mod told;
 
 pub use due::{Due, due, is_late, lineage_due};
 pub use keep::old_files_return;
 pub use news::{News, Told, nearness, news};
 pub use record::{Observed, Run};
 pub use rest::Rest;
+pub use told::{Asked as ToldAsked, Published as PublishedNow, drift};

@@ -8,12 +8,14 @@ mod names;
 mod planned;
 mod prove;
 mod renewal;
+mod retreat;
 mod sni;
 mod tlsa;
 mod undo;
 
 pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
 pub use renewal::{LiveFile, Renewal, Standing, renewal};
+pub use retreat::{Retreat, Step as RetreatStep, retreat};
 pub use undo::undo;
 
 use crate::{

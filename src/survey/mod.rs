@@ -34,7 +34,7 @@ pub use certificates::kept;
 pub use hand::last_hand;
 pub use recognised::{Recognised, recognised};
 use server::Found;
-pub use sight::{ask_authorities, sight, whereabouts};
+pub use sight::{ask_authorities, policies, sight, tlsa, whereabouts};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,

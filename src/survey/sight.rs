@@ -3,9 +3,13 @@
 use super::published::each;
 use crate::{
     dns::Resolver,
-    facts::{Answer, Facts, Known, Whereabouts},
+    facts::{Answer, Facts, Known, Tlsa, Whereabouts},
     name::DnsName,
-    policy::tls_rpt::{Rua, TlsRptRecord},
+    policy::{
+        Reading,
+        sts_policy::StsPolicy,
+        tls_rpt::{Rua, TlsRptRecord},
+    },
     publish::{Asked, Sight, fetch},
     world::Net,
 };
@@ -48,6 +52,45 @@ pub async fn whereabouts(net: &Net, owners: &BTreeSet<DnsName>) -> BTreeMap<DnsN
     let Ok(resolver) = Resolver::new(net) else { return BTreeMap::new() };
     let found = each(&resolver, owners, |resolver, owner| async move { resolver.whereabouts(&owner).await }).await;
     found.into_iter().map(|(owner, w)| (owner, w.unwrap_or_else(late))).collect()
+}
+
+/// The TLSA records of MX names as the zones' own servers have them, which know of a withdrawal before any cache; where those
+/// cannot be asked, as the resolver has them.
+pub async fn tlsa(net: &Net, names: &BTreeSet<DnsName>) -> BTreeMap<DnsName, Known<Answer<Tlsa>>> {
+    let Ok(resolver) = Resolver::new(net) else { return BTreeMap::new() };
+    let found = each(&resolver, names, |resolver, name| async move {
+        let owner = match name.under("_25._tcp") {
+            Ok(owner) => owner,
+            Err(e) => return Known::unknown(e.to_string()),
+        };
+        let mut answer = resolver.tlsa(&owner).await;
+        if answer.value().is_some()
+            && let Some(at) = resolver.whereabouts(&owner).await.value()
+            && let Some(authority) = resolver.of_zone(&at.zone).await
+        {
+            renew(&mut answer, authority.tlsa(&at.owner).await);
+        }
+        answer
+    })
+    .await;
+    found.into_iter().map(|(name, answer)| (name, answer.unwrap_or_else(late))).collect()
+}
+
+/// The policies that are served for domains.
+pub async fn policies(net: &Net, domains: &BTreeSet<DnsName>) -> BTreeMap<DnsName, Known<Reading<StsPolicy>>> {
+    let Ok(resolver) = Resolver::new(net) else { return BTreeMap::new() };
+    let found = each(&resolver, domains, |resolver, domain| {
+        let net = net.clone();
+        async move {
+            let Ok(host) = domain.under("mta-sts") else { return Known::unknown("the name would be too long") };
+            match resolver.addresses(&host).await {
+                Known::Seen { value, .. } => fetch::policy(&net, &domain, &value.records).await,
+                Known::Unknown { why } => Known::Unknown { why },
+            }
+        }
+    })
+    .await;
+    found.into_iter().map(|(domain, policy)| (domain, policy.unwrap_or_else(late))).collect()
 }
 
 /// What the name servers of the zones say of the records at these names, in place of what caches may still believe. Where

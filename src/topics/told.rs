@@ -179,6 +179,20 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-serve(8)",
     },
     Topic {
+        id: "published-gone",
+        title: "What the world was told is not there any more",
+        text: "TLSA records or an MTA-STS policy were there when mxseal looked last, and are gone: somebody withdrew them, a zone was restored, or a web server does not answer. Mail goes on, with less protection. `mxseal dns` proposes what is missing; where it was meant so, that look also takes note of it.",
+        see: "dig TLSA _25._tcp.mx.example.org\ncurl https://mta-sts.example.org/.well-known/mta-sts.txt",
+        reference: "mxseal-renew(8); RFC 7672 section 2.2; RFC 8461 section 8.3",
+    },
+    Topic {
+        id: "published-other",
+        title: "The world is told otherwise than this host is",
+        text: "TLSA records do not name every key that is served: DANE senders that meet another one keep the mail. Or another MTA-STS policy is served than before: senders go by it as soon as its record says that it changed. Somebody edited zone or policy, or a key came from a backup.",
+        see: "dig TLSA _25._tcp.mx.example.org\ncurl https://mta-sts.example.org/.well-known/mta-sts.txt\nmxseal dns",
+        reference: "mxseal-renew(8); RFC 7672 section 3.1; RFC 8461 section 5.1",
+    },
+    Topic {
         id: "tlsa-in-vain",
         title: "TLSA records in a zone that is not signed",
         text: "DANE rests on DNSSEC: senders pass over TLSA records that are not signed. Postfix 3.6 and later may enforce them all the same, so a record that does not match is no small thing. Sign the zone, or withdraw the records.",
