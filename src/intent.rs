@@ -53,6 +53,54 @@ pub enum Existing {
     TakeOver,
 }
 
+/// What senders may be told of a host once it is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "wires", derive(clap::ValueEnum))]
+pub enum Tell {
+    /// Where to report how TLS went: a TXT record of each domain (RFC 8460)
+    TlsRpt,
+    /// The keys of each MX name in a signed zone: TLSA records (RFC 7672)
+    Dane,
+    /// That each domain has an MTA-STS policy, and which (RFC 8461)
+    MtaSts,
+    /// Nothing of it
+    Nothing,
+}
+
+impl Tell {
+    /// All that there is to tell.
+    pub const ALL: [Self; 3] = [Self::TlsRpt, Self::Dane, Self::MtaSts];
+
+    /// Its name, as flag and settings say it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TlsRpt => "tls-rpt",
+            Self::Dane => "dane",
+            Self::MtaSts => "mta-sts",
+            Self::Nothing => "nothing",
+        }
+    }
+
+    /// Whether it is wished, where these were said; nothing said is all.
+    #[must_use]
+    pub fn is_in(self, said: &[Self]) -> bool {
+        said.is_empty() || said.contains(&self)
+    }
+}
+
+impl std::str::FromStr for Tell {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = Self::ALL.into_iter().chain([Self::Nothing]);
+        all.into_iter()
+            .find(|t| t.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("{text:?} is nothing that senders can be told; there are tls-rpt, dane and mta-sts, or nothing"))
+    }
+}
+
 /// The admin's wishes about the mail server and its certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {

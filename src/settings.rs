@@ -9,9 +9,10 @@ pub use publishing::Publishing;
 pub use wrong::{Place, Unusable};
 
 use crate::{
-    intent::{Certificates, Existing, KeyTypes},
+    intent::{Certificates, Existing, KeyTypes, Tell},
     name::DnsName,
     nearest::{meant, nearest},
+    policy::tls_rpt::Rua,
     publish::publisher::How,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -69,6 +70,10 @@ pub struct Settings {
     pub alarm: Option<String>,
     /// File for Prometheus' textfile collector.
     pub textfile: Option<PathBuf>,
+    /// What senders are told.
+    pub tell: Vec<Tell>,
+    /// Where TLS reports go.
+    pub rua: Vec<Rua>,
     /// How records get into DNS.
     pub publish: Option<How>,
     /// The server that takes updates.
@@ -108,6 +113,8 @@ pub const KEYS: &[(&str, &str)] = &[
     ("resolver", "DNS resolver to ask, with a port where it is not 53. Without it, those of /etc/resolv.conf."),
     ("alarm", "Who is written to when something needs a human; \"\" for nobody. Without it, the postmaster."),
     ("textfile", "File for Prometheus' textfile collector, which every renewal writes anew."),
+    ("tell", "What senders are told: \"tls-rpt\", \"dane\", \"mta-sts\", or \"nothing\". Without it, all of them."),
+    ("rua", "Where TLS reports go, besides where they go now. Without it, the domain's postmaster."),
     ("publish", "How records get into DNS: \"manual\", \"zonefile\", \"rfc2136\" or \"hook\"."),
     ("dns-server", "Server that takes updates (RFC 2136). Without it, the primary that the zone's SOA record names."),
     ("tsig-file", "File with the key for updates, as nsupdate -k reads it."),
@@ -165,6 +172,8 @@ impl Settings {
             resolver: self.resolver.or(lower.resolver),
             alarm: self.alarm.or(lower.alarm),
             textfile: self.textfile.or(lower.textfile),
+            tell: list(self.tell, lower.tell),
+            rua: list(self.rua, lower.rua),
             publish: self.publish.or(lower.publish),
             dns_server: self.dns_server.or(lower.dns_server),
             tsig_file: self.tsig_file.or(lower.tsig_file),

@@ -1,9 +1,11 @@
 //! What setup and rehearse are told: names, the certificate, the answers.
 
-use super::absolute;
+use super::{Way, absolute};
 use crate::{
-    intent::{Certificates, Existing, KeyTypes},
+    intent::{Certificates, Existing, KeyTypes, Tell},
     name::DnsName,
+    policy::tls_rpt::Rua,
+    publish::publisher::How,
     rehearsal::Fault,
     settings::{Settings, addressee, resolver},
 };
@@ -92,6 +94,19 @@ pub struct Setup {
     /// File for Prometheus' textfile collector, which every renewal writes anew
     #[arg(long, value_name = "FILE", help_heading = "Afterwards")]
     pub textfile: Option<PathBuf>,
+    /// What senders are told once the proof stands [default: all that can be kept]
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', help_heading = "Telling senders")]
+    pub tell: Vec<Tell>,
+    /// Where they report to: mailto:ADDRESS or https://HOST/PATH; may be repeated [default: as published, else the domain's
+    /// postmaster]
+    #[arg(long, value_name = "URI", value_delimiter = ',', help_heading = "Telling senders")]
+    pub rua: Vec<Rua>,
+    /// How the records get into DNS [default: manual]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Telling senders")]
+    pub publish: Option<How>,
+    /// What a way needs.
+    #[command(flatten)]
+    pub way: Way,
     /// Take the answers from this settings file, over those of --config; a flag wins
     #[arg(long, value_name = "FILE", help_heading = "Approval")]
     pub from: Option<PathBuf>,
@@ -140,6 +155,13 @@ impl Setup {
             resolver: place.resolver,
             alarm: self.alarm.clone(),
             textfile: one(&self.textfile),
+            tell: self.tell.clone(),
+            rua: self.rua.clone(),
+            publish: self.publish,
+            dns_server: self.way.dns_server,
+            tsig_file: one(&self.way.tsig_file),
+            zone_file: one(&self.way.zone_file),
+            hook: one(&self.way.hook),
             ..Settings::default()
         }
     }

@@ -33,6 +33,16 @@ pub(super) enum Until {
     Printed,
 }
 
+/// What a run came to.
+pub(super) enum Came {
+    /// Nothing was left to do: what was seen and planned last.
+    Nothing(Box<(Facts, Plan)>),
+    /// A change was proved: what is now, as far as it is known without another look.
+    Proved(Box<Facts>),
+    /// Another end, which is told.
+    Told,
+}
+
 /// One run.
 pub(super) struct Course<'a> {
     pub(super) site: &'a Site,
@@ -47,14 +57,7 @@ pub(super) struct Course<'a> {
 
 impl Course<'_> {
     /// Goes on from `plan`, which was approved; where a person was `asked`, time went by, and everything is looked at again.
-    /// What was seen and planned last, where nothing was left to do.
-    pub(super) async fn run(
-        &self,
-        mut facts: Facts,
-        mut plan: Plan,
-        asked: bool,
-        outcome: &mut Outcome,
-    ) -> Result<Option<(Facts, Plan)>, Trouble> {
+    pub(super) async fn run(&self, mut facts: Facts, mut plan: Plan, asked: bool, outcome: &mut Outcome) -> Result<Came, Trouble> {
         let (site, global) = (self.site, self.global);
         let envelope = Envelope::of(&plan);
         let mut lock = Some(site.lock(&facts)?);
@@ -64,7 +67,7 @@ impl Course<'_> {
                 envelope.holds(&plan)?;
             }
             let ended = match plan.next.take() {
-                None => return Ok(Some((facts, plan))),
+                None => return Ok(Came::Nothing(Box::new((facts, plan)))),
                 Some(Stage::Wait { what, not_before }) => {
                     Ended::new("held", 1, format!("Wait for {what}, not before {not_before}; then run mxseal setup again."))
                 }
@@ -94,18 +97,17 @@ impl Course<'_> {
                     }
                     Until::Proved => {
                         let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
-                        self.enact(&facts, *change, lock, outcome).await?;
-                        return Ok(None);
+                        return self.enact(facts, *change, lock, outcome).await;
                     }
                 },
             };
             ended.tell(outcome, global)?;
-            return Ok(None);
+            return Ok(Came::Told);
         }
         Err(Trouble::human("the plan did not come to an end; run mxseal survey and see what changes all the time").about("plan-endless"))
     }
 
-    async fn enact(&self, facts: &Facts, change: Change, lock: Lock, outcome: &mut Outcome) -> Result<(), Trouble> {
+    async fn enact(&self, mut facts: Facts, change: Change, lock: Lock, outcome: &mut Outcome) -> Result<Came, Trouble> {
         let (site, progress) = (self.site, self.progress);
         progress.see(Event::Started("try it on a copy".into()));
         enact::try_out(site, &change)?;
@@ -115,14 +117,24 @@ impl Course<'_> {
         let services = facts.server.value().map_or(&[][..], |s| &s.services);
         let enacted =
             enact::run(site, change, Promise { expect, baseline, claims: &facts.claims, services }, lock, self.global, progress).await?;
-        if let Some(receipt) = enacted.receipt() {
-            deployed::record(&site.store)?;
-            for lineage in facts.lineages.iter().filter(|l| deployed::is_promised(l, &receipt.change)) {
-                outcome.certificate = Some(json::CertificateDoc::of(lineage));
+        let came = match enacted.receipt() {
+            None => Came::Told,
+            Some(receipt) => {
+                deployed::record(&site.store)?;
+                for lineage in facts.lineages.iter_mut().filter(|l| deployed::is_promised(l, &receipt.change)) {
+                    lineage.deployment = deployed::deployment(lineage, std::slice::from_ref(receipt));
+                    outcome.certificate = Some(json::CertificateDoc::of(lineage));
+                }
+                if enacted.views().is_empty() {
+                    Came::Told
+                } else {
+                    facts.views = enacted.views().to_vec();
+                    Came::Proved(Box::new(facts))
+                }
             }
-        }
+        };
         enacted.tell(outcome, self.global, self.ground);
-        Ok(())
+        Ok(came)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `mxseal dns`: what the world should be told in DNS, and is not; where it is asked for, tells it and waits.
 
-mod publish;
+pub(super) mod publish;
 mod wait;
 
 use super::{Trouble, deployed, interrupt, place, place::Site};
@@ -31,7 +31,12 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
         interrupt::last_words("dns", global);
     }
     let facts = told(&site, true).await?;
-    let asked = Asked { mx: site.place.mx.clone(), rua: args.rua.clone(), caa: issuer(args, &facts)? };
+    let asked = Asked {
+        mx: site.place.mx.clone(),
+        rua: if args.rua.is_empty() { settings.rua.clone() } else { args.rua.clone() },
+        caa: issuer(args, &facts)?,
+        tell: settings.tell.clone(),
+    };
     let (facts, mut sheet) = compared(&site, facts, &asked).await;
 
     let (zones, left) = match args.publish {
@@ -75,7 +80,7 @@ pub(super) async fn told(site: &Site, served: bool) -> Result<Facts, Trouble> {
 
 /// What is wanted, compared with what DNS says. What seems to be missing is asked of the zone's own servers, so that nobody has
 /// to wait for caches after publishing it.
-async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> (Facts, Sheet) {
+pub(super) async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> (Facts, Sheet) {
     let mut sight = survey::sight(&site.net, &facts, asked).await;
     let kept = policies::all(&site.store).unwrap_or_default();
     sight.kept = kept.into_iter().map(|k| (k.domain.clone(), k)).collect();

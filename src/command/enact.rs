@@ -233,6 +233,14 @@ impl Enacted {
         }
     }
 
+    /// What the wire showed at the proof.
+    pub(super) fn views(&self) -> &[EndpointView] {
+        match &self.end {
+            End::Proved { views, .. } => views,
+            End::Installed { .. } | End::PutBack { .. } => &[],
+        }
+    }
+
     /// Tells how it ended.
     pub(super) fn tell(self, outcome: &mut Outcome, global: &Global, ground: Ground) {
         let style = Style::of_stdout();

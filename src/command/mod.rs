@@ -25,6 +25,7 @@ mod setup;
 mod stand_in;
 mod status;
 mod survey;
+mod tell;
 mod undo;
 mod watch;
 

@@ -20,8 +20,12 @@ pub(super) fn run(args: &Plan, global: &Global) -> Result<u8, Trouble> {
 
 fn tell(args: &Plan, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
     let facts = read(&args.facts)?;
-    let planned =
-        plan::plan(&facts, &intent(args, global)?, &place::profile_of(&facts, &place::profiles(global)?)?).map_err(place::refused)?;
+    let (intent, settings) = wishes(args, global)?;
+    let profile = place::profile_of(&facts, &place::profiles(global)?)?;
+    let mut planned = plan::plan(&facts, &intent, &profile).map_err(place::refused)?;
+    if planned.next.is_some() {
+        planned.notes.extend(super::tell::note(&facts, &settings.mx, &settings));
+    }
     outcome.plan = Some(json::PlanDoc::of(facts.config_files(), &planned));
     outcome.findings.extend(planned.held.iter().chain(&planned.notes).cloned());
     (outcome.outcome, outcome.exit) = match (&planned.next, planned.held.is_empty()) {
@@ -37,7 +41,7 @@ fn tell(args: &Plan, global: &Global, outcome: &mut Outcome) -> Result<(), Troub
 }
 
 /// The wishes that count there: flags, and the settings file that came with the facts. This host's own do not.
-fn intent(args: &Plan, global: &Global) -> Result<Intent, Trouble> {
+fn wishes(args: &Plan, global: &Global) -> Result<(Intent, Settings), Trouble> {
     let flags = Settings {
         domain: args.domains.clone(),
         mx: args.mx.clone(),
@@ -50,17 +54,18 @@ fn intent(args: &Plan, global: &Global) -> Result<Intent, Trouble> {
     };
     let from = args.from.as_ref().map(|file| Settings::named(file, "--from")).transpose().map_err(place::unusable)?;
     let wishes = flags.over(from.unwrap_or_default());
-    Ok(Intent {
-        domains: wishes.domain,
-        mx: wishes.mx,
+    let intent = Intent {
+        domains: wishes.domain.clone(),
+        mx: wishes.mx.clone(),
         key_types: wishes.key_type,
-        directory: wishes.acme_directory,
-        acme_profile: wishes.acme_profile,
+        directory: wishes.acme_directory.clone(),
+        acme_profile: wishes.acme_profile.clone(),
         live_dir: place::live_dir(global),
         certificates: wishes.certificates.unwrap_or_default(),
         existing: wishes.existing,
         ..Intent::default()
-    })
+    };
+    Ok((intent, wishes))
 }
 
 /// The facts of a file; the version is looked at first, so that another format is not blamed on its content.

@@ -4,6 +4,7 @@
 mod judge;
 mod stage;
 mod stand_in;
+mod told;
 
 use super::{
     Trouble,

@@ -6,12 +6,12 @@ mod keep;
 
 use super::{
     Trouble, alarm,
-    course::{Course, Ended, Until},
+    course::{Came, Course, Ended, Until},
     deployed,
     enact::Ground,
     interrupt, log,
     place::{self, Site},
-    recover,
+    recover, tell,
 };
 use crate::{
     apply,
@@ -96,14 +96,18 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         progress: &progress,
     };
     match course.run(facts, plan, asked, outcome).await? {
-        Some((facts, plan)) => {
-            nothing_to_approve(args, &facts, &plan).unwrap_or_else(Ended::done).tell(outcome, global)?;
+        Came::Nothing(last) => {
+            nothing_to_approve(args, &last.0, &last.1).unwrap_or_else(Ended::done).tell(outcome, global)?;
             nothing_left(args, &settings, &site, global, &progress, outcome)
         }
-        None => {
+        came => {
             if outcome.change.is_some() {
                 outcome.findings.extend(keep::answers(&global.config, &answers.said, asked, &progress));
                 outcome.findings.extend(prove_alarm(&site, &settings, &progress));
+            }
+            if let Came::Proved(facts) = came {
+                let settings = answers.said.clone().over(written);
+                tell::senders(&site, &settings, *facts, global, &progress, outcome).await;
             }
             Ok(())
         }

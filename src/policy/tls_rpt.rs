@@ -2,6 +2,7 @@
 
 use super::{Published, Reading, Remarks, fields};
 use crate::name::DnsName;
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 const VERSION: &str = "v=TLSRPTv1";
@@ -15,7 +16,8 @@ pub struct TlsRptRecord {
 }
 
 /// One place for reports: a `mailto:` or `https:` URI, in which `,`, `;` and `!` are percent-encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Rua {
     uri: String,
     /// The domain of a mail address; `None` for a web address.
@@ -41,6 +43,20 @@ impl Rua {
 impl fmt::Display for Rua {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.uri)
+    }
+}
+
+impl From<Rua> for String {
+    fn from(rua: Rua) -> Self {
+        rua.uri
+    }
+}
+
+impl TryFrom<String> for Rua {
+    type Error = NotARua;
+
+    fn try_from(uri: String) -> Result<Self, NotARua> {
+        uri.parse()
     }
 }
 

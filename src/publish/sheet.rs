@@ -4,6 +4,7 @@ use super::{Data, KeptPolicy, State, Wanted};
 use crate::{
     facts::{Answer, Known, Whereabouts},
     finding::{Finding, Remedy, Subject, Verdict},
+    intent::Tell,
     name::DnsName,
     policy::{Reading, sts_policy::StsPolicy, tls_rpt::Rua},
 };
@@ -18,6 +19,8 @@ pub struct Asked {
     pub rua: Vec<Rua>,
     /// CAA records that let this CA alone issue for the MX names and policy hosts.
     pub caa: Option<String>,
+    /// What senders are to be told; empty means all that there is.
+    pub tell: Vec<Tell>,
 }
 
 /// What was looked up beside the facts of the survey.

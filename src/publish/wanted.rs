@@ -8,7 +8,13 @@ use super::{
 use crate::{
     facts::{DomainFacts, Facts, Here, Known, MxFacts},
     finding::{Finding, Remedy, Subject, Verdict},
+    intent::Tell,
 };
+
+/// Records that are there bind this host, whatever it wishes to tell.
+fn has_records(mx: &MxFacts) -> bool {
+    mx.tlsa.value().is_none_or(|a| !a.records.is_empty())
+}
 
 /// Whether an MX name is this host's, all of it or some of its addresses, or is said to be.
 fn is_ours(mx: &MxFacts, asked: &Asked) -> bool {
@@ -22,11 +28,15 @@ pub fn sheet(facts: &Facts, sight: &Sight, asked: &Asked) -> Sheet {
     let ours: Vec<&MxFacts> = facts.mx_hosts.iter().filter(|m| is_ours(m, asked)).collect();
     for domain in &facts.domains {
         if serves(domain, &ours, &mut sheet) {
-            tls_rpt::want(domain, sight, asked, &mut sheet);
-            sts::want(domain, &ours, sight, asked, &mut sheet);
+            if Tell::TlsRpt.is_in(&asked.tell) {
+                tls_rpt::want(domain, sight, asked, &mut sheet);
+            }
+            if Tell::MtaSts.is_in(&asked.tell) {
+                sts::want(domain, &ours, sight, asked, &mut sheet);
+            }
         }
     }
-    for mx in ours {
+    for mx in ours.into_iter().filter(|mx| Tell::Dane.is_in(&asked.tell) || has_records(mx)) {
         dane::want(facts, mx, asked, &mut sheet);
     }
     sheet.wanted.sort_by_key(|w| w.need);

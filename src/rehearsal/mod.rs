@@ -14,7 +14,7 @@ mod stand_in;
 
 pub use ca::Ca;
 pub use cast::Cast;
-pub use dns::{Dns, Signing};
+pub use dns::{Dns, Record as DnsRecord, Signing};
 pub use fault::Fault;
 pub use fingerprint::{Fingerprint, Moves};
 pub use instance::{NoInstance, Places, arm, disarm, settle, start};

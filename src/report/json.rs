@@ -50,6 +50,9 @@ pub struct Outcome {
     /// The certificate that was obtained or is in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateDoc>,
+    /// What senders are to be told in DNS, where a proved change went as far as that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsDoc>,
     /// The log of this run, where one is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<PathBuf>,

@@ -179,6 +179,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-serve(8)",
     },
     Topic {
+        id: "publish-failed",
+        title: "Records could not be published",
+        text: "The zone's server refused the update, did not answer, or a record of somebody else's is in the way; the reason stands beside this. Nothing is taken back: the certificate is served and proved, and senders are not told of it yet. `mxseal dns --publish --dry-run` shows the exact change, and `mxseal dns` prints the records for whoever keeps the zone.",
+        see: "mxseal dns --publish --dry-run\nmxseal dns",
+        reference: "mxseal-dns(8) --publish; RFC 2136 section 3",
+    },
+    Topic {
         id: "published-gone",
         title: "What the world was told is not there any more",
         text: "TLSA records or an MTA-STS policy were there when mxseal looked last, and are gone: somebody withdrew them, a zone was restored, or a web server does not answer. Mail goes on, with less protection. `mxseal dns` proposes what is missing; where it was meant so, that look also takes note of it.",
@@ -191,6 +198,13 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "TLSA records do not name every key that is served: DANE senders that meet another one keep the mail. Or another MTA-STS policy is served than before: senders go by it as soon as its record says that it changed. Somebody edited zone or policy, or a key came from a backup.",
         see: "dig TLSA _25._tcp.mx.example.org\ncurl https://mta-sts.example.org/.well-known/mta-sts.txt\nmxseal dns",
         reference: "mxseal-renew(8); RFC 7672 section 3.1; RFC 8461 section 5.1",
+    },
+    Topic {
+        id: "tell-planned",
+        title: "What senders are told once the proof stands",
+        text: "A certificate that verifies protects mail where senders insist on it, and they do so when DNS says it: TLSA records in a signed zone, an MTA-STS policy, and a place for their reports. This follows the proof and takes nothing back of it. Without a way to publish, the records are printed for whoever keeps the zone; `--tell nothing` leaves all of it out.",
+        see: "mxseal dns\nmxseal policy show",
+        reference: "mxseal-setup(8) --tell; RFC 7672; RFC 8461; RFC 8460",
     },
     Topic {
         id: "tlsa-in-vain",

@@ -1,7 +1,7 @@
 //! Questions as values.
 
 use crate::{
-    intent::{Existing, KeyTypes},
+    intent::{Existing, KeyTypes, Tell},
     name::{DnsName, NotADnsName},
     settings::Settings,
 };
@@ -28,6 +28,8 @@ pub enum Id {
     AgreeTos,
     /// Where the CA may write.
     Email,
+    /// What senders are told once the proof stands.
+    Tell,
 }
 
 impl Id {
@@ -44,6 +46,7 @@ impl Id {
             Self::Webroot => "--webroot DIR",
             Self::AgreeTos => "--agree-tos",
             Self::Email => "--email ADDRESS or --no-email",
+            Self::Tell => "--tell WHAT",
         }
     }
 
@@ -98,6 +101,13 @@ impl Id {
                  Let's Encrypt sends no reminders any more: `mxseal status` tells how long the certificate lasts. Leave it empty to \
                  give none."
             }
+            Self::Tell => {
+                "tls-rpt asks senders for a daily report on how TLS went: it binds nobody. dane publishes the keys of this host in a \
+                 signed zone: senders that know DANE then accept no others, so mxseal keeps them at every renewal. mta-sts says that \
+                 the domain has a policy, which a web server has to serve: `mxseal policy testing DOMAIN` begins it. The records are \
+                 printed for your zone once the proof stands; --publish lets mxseal put them there itself. A problem with them \
+                 takes nothing back of what was proved. `mxseal dns` does the same at any later time."
+            }
         }
     }
 }
@@ -151,6 +161,14 @@ impl Question {
             .or(Some("none"))
     }
 
+    /// What senders are told; `possible` is what can be kept here.
+    #[must_use]
+    pub fn tell(possible: &[Tell]) -> Self {
+        let names: Vec<&str> = possible.iter().map(|t| t.name()).collect();
+        let why = "Once the proof stands, records in DNS let senders verify this host and report to you.";
+        Self::new(Id::Tell, why, format!("What to tell them ({}; or nothing)", names.join(", "))).or(Some(names.join(" ")))
+    }
+
     /// What `?` tells.
     #[must_use]
     pub fn more(&self) -> String {
@@ -201,6 +219,14 @@ impl Question {
             Id::Email => {
                 let none = text.is_empty() || text.eq_ignore_ascii_case("none");
                 settings.email = Some(if none { String::new() } else { mail_address(text)? });
+            }
+            Id::Tell => {
+                let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+                let tell = words.map(str::parse).collect::<Result<Vec<Tell>, _>>()?;
+                if tell.is_empty() || (tell.len() > 1 && tell.contains(&Tell::Nothing)) {
+                    return Err("please type some of tls-rpt, dane and mta-sts, or nothing".to_owned());
+                }
+                settings.tell = tell;
             }
         }
         Ok(())
@@ -259,6 +285,8 @@ mod tests {
             (Id::Webroot, "again", Settings::default()),
             (Id::AgreeTos, "Yes", Settings { agree_tos: true, ..Settings::default() }),
             (Id::AgreeTos, "n", Settings::default()),
+            (Id::Tell, "dane, TLS-RPT", Settings { tell: vec![Tell::Dane, Tell::TlsRpt], ..Settings::default() }),
+            (Id::Tell, "nothing", Settings { tell: vec![Tell::Nothing], ..Settings::default() }),
             (Id::Email, "none", mail("")),
             (Id::Email, "", mail("")),
             (Id::Email, "postmaster@example.org", mail("postmaster@example.org")),
@@ -283,6 +311,9 @@ mod tests {
             (Id::Webroot, "var", "from the root"),
             (Id::AgreeTos, "perhaps", "y or n"),
             (Id::Email, "postmaster", "no mail address"),
+            (Id::Tell, "everything", "tls-rpt, dane and mta-sts"),
+            (Id::Tell, "nothing dane", "or nothing"),
+            (Id::Tell, " ", "or nothing"),
         ] {
             let mut settings = Settings::default();
             let said = question(id).answer(text, &mut settings).expect_err(text);

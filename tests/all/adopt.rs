@@ -121,7 +121,8 @@ fn what_certbot_keeps_is_taken_over_and_left_as_it_is() {
     let internet = Internet::start();
     let host = with_certbot(&internet);
     // A person is asked, and adoption is what an empty line answers where it loses nothing.
-    let words = format!("mxseal setup --acme-directory {DIRECTORY} --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem");
+    let words =
+        format!("mxseal setup --tell nothing --acme-directory {DIRECTORY} --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem");
     let mut session = Terminal::start(|argv| host.command(argv), &words);
     let asked = session.answer("[adopt]:", "\n");
     assert!(asked.contains("certbot.timer renews it"), "{asked}");

@@ -51,6 +51,7 @@ mod refusals;
 mod rehearsal;
 mod rehearse;
 mod renewal;
+mod retreat;
 mod sendmail;
 mod shared_facts;
 mod stand_in;

@@ -14,9 +14,16 @@ const TERMS: &str = "Do you agree to them? [y/N]";
 const ADDRESS: &str = "E-mail address for the CA [none]:";
 const KEEP: &str = "for the next run? [Y/n]";
 
+const TELL: &str = "What to tell them (tls-rpt, dane, mta-sts; or nothing) [tls-rpt dane mta-sts]:";
+
 /// The flags that the lab's CA needs, and no answer.
-fn flags() -> String {
+fn lab() -> String {
     format!("--acme-directory {DIRECTORY} --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem")
+}
+
+/// The same where senders are told nothing, and nobody is asked about that.
+fn flags() -> String {
+    format!("{} --tell nothing", lab())
 }
 
 /// `mxseal setup` on a terminal of the host.
@@ -92,6 +99,19 @@ fn questions_are_answered_on_a_terminal() {
     session.answer(APPLY, "\x04");
     assert_eq!(session.end().0, 1);
     untouched("a no");
+
+    // What senders are told is asked last; the way back leads past it.
+    let mut session = Terminal::start(|argv| host.command(argv), &format!("mxseal setup {}", lab()));
+    let shown = session.answer(TELL, "?\n");
+    assert!(shown.contains(TELL), "{shown}");
+    session.answer(TELL, "everything\n");
+    session.answer(TELL, "dane tls-rpt\n");
+    let shown = lines(&session.answer(APPLY, "b\n")).join(" ");
+    assert!(shown.contains("senders can be told") && shown.contains("tell-planned"), "{shown}");
+    session.answer("[dane tls-rpt]:", "\n");
+    session.answer(APPLY, "n\n");
+    assert_eq!(session.end().0, 1);
+    untouched("a no after it");
 
     let mut session = setup(&host, "");
     session.answer(APPLY, "y\n");

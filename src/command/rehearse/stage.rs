@@ -4,6 +4,7 @@
 use super::{
     Brief,
     judge::{self, Fate, Witness},
+    told,
 };
 use crate::{
     acme::{Challenge, Wishes},
@@ -11,7 +12,7 @@ use crate::{
     cli::{Global, Where},
     command::{
         Trouble,
-        course::{Course, Ended, Until},
+        course::{Came, Course, Ended, Until},
         enact::Ground,
         place::{self, Site},
         recover,
@@ -92,6 +93,7 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
         brief,
         site,
         ca: &ca,
+        dns: &dns,
         api: &api,
         originals: Some(originals),
         trees: trees(&brief.files, places),
@@ -125,6 +127,7 @@ pub(super) struct Scene<'a> {
     pub(super) brief: &'a Brief,
     pub(super) site: Site,
     pub(super) ca: &'a Ca,
+    pub(super) dns: &'a Dns,
     /// The root of its API, as a file.
     pub(super) api: &'a Path,
     /// The configuration files before they were made harmless, where they were.
@@ -139,7 +142,7 @@ pub(super) struct Scene<'a> {
 impl Scene<'_> {
     /// Runs what setup runs, and judges how it ended.
     pub(super) async fn act(self, global: &Global, progress: &Progress, outcome: &mut Outcome) -> Result<(), Trouble> {
-        let Self { brief, site, ca, api, originals, trees, ground, arm } = self;
+        let Self { brief, site, ca, dns, api, originals, trees, ground, arm } = self;
         let mut intent = Intent {
             domains: brief.cast.domains.clone(),
             mx: brief.mx.clone(),
@@ -182,8 +185,12 @@ impl Scene<'_> {
             let (wishes, end) = (&|_: &Facts| wishes.clone(), Until::Proved);
             let course = Course { site: &site, intent: &intent, wishes, end, ground, global, progress };
             match course.run(facts, plan, true, outcome).await {
-                Ok(Some(_)) => Fate::Stopped(Trouble::human("there was nothing left to do, although there was")),
-                Ok(None) => Fate::of(outcome),
+                Ok(Came::Nothing(_)) => Fate::Stopped(Trouble::human("there was nothing left to do, although there was")),
+                Ok(Came::Proved(facts)) if brief.fault.is_none() => {
+                    told::senders(&site, dns, *facts, global, progress, outcome).await?;
+                    Fate::of(outcome)
+                }
+                Ok(Came::Proved(_) | Came::Told) => Fate::of(outcome),
                 Err(trouble) => Fate::Stopped(trouble),
             }
         };

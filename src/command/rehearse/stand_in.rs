@@ -159,7 +159,7 @@ async fn play(
     // It was told when it was started.
     let mut arm = |_| Ok(());
     let trees = vec![(room.join("etc"), Moves::Nothing)];
-    let told = Scene { brief: &brief, site, ca: &ca, api: &api, originals: None, trees, ground: Ground::StandIn, arm: &mut arm }
+    let told = Scene { brief: &brief, site, ca: &ca, dns: &dns, api: &api, originals: None, trees, ground: Ground::StandIn, arm: &mut arm }
         .act(&inner, &progress, outcome)
         .await;
     if args.keep {

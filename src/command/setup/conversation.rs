@@ -10,10 +10,12 @@ use crate::{
         course::Ended,
         no_answer,
         place::{self, Site},
+        tell,
     },
     facts::{Facts, Known},
     intent::{Intent, LETS_ENCRYPT},
     plan::{self, Errand, Plan, Refusal, Stage},
+    publish,
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     wizard::{self, Approved, Id, Question, Said},
@@ -72,7 +74,7 @@ impl Conversation<'_> {
         loop {
             let intent = self.answers.intent(self.site, self.global);
             let planned = self.planned(&facts, &intent)?;
-            let open = wizard::open(&facts, &planned, &self.answers.said.clone().over(self.written.clone()));
+            let open = wizard::open(&facts, &planned, &self.settings());
             let question = match (&planned, open.first()) {
                 (_, Some(question)) if may_ask => {
                     self.must_run(&facts)?;
@@ -89,7 +91,7 @@ impl Conversation<'_> {
                     if !open.is_empty() && !may_ask {
                         return Err(self.unanswered(&open, None));
                     }
-                    open.into_iter().next()
+                    open.into_iter().next().or_else(|| may_ask.then(|| self.of_senders(&facts)).flatten())
                 }
             };
             let moved = match (question, planned) {
@@ -122,6 +124,11 @@ impl Conversation<'_> {
         }
     }
 
+    /// What flags, answers and files say together.
+    fn settings(&self) -> Settings {
+        self.answers.said.clone().over(self.written.clone())
+    }
+
     fn planned(&self, facts: &Facts, intent: &Intent) -> Result<Result<Plan, Refusal>, Trouble> {
         let mut planned = match &facts.server {
             Known::Unknown { why } => Err(Refusal::NoServer(why.clone())),
@@ -133,7 +140,9 @@ impl Conversation<'_> {
         {
             let program = std::env::current_exe().unwrap_or_default();
             notes.extend(apply::units_note(&Machine, &self.site.store, &program));
-            notes.extend(alarm::note(&self.site.store, &self.answers.said.clone().over(self.written.clone()), facts));
+            let settings = self.settings();
+            notes.extend(alarm::note(&self.site.store, &settings, facts));
+            notes.extend(tell::note(facts, &self.site.place.mx, &settings));
         }
         Ok(planned)
     }
@@ -170,6 +179,15 @@ impl Conversation<'_> {
         }
         open.extend(self.answers.email_is_open().then(Question::email));
         Ok(open)
+    }
+
+    /// What senders are to be told, where that was not said and there is something that can be kept.
+    fn of_senders(&self, facts: &Facts) -> Option<Question> {
+        if self.args.print_only || self.args.staging || !self.settings().tell.is_empty() {
+            return None;
+        }
+        let possible = publish::can_tell(facts, &self.site.place.mx);
+        (!possible.is_empty()).then(|| Question::tell(&possible))
     }
 
     /// Asks; whether it must be looked again. `None` leaves.

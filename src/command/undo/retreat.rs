@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Receipt, Want},
-    claims::Claims,
+    claims::{Claim, Claims},
     cli::{Global, Undo},
     command::{Trouble, course::Ended, place::Site},
     facts::Security,
@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 /// What the world was told and may still believe. DNS is asked what is published, for not everything goes through us; where it
 /// does not answer, what is kept counts.
 pub(super) async fn claims(args: &Undo, site: &Site, receipt: &Receipt) -> Result<Claims, Trouble> {
-    let promised = receipt.change.prove.iter().filter(|e| e.addr.port() == 25 && matches!(e.want, Want::Ours(_)));
+    let promised = receipt.change.prove.iter().filter(|e| matches!(e.want, Want::Ours(_)));
     let names: BTreeSet<DnsName> = promised.map(|e| e.name.clone()).collect();
     let seen = survey::tlsa(&site.net, &names).await;
     let now = world::now();
@@ -138,7 +138,7 @@ fn withdrawn(site: &Site, mut ours: Ours, exchanges: &[Exchange], names: &[DnsNa
     let now = world::now();
     let claims = told::tell(&site.store, now, |claims| names.iter().for_each(|mx| claims.tell_tlsa(mx, &[], 0, now)));
     let claims = claims.map_err(Trouble::state)?;
-    Ok(claims.counting(now).filter_map(|c| c.until()).max().unwrap_or(now))
+    Ok(claims.counting(now).filter_map(Claim::until).max().unwrap_or(now))
 }
 
 fn way(settings: &Settings, zone: &DnsName) -> Result<Publisher, Trouble> {

@@ -1,0 +1,173 @@
+//! The end of a setup: what senders are told, once the wire has proved that it is true. A problem here takes nothing back.
+
+use super::{dns, place::Site};
+use crate::{
+    certificate::Digest,
+    claims::Claims,
+    cli::Global,
+    facts::Facts,
+    finding::{Finding, Remedy, Subject, Verdict},
+    intent::Tell,
+    moment::Moment,
+    name::DnsName,
+    publish::{
+        self, Asked, Data, Exchange, Ours, Sheet, Wanted,
+        dialect::Dialect,
+        exchanges,
+        publisher::{How, Publisher, Refused},
+        told,
+    },
+    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
+    settings::Settings,
+    world,
+};
+
+/// What a plan says of it.
+pub(super) fn note(facts: &Facts, mx: &[DnsName], settings: &Settings) -> Option<Finding> {
+    let how = match settings.publish {
+        None | Some(How::Manual) => "the records are printed for your zone, and nothing is sent anywhere; --tell nothing leaves it out",
+        Some(How::Zonefile) => "mxseal puts the records into the zone's file; --tell nothing leaves it out",
+        Some(How::Rfc2136) => "mxseal sends the records to the zone's server; --tell nothing leaves it out",
+        Some(How::Hook) => "mxseal gives the records to your program; --tell nothing leaves it out",
+    };
+    publish::outlook(facts, mx, &settings.tell, how)
+}
+
+/// What is asked for.
+pub(super) fn asked(site: &Site, settings: &Settings) -> Asked {
+    Asked { mx: site.place.mx.clone(), rua: settings.rua.clone(), caa: None, tell: settings.tell.clone() }
+}
+
+/// Tells them, or prints what is left to a person.
+pub(super) async fn senders(
+    site: &Site,
+    settings: &Settings,
+    mut facts: Facts,
+    global: &Global,
+    progress: &Progress,
+    outcome: &mut Outcome,
+) {
+    if settings.tell.contains(&Tell::Nothing) {
+        return;
+    }
+    progress.see(Event::Started("compare what senders are told with what is true now".into()));
+    match told::see(&site.store, &facts) {
+        Ok(claims) => facts.claims = claims,
+        // What cannot be kept in mind must not be told.
+        Err(e) => {
+            progress.see(Event::Done("not done".into()));
+            return problem(unkept(&e), global, outcome);
+        }
+    }
+    let sheet = dns::compared(site, facts.clone(), &asked(site, settings)).await;
+    progress.see(Event::Done(format!("{} records to add", sheet.open().count())));
+    let ours: Ours = site.store.load(Ours::FILE).ok().flatten().unwrap_or_default();
+    let (all, left) = exchanges(&sheet, &ours);
+    let (mut by_hand, mut published) = (left, 0);
+    let mut zones: Vec<DnsName> = Vec::new();
+    for exchange in &all {
+        let done = match Publisher::of(&settings.publishing(&exchange.zone)) {
+            Ok(Publisher::Manual) | Err(_) if settings.publishing(&exchange.zone).publish.is_none_or(|how| how == How::Manual) => continue,
+            Ok(publisher) => {
+                progress.see(Event::Started(format!("publish {} records in {}", exchange.add.len(), exchange.zone)));
+                let done = publish(site, &publisher, exchange, &sheet).await;
+                progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
+                done
+            }
+            Err(refused) => Err(refused),
+        };
+        match done {
+            Ok(()) => {
+                published += exchange.add.len();
+                zones.push(exchange.zone.clone());
+            }
+            Err(refused) => by_hand.push(not_published(exchange, &refused)),
+        }
+    }
+    let failed = by_hand.iter().any(|f| f.id == "publish-failed");
+    let open: Vec<&Wanted> = sheet.open().filter(|w| w.zone().is_none_or(|zone| !zones.contains(zone))).collect();
+    if !global.json {
+        Terminal::print(&page(&open, &sheet, published));
+        Terminal::print(&report::findings(Style::of_stdout(), &by_hand));
+    }
+    let exit = u8::from(failed);
+    let all = [&sheet.findings[..], &by_hand[..]].concat();
+    outcome.dns = Some(json::DnsDoc::of(&sheet.open().collect::<Vec<_>>(), &all, exit));
+    outcome.findings.extend(by_hand);
+    outcome.exit = outcome.exit.max(exit);
+}
+
+/// Notes the claim, then that the records are ours, then tells the world: whoever dies in between has promised too much.
+async fn publish(site: &Site, publisher: &Publisher, exchange: &Exchange, sheet: &Sheet) -> Result<(), Refused> {
+    let failed = |e: std::io::Error| Refused::Failed(e.to_string());
+    let now = world::now();
+    told::tell(&site.store, now, |claims| claim(claims, exchange, sheet, now)).map_err(failed)?;
+    let mut ours: Ours = site.store.load(Ours::FILE).map_err(failed)?.unwrap_or_default();
+    ours.note(&exchange.zone, &exchange.add, now);
+    site.store.save(Ours::FILE, &ours).map_err(failed)?;
+    let ended = publisher.publish(&site.net, exchange).await.map(drop);
+    match &ended {
+        Ok(()) => ours.forget(&exchange.remove),
+        // It may have been done.
+        Err(Refused::Unclear(_)) => return ended,
+        Err(_) => ours.forget(&exchange.add),
+    }
+    site.store.save(Ours::FILE, &ours).map_err(failed)?;
+    ended
+}
+
+/// The TLSA set of each MX name as it will be.
+fn claim(claims: &mut Claims, exchange: &Exchange, sheet: &Sheet, now: Moment) {
+    let mx_of = |w: &Wanted| w.owner.parent()?.parent();
+    let keys = |mx: &DnsName| -> Vec<Digest> {
+        let of = |w: &&Wanted| mx_of(w).as_ref() == Some(mx);
+        let key = |w: &Wanted| if let Data::Tlsa(tlsa) = &w.data { Some(Digest(tlsa.data.clone())) } else { None };
+        sheet.wanted.iter().filter(of).filter_map(key).collect()
+    };
+    for wanted in sheet.wanted.iter().filter(|w| matches!(w.data, Data::Tlsa(_)) && w.zone() == Some(&exchange.zone)) {
+        if let Some(mx) = mx_of(wanted) {
+            claims.tell_tlsa(&mx, &keys(&mx), publish::TTL, now);
+        }
+    }
+}
+
+fn page(open: &[&Wanted], sheet: &Sheet, published: usize) -> String {
+    let mut out = String::new();
+    if !open.is_empty() {
+        out.push_str("\nWhat senders should be told, for your zone:\n\n");
+        out.push_str(&Dialect::Zone.text(open));
+    }
+    let right = sheet.wanted.len() - sheet.open().count();
+    let says = match (open.len(), published) {
+        (0, 0) if right == 0 => "Nothing can be told to senders yet; why: mxseal dns".to_owned(),
+        (0, 0) => format!("Senders are told what they should be: {right} records."),
+        (0, n) => format!("{n} records are published. To wait until the world sees them: mxseal dns --wait"),
+        (_, 0) => "Put these into your zone, then run: mxseal dns --wait".to_owned(),
+        (_, n) => format!("{n} records are published; put these into your zone, then run: mxseal dns --wait"),
+    };
+    out.push_str(&format!("\n{}", report::row(Style::of_stdout(), "", &says)));
+    out
+}
+
+fn not_published(exchange: &Exchange, refused: &Refused) -> Finding {
+    let says = format!("the records of {} are not published", exchange.zone);
+    Finding::new("publish-failed", Verdict::Warn, Subject::Domain(exchange.zone.clone()), says)
+        .seen(refused.to_string())
+        .means("the certificate is served and proved all the same; senders are not told of it yet")
+        .remedy(Remedy::Command("mxseal dns --publish".into()))
+}
+
+fn unkept(e: &std::io::Error) -> Finding {
+    Finding::new("publish-failed", Verdict::Warn, Subject::Host, "what senders are told could not be noted, so they were told nothing")
+        .seen(e.to_string())
+        .means("the certificate is served and proved all the same")
+        .remedy(Remedy::Command("mxseal dns".into()))
+}
+
+fn problem(finding: Finding, global: &Global, outcome: &mut Outcome) {
+    if !global.json {
+        Terminal::print(&report::findings(Style::of_stdout(), std::slice::from_ref(&finding)));
+    }
+    outcome.findings.push(finding);
+    outcome.exit = outcome.exit.max(1);
+}

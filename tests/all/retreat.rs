@@ -1,0 +1,82 @@
+//! The way back once senders were told: step by step, and no file before they have forgotten.
+
+use crate::lab::{
+    dns::Signed,
+    household::{Household, MX, MXSEAL},
+};
+use serde_json::Value;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+/// Runs the program with `--json`; gives its exit code and its document. A file, because the guard keeps a pipe open.
+fn told(house: &Household, verb: &str, more: &[&str]) -> (i32, Value) {
+    let file = house.root.join("document");
+    let mut command = Command::new(MXSEAL);
+    command.args(house.arguments(verb)).arg("--json").args(more).stdin(Stdio::null()).stderr(Stdio::null());
+    let status = command.stdout(fs::File::create(&file).expect("a file")).status().expect("mxseal");
+    let text = fs::read_to_string(&file).expect("what it printed");
+    let document = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{verb} {more:?}: {e}: {text}"));
+    (status.code().expect("a code"), document)
+}
+
+fn ids(document: &Value) -> Vec<&str> {
+    document["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect()
+}
+
+#[test]
+fn nothing_goes_back_before_senders_have_forgotten() {
+    let house = Household::in_zone(Signed::Yes);
+    let before = house.tree();
+    let (code, done) = told(&house, "setup", &["--alarm", ""]);
+    assert_eq!((code, &done["outcome"]), (0, &"proved".into()), "{done:#}");
+    assert!(ids(&done).contains(&"tell-planned"), "{done:#}");
+    let records = done["dns"]["records"].as_array().expect("records");
+    let of = |kind: &str| records.iter().filter(|r| r["type"] == kind).map(|r| r["value"].as_str().expect("a value")).collect::<Vec<_>>();
+    assert_eq!((of("TLSA").len(), of("TXT")), (4, vec!["v=TLSRPTv1; rua=mailto:postmaster@example.test;"]), "{done:#}");
+    let changed = house.tree();
+    assert_ne!(before, changed);
+
+    // Senders are told, by hand; somebody takes a key away, and puts it back.
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &of("TLSA"));
+    let held = |more: &[&str], says: &str| {
+        let (code, held) = told(&house, "undo", more);
+        let stands = held["findings"][0].to_string();
+        assert!(code == 1 && held["outcome"] == "held" && stands.contains("claim-stands") && stands.contains(MX), "{held:#}");
+        assert!(held["says"].as_str().is_some_and(|s| s.contains(says)), "{held:#}");
+        assert_eq!(house.tree(), changed, "{says}");
+    };
+    held(&[], "Withdraw the TLSA records of _25._tcp.mx.example.test");
+    let renew = || told(&house, "renew", &[]);
+    let (_, fine) = renew();
+    assert!(!ids(&fine).iter().any(|id| id.starts_with("published-")), "{fine:#}");
+    fs::remove_file(house.state().join("watch/told.json")).expect("it was asked");
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &of("TLSA")[1..]);
+    let (code, drifted) = renew();
+    assert!(code == 1 && ids(&drifted).contains(&"published-other"), "{drifted:#}");
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &of("TLSA"));
+    let (_, fine) = renew();
+    assert!(!ids(&fine).iter().any(|id| id.starts_with("published-")), "{fine:#}");
+
+    // Withdrawn, and not yet forgotten.
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &[]);
+    held(&[], "Caches may believe what was withdrawn until 20");
+    let (code, other) = told(&house, "undo", &["--files-only", "other.test"]);
+    assert!(code == 2 && other["error"].as_str().is_some_and(|e| e.contains(MX)), "{other:#}");
+    let (code, known) = told(&house, "undo", &["--files-only", MX, "--dry-run"]);
+    assert!(code == 0 && known["outcome"] == "planned" && ids(&known).contains(&"claim-stands"), "{known:#}");
+    assert_eq!(house.tree(), changed);
+
+    // The time goes by.
+    let kept = house.state().join("claims.json");
+    let mut claims: Value = serde_json::from_str(&fs::read_to_string(&kept).expect("claims")).expect("JSON");
+    for claim in claims["claims"].as_array_mut().expect("claims") {
+        assert!(claim["until"].is_u64(), "all of it was withdrawn: {claim:#}");
+        claim["until"] = 1.into();
+    }
+    fs::write(&kept, claims.to_string()).expect("written");
+    let (code, undone) = told(&house, "undo", &[]);
+    assert_eq!(code, 0, "{undone:#}");
+    assert_eq!(house.tree(), before);
+}
