@@ -156,6 +156,7 @@ mod tests {
             wire: Wire::StartTls,
             name: name("mx.example.org"),
             domain: Some(name("example.org")),
+            unnamed: Vec::new(),
             want: Want::Ours(vec![Presented { key_type: KeyType::Ecdsa, spki: Digest::of(b"ours"), serial: "02".into() }]),
         };
         let probe =
