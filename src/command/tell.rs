@@ -2,23 +2,14 @@
 
 use super::{dns, place::Site};
 use crate::{
-    certificate::Digest,
-    claims::Claims,
     cli::Global,
     facts::Facts,
     finding::{Finding, Remedy, Subject, Verdict},
     intent::Tell,
-    moment::Moment,
     name::DnsName,
-    publish::{
-        self, Asked, Data, Exchange, Ours, Sheet, Wanted,
-        dialect::Dialect,
-        exchanges,
-        publisher::{How, Publisher, Refused},
-        told,
-    },
+    publish::{self, Asked, Exchange, Ours, Sheet, Wanted, dialect::Dialect, exchanges, publisher::How, told},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
-    settings::Settings,
+    settings::{Publishing, Settings},
     world,
 };
 
@@ -59,29 +50,26 @@ pub(super) async fn senders(
             return problem(unkept(&e), global, outcome);
         }
     }
-    let sheet = dns::compared(site, facts.clone(), &asked(site, settings)).await;
+    let (facts, sheet) = dns::compared(site, facts, &asked(site, settings)).await;
     progress.see(Event::Done(format!("{} records to add", sheet.open().count())));
     let ours: Ours = site.store.load(Ours::FILE).ok().flatten().unwrap_or_default();
     let (all, left) = exchanges(&sheet, &ours);
     let (mut by_hand, mut published) = (left, 0);
     let mut zones: Vec<DnsName> = Vec::new();
     for exchange in &all {
-        let done = match Publisher::of(&settings.publishing(&exchange.zone)) {
-            Ok(Publisher::Manual) | Err(_) if settings.publishing(&exchange.zone).publish.is_none_or(|how| how == How::Manual) => continue,
-            Ok(publisher) => {
-                progress.see(Event::Started(format!("publish {} records in {}", exchange.add.len(), exchange.zone)));
-                let done = publish(site, &publisher, exchange, &sheet).await;
-                progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
-                done
-            }
-            Err(refused) => Err(refused),
-        };
+        let way = settings.publishing(&exchange.zone);
+        if way.publish.is_none_or(|how| how == How::Manual) {
+            continue;
+        }
+        progress.see(Event::Started(format!("publish {} records in {}", exchange.add.len(), exchange.zone)));
+        let done = bring(site, &way, exchange, &facts, &sheet).await;
+        progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
         match done {
             Ok(()) => {
                 published += exchange.add.len();
                 zones.push(exchange.zone.clone());
             }
-            Err(refused) => by_hand.push(not_published(exchange, &refused)),
+            Err(why) => by_hand.push(not_published(exchange, &why)),
         }
     }
     let failed = by_hand.iter().any(|f| f.id == "publish-failed");
@@ -97,38 +85,11 @@ pub(super) async fn senders(
     outcome.exit = outcome.exit.max(exit);
 }
 
-/// Notes the claim, then that the records are ours, then tells the world: whoever dies in between has promised too much.
-async fn publish(site: &Site, publisher: &Publisher, exchange: &Exchange, sheet: &Sheet) -> Result<(), Refused> {
-    let failed = |e: std::io::Error| Refused::Failed(e.to_string());
-    let now = world::now();
-    told::tell(&site.store, now, |claims| claim(claims, exchange, sheet, now)).map_err(failed)?;
-    let mut ours: Ours = site.store.load(Ours::FILE).map_err(failed)?.unwrap_or_default();
-    ours.note(&exchange.zone, &exchange.add, now);
-    site.store.save(Ours::FILE, &ours).map_err(failed)?;
-    let ended = publisher.publish(&site.net, exchange).await.map(drop);
-    match &ended {
-        Ok(()) => ours.forget(&exchange.remove),
-        // It may have been done.
-        Err(Refused::Unclear(_)) => return ended,
-        Err(_) => ours.forget(&exchange.add),
-    }
-    site.store.save(Ours::FILE, &ours).map_err(failed)?;
-    ended
-}
-
-/// The TLSA set of each MX name as it will be.
-fn claim(claims: &mut Claims, exchange: &Exchange, sheet: &Sheet, now: Moment) {
-    let mx_of = |w: &Wanted| w.owner.parent()?.parent();
-    let keys = |mx: &DnsName| -> Vec<Digest> {
-        let of = |w: &&Wanted| mx_of(w).as_ref() == Some(mx);
-        let key = |w: &Wanted| if let Data::Tlsa(tlsa) = &w.data { Some(Digest(tlsa.data.clone())) } else { None };
-        sheet.wanted.iter().filter(of).filter_map(key).collect()
-    };
-    for wanted in sheet.wanted.iter().filter(|w| matches!(w.data, Data::Tlsa(_)) && w.zone() == Some(&exchange.zone)) {
-        if let Some(mx) = mx_of(wanted) {
-            claims.tell_tlsa(&mx, &keys(&mx), publish::TTL, now);
-        }
-    }
+/// The claim first, then the world.
+async fn bring(site: &Site, way: &Publishing, exchange: &Exchange, facts: &Facts, sheet: &Sheet) -> Result<(), String> {
+    let publisher = way.publisher()?;
+    dns::publish::claim(&site.store, facts, sheet, exchange).map_err(|e| e.to_string())?;
+    publisher.publish(&site.net, &site.store, exchange, world::now()).await.map(drop).map_err(|e| e.to_string())
 }
 
 fn page(open: &[&Wanted], sheet: &Sheet, published: usize) -> String {
@@ -149,10 +110,10 @@ fn page(open: &[&Wanted], sheet: &Sheet, published: usize) -> String {
     out
 }
 
-fn not_published(exchange: &Exchange, refused: &Refused) -> Finding {
+fn not_published(exchange: &Exchange, why: &str) -> Finding {
     let says = format!("the records of {} are not published", exchange.zone);
     Finding::new("publish-failed", Verdict::Warn, Subject::Domain(exchange.zone.clone()), says)
-        .seen(refused.to_string())
+        .seen(why)
         .means("the certificate is served and proved all the same; senders are not told of it yet")
         .remedy(Remedy::Command("mxseal dns --publish".into()))
 }

@@ -69,7 +69,7 @@ pub(super) async fn run(
 }
 
 /// The keys of each MX name that the world is about to be told of, beside those that it knows already.
-fn claim(store: &Store, facts: &Facts, sheet: &Sheet, exchange: &Exchange) -> std::io::Result<()> {
+pub(in crate::command) fn claim(store: &Store, facts: &Facts, sheet: &Sheet, exchange: &Exchange) -> std::io::Result<()> {
     for mx in &facts.mx_hosts {
         let Ok(owner) = mx.name.under("_25._tcp") else { continue };
         let new = sheet.wanted.iter().filter(|w| w.owner == owner && exchange.add.iter().any(|r| r.owner == *w.at() && r.data == w.data));

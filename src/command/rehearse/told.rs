@@ -21,7 +21,7 @@ pub(super) async fn senders(
 ) -> Result<(), Trouble> {
     let asked = tell::asked(site, &Settings::default());
     progress.see(Event::Started("tell senders, in the made-up DNS".into()));
-    let sheet = dns::compared(site, facts, &asked).await;
+    let (_, sheet) = dns::compared(site, facts, &asked).await;
     let open: Vec<&Wanted> = sheet.open().collect();
     dns.change(|table| {
         for wanted in &open {
@@ -30,7 +30,7 @@ pub(super) async fn senders(
     })
     .map_err(Trouble::human)?;
     let again = dns::told(site, false).await?;
-    let seen = dns::compared(site, again, &asked).await;
+    let (_, seen) = dns::compared(site, again, &asked).await;
     let there = open
         .iter()
         .filter(|w| seen.wanted.iter().any(|s| s.owner == w.owner && s.data == w.data && s.state == crate::publish::State::Right));

@@ -10,11 +10,7 @@ use crate::{
     moment::Moment,
     name::DnsName,
     plan::{Retreat, RetreatStep},
-    publish::{
-        Data, Exchange, Ours, Record,
-        publisher::{Publisher, Refused},
-        told,
-    },
+    publish::{Data, Exchange, Ours, Record, publisher::Publisher, told},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json::Outcome},
     settings::Settings,
     survey, world,
@@ -71,17 +67,16 @@ pub(super) async fn step(
         }
         RetreatStep::Withdraw(names) => {
             let ours: Ours = site.store.load(Ours::FILE).map_err(Trouble::state)?.unwrap_or_default();
+            let way = |zone: &DnsName| settings.publishing(zone).publisher();
             let exchanges = withdrawals(&ours, names);
-            let by_us = exchanges.iter().all(|e| matches!(way(settings, &e.zone), Ok(way) if way != Publisher::Manual));
+            let by_us = exchanges.iter().all(|e| matches!(way(&e.zone), Ok(way) if way != Publisher::Manual));
             if exchanges.is_empty() || !by_us {
                 let owners: Vec<String> = names.iter().map(|n| format!("_25._tcp.{n}")).collect();
                 return held(format!("Withdraw the TLSA records of {}, {again}.", owners.join(", "))).tell(outcome, global);
             }
-            for exchange in &exchanges {
-                let draft = way(settings, &exchange.zone)?.draft(&site.net, exchange).await.map_err(refused)?;
-                if !global.json {
-                    Terminal::print(&draft.text);
-                }
+            if !global.json {
+                let gone: String = exchanges.iter().flat_map(|e| &e.remove).map(|record| format!("- {record}\n")).collect();
+                Terminal::print(&gone);
             }
             if args.dry_run {
                 return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, global);
@@ -91,10 +86,11 @@ pub(super) async fn step(
             }
             for exchange in &exchanges {
                 progress.see(Event::Started(format!("withdraw {} records from {}", exchange.remove.len(), exchange.zone)));
-                way(settings, &exchange.zone)?.publish(&site.net, exchange).await.map_err(refused)?;
+                let publisher = way(&exchange.zone).map_err(Trouble::usage)?;
+                publisher.publish(&site.net, &site.store, exchange, world::now()).await.map_err(Trouble::human)?;
                 progress.see(Event::Done("done".into()));
             }
-            let until = withdrawn(site, ours, &exchanges, names)?;
+            let until = withdrawn(site, names)?;
             held(format!("The TLSA records are withdrawn. Caches may believe them until {until}; {again}.")).tell(outcome, global)
         }
     }
@@ -132,19 +128,9 @@ fn withdrawals(ours: &Ours, names: &[DnsName]) -> Vec<Exchange> {
 }
 
 /// Notes that they are gone; until when they may be believed.
-fn withdrawn(site: &Site, mut ours: Ours, exchanges: &[Exchange], names: &[DnsName]) -> Result<Moment, Trouble> {
-    exchanges.iter().for_each(|e| ours.forget(&e.remove));
-    site.store.save(Ours::FILE, &ours).map_err(Trouble::state)?;
+fn withdrawn(site: &Site, names: &[DnsName]) -> Result<Moment, Trouble> {
     let now = world::now();
     let claims = told::tell(&site.store, now, |claims| names.iter().for_each(|mx| claims.tell_tlsa(mx, &[], 0, now)));
     let claims = claims.map_err(Trouble::state)?;
     Ok(claims.counting(now).filter_map(Claim::until).max().unwrap_or(now))
-}
-
-fn way(settings: &Settings, zone: &DnsName) -> Result<Publisher, Trouble> {
-    Publisher::of(&settings.publishing(zone)).map_err(refused)
-}
-
-fn refused(why: Refused) -> Trouble {
-    Trouble::human(why)
 }
