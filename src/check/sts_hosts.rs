@@ -61,7 +61,9 @@ pub fn sts_host(host: &MxFacts, views: &[EndpointView]) -> Vec<Finding> {
         all.push(
             unknown
                 .means("whether senders would deliver to it in mode enforce is not known; many networks let nobody out on port 25")
-                .remedy(Remedy::Do("ask it from a host that may connect to port 25: mxseal list check DOMAIN".into())),
+                .remedy(Remedy::Do(
+                    "start it, or look from a host that may connect to port 25, where mxseal list check asks the same".into(),
+                )),
         );
     } else if !silent.is_empty() {
         let says = format!("{} does not answer from here at {}", host.name, places(&silent));

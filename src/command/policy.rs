@@ -1,7 +1,7 @@
 //! `mxseal policy`: the MTA-STS policy of a domain, from the first try to the end of it. Each verb says what is wished; what comes
 //! next is a step between what is kept and what senders see, so that the same verb goes on from wherever the last run came to.
 
-mod wish;
+pub(super) mod wish;
 
 use super::{Trouble, dns, place, place::Site};
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     name::DnsName,
     policy::{mta_sts::StsRecord, sts_policy::StsPolicy},
     publish::{
-        Asked, KeptPolicy, PolicyHost, PolicyWish, Sight, Step, policies, policy_file, policy_for, put_in_place, record_line, sheet, site,
-        told,
+        Asked, KeptPolicy, PolicyHost, PolicyWish, Sight, Step, WebServer, policies, policy_file, policy_for, put_in_place, record_line,
+        sheet, site, told,
     },
     report::{
         self, Style, Terminal,
@@ -79,7 +79,7 @@ fn tell(global: &Global, exit: u8, policies: Vec<PolicyDoc>, findings: Vec<Findi
 }
 
 /// What senders see of policies, and of the hosts that they name.
-struct Seen {
+pub(super) struct Seen {
     facts: Facts,
     sight: Sight,
 }
@@ -146,7 +146,7 @@ fn document(domain: &DomainFacts, sight: &Sight, kept: Option<&KeptPolicy>, now:
 fn kept_document(kept: &KeptPolicy, now: Moment) -> KeptPolicyDoc {
     let domain = &kept.domain;
     let (step, next) = match kept.step(now) {
-        Step::Serve => ("serve", Some(format!("let https://mta-sts.{domain}/ serve it; mxseal policy show says what is missing"))),
+        Step::Serve => ("serve", Some(to_serve(kept))),
         Step::Announce(_) => ("announce", Some(format!("publish the record, by hand or with mxseal dns: {}", record_line(kept)))),
         Step::Wait { before, until } => ("wait", Some(format!("from {until} on {before}"))),
         Step::Withdraw => {
@@ -172,7 +172,22 @@ fn kept_document(kept: &KeptPolicy, now: Moment) -> KeptPolicyDoc {
         file: place.map(|(_, dir)| policy_file(dir, domain).display().to_string()),
         site: server.map(|(server, dir)| {
             let (at, then) = put_in_place(server, domain);
-            format!("# {}, then: {then}\n{}", at.display(), site(server, domain, dir, None))
+            format!("# {}\n# then: {then}\n{}", at.display(), site(server, domain, dir, None))
         }),
+    }
+}
+
+/// What lets senders fetch it.
+fn to_serve(kept: &KeptPolicy) -> String {
+    let host = format!("mta-sts.{}", kept.domain);
+    let again = format!("then run mxseal policy show --domain {}", kept.domain);
+    match &kept.host {
+        PolicyHost::Builtin => format!("let {host} lead to this host (mxseal dns --domain {0}), then run mxseal renew", kept.domain),
+        PolicyHost::Snippet { server: WebServer::Caddy, .. } => format!("let {host} lead to this host, put the site in its place, {again}"),
+        PolicyHost::Snippet { .. } => {
+            format!("let {host} lead to this host, get its certificate (certbot certonly), put the site in its place, {again}")
+        }
+        PolicyHost::Export { .. } => format!("let the web server of {host} serve the file, {again}"),
+        PolicyHost::None => format!("let https://{host}/ serve the text, {again}"),
     }
 }

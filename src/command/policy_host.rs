@@ -6,7 +6,7 @@ use crate::{
     acme, apply,
     certificate::KeyType,
     dns::Resolver,
-    facts::{Deployment, Known, Lineage},
+    facts::{Deployment, Known, Lineage, PortOwner},
     finding::{Finding, Remedy, Subject, Verdict},
     intent::LETS_ENCRYPT,
     maintain::{Due, lineage_due},
@@ -28,11 +28,10 @@ const PORT: u16 = 443;
 
 /// Why this host cannot serve a policy itself: somebody else has the port.
 pub(super) fn taken() -> Option<Trouble> {
-    let owner = survey::port_owner(&Machine, PORT);
-    let owner = owner.value()?;
-    if owner.pid == 0 || matches!(owner.program.as_str(), "mxseal" | "systemd") {
-        return None;
-    }
+    let owners = survey::port_owners(&Machine, PORT);
+    // Systemd holds the socket of ours.
+    let theirs = |owner: &&PortOwner| !matches!(owner.program.as_str(), "mxseal" | "systemd");
+    let owner = owners.iter().filter_map(Known::value).find(theirs)?;
     Some(
         Trouble::human(format!(
             "port {PORT} is {}'s (process {}), so mxseal cannot serve a policy there. Let that server do it: --policy-host snippet writes the \

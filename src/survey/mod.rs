@@ -133,13 +133,12 @@ pub fn webroot(look: &dyn Look, net: &Net, names: &BTreeSet<DnsName>) -> Option<
     port80::owner(look, net.http_port, &sockets, &owners, names).value()?.webroot.clone()
 }
 
-/// Whose port this is; process 0 where it is free.
+/// Who listens on a port, on any address; nobody where it is free.
 #[must_use]
-pub fn port_owner(look: &dyn Look, port: u16) -> Known<PortOwner> {
+pub fn port_owners(look: &dyn Look, port: u16) -> Vec<Known<PortOwner>> {
     let mut sockets = sockets::listening(look);
     sockets.retain(|s| s.addr.port() == port);
-    let owners = sockets::owners(look, &sockets);
-    port80::owner(look, port, &sockets, &owners, &BTreeSet::new())
+    sockets::owners(look, &sockets).into_values().collect()
 }
 
 struct Published {

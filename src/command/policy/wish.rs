@@ -70,21 +70,35 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         }
         return Ok(0);
     }
-    // Whoever dies from here on has promised too much rather than kept too little.
-    told::tell(&site.store, world::now(), |claims| claims.tell_policy(&new.domain, Some(&new.policy), world::now()))
-        .map_err(Trouble::state)?;
-    policies::save(&site.store, &new).map_err(Trouble::state)?;
     if new.step(world::now()) == Step::Close {
         return close(&site, &settings, &new, &progress).await;
     }
-    let mut findings = notes;
-    findings.extend(carry(&site, &settings, &new, &progress).await?);
-    let seen = Seen::look(&site, seen.facts).await;
-    let new = seen.keep(&site, new)?;
+    // On a terminal they were said with the question.
+    let mut findings = if global.json || !changes { notes } else { Vec::new() };
+    let (seen, new, more) = enact(&site, &settings, new, seen, &progress).await?;
+    findings.extend(more);
     let shown = vec![document(&about_now(&seen, &about), &seen.sight, Some(&new), world::now())];
     let exit = exit(&shown, &findings);
     tell(global, exit, shown, findings);
     Ok(exit)
+}
+
+/// Keeps the policy from now on, and lets senders have it as far as that is ours to do: what they see then, and what went wrong.
+/// Whoever dies on the way has promised too much rather than kept too little.
+pub(in super::super) async fn enact(
+    site: &Site,
+    settings: &Settings,
+    new: KeptPolicy,
+    seen: Seen,
+    progress: &Progress,
+) -> Result<(Seen, KeptPolicy, Vec<Finding>), Trouble> {
+    let now = world::now();
+    told::tell(&site.store, now, |claims| claims.tell_policy(&new.domain, Some(&new.policy), now)).map_err(Trouble::state)?;
+    policies::save(&site.store, &new).map_err(Trouble::state)?;
+    let findings = carry(site, settings, &new, progress).await?;
+    let seen = Seen::look(site, seen.facts).await;
+    let new = seen.keep(site, new)?;
+    Ok((seen, new, findings))
 }
 
 /// The domain that is meant.
@@ -126,13 +140,15 @@ fn policy_host(how: &PolicyHow, kept: Option<&KeptPolicy>, seen: &Seen, about: &
 
 /// The web server that has the port.
 fn listening() -> Result<WebServer, Trouble> {
-    let owner = survey::port_owner(&Machine, 443);
-    match owner.value().map(|o| o.program.as_str()) {
-        Some("nginx") => Ok(WebServer::Nginx),
-        Some("apache2" | "httpd") => Ok(WebServer::Apache),
-        Some("caddy") => Ok(WebServer::Caddy),
-        _ => Err(Trouble::usage("say which web server the site is for: --web-server nginx, apache or caddy")),
-    }
+    let owners = survey::port_owners(&Machine, 443);
+    let mut known = owners.iter().filter_map(|o| match o.value()?.program.as_str() {
+        "nginx" => Some(WebServer::Nginx),
+        "apache2" | "httpd" => Some(WebServer::Apache),
+        "caddy" => Some(WebServer::Caddy),
+        _ => None,
+    });
+    let unknown = || Trouble::usage("say which web server the site is for: --web-server nginx, apache or caddy");
+    known.next().ok_or_else(unknown)
 }
 
 /// Shows what is to be served from now on, and asks.
