@@ -7,7 +7,7 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     intent::Tell,
     name::DnsName,
-    publish::{self, Asked, Exchange, Ours, Sheet, Wanted, dialect::Dialect, exchanges, publisher::How, told},
+    publish::{self, Asked, Exchange, Ours, Sheet, Wanted, dialect::Dialect, exchanges, policies, publisher::How, told},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     settings::{Publishing, Settings},
     world,
@@ -24,9 +24,13 @@ pub(super) fn note(facts: &Facts, mx: &[DnsName], settings: &Settings) -> Option
     publish::outlook(facts, mx, &settings.tell, how)
 }
 
-/// What is asked for.
+/// What is asked for. A policy is begun by a verb of its own, so nothing is told of one before it is there.
 pub(super) fn asked(site: &Site, settings: &Settings) -> Asked {
-    Asked { mx: site.place.mx.clone(), rua: settings.rua.clone(), caa: None, tell: settings.tell.clone() }
+    let mut tell = settings.tell.clone();
+    if tell.is_empty() && policies::all(&site.store).is_ok_and(|kept| kept.is_empty()) {
+        tell = vec![Tell::TlsRpt, Tell::Dane];
+    }
+    Asked { mx: site.place.mx.clone(), rua: settings.rua.clone(), caa: None, tell }
 }
 
 /// Tells them, or prints what is left to a person.

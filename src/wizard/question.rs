@@ -165,8 +165,10 @@ impl Question {
     #[must_use]
     pub fn tell(possible: &[Tell]) -> Self {
         let names: Vec<&str> = possible.iter().map(|t| t.name()).collect();
+        // A policy wants a web server, and a decision of its own.
+        let usual: Vec<&str> = possible.iter().filter(|t| **t != Tell::MtaSts).map(|t| t.name()).collect();
         let why = "Once the proof stands, records in DNS let senders verify this host and report to you.";
-        Self::new(Id::Tell, why, format!("What to tell them ({}; or nothing)", names.join(", "))).or(Some(names.join(" ")))
+        Self::new(Id::Tell, why, format!("What to tell them ({}; or nothing)", names.join(", "))).or(Some(usual.join(" ")))
     }
 
     /// What `?` tells.

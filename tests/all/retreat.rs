@@ -80,3 +80,28 @@ fn nothing_goes_back_before_senders_have_forgotten() {
     assert_eq!(code, 0, "{undone:#}");
     assert_eq!(house.tree(), before);
 }
+
+#[test]
+fn what_setup_published_is_withdrawn_first() {
+    let house = Household::in_zone(Signed::Yes);
+    let before = house.tree();
+    let server = house.dns.authority.to_string();
+    let (code, done) = told(&house, "setup", &["--alarm", "", "--tell", "dane,tls-rpt", "--publish", "rfc2136", "--dns-server", &server]);
+    assert_eq!((code, &done["outcome"]), (0, &"proved".into()), "{done:#}");
+    assert!(!ids(&done).contains(&"publish-failed"), "{done:#}");
+    let kept: Value = serde_json::from_str(&fs::read_to_string(house.state().join("claims.json")).expect("claims")).expect("JSON");
+    assert_eq!(kept["claims"][0]["spki"].as_array().map(Vec::len), Some(4), "two keys, and two that follow: {kept:#}");
+    let changed = house.tree();
+
+    // The settings know how, so that the first step is taken from here; no file goes with it.
+    house.dns.forget();
+    let (code, held) = told(&house, "undo", &[]);
+    assert!(code == 1 && held["says"].as_str().is_some_and(|s| s.contains("The TLSA records are withdrawn")), "{held:#}");
+    house.dns.forget();
+    let (code, held) = told(&house, "undo", &[]);
+    assert!(code == 1 && held["says"].as_str().is_some_and(|s| s.contains("Caches may believe what was withdrawn until")), "{held:#}");
+    assert_eq!(house.tree(), changed);
+    let (code, files) = told(&house, "undo", &["--files-only", "example.test"]);
+    assert!(code == 1 && ids(&files).contains(&"claim-stands"), "{files:#}");
+    assert_eq!(house.tree(), before);
+}
