@@ -101,6 +101,8 @@ const REST: &str = "/var/lib/mxseal/watch/rest-mx1.example.test.json";
 fn a_busy_ca_a_hook_that_fails_and_a_reload_that_is_ignored() {
     let internet = Internet::start();
     let host = internet.mail_host();
+    // Else a process that has served a hundred clients makes room for one that reads the new files.
+    host.ok(&["postconf", "-e", "max_use = 10000"]);
     outcome(&setup(&host, &[]), 0);
     let night = |what: &str, good: bool| {
         // More of them in ten seconds than systemd would start.
@@ -159,14 +161,14 @@ fn a_busy_ca_a_hook_that_fails_and_a_reload_that_is_ignored() {
     wait_for("the letter", Duration::from_secs(60), || letters(&host, "all is well again") == 2);
 
     // The server says that it has read its files again, and goes on with the old ones.
-    let old = served(&internet, &[]);
+    let (old, files) = (served(&internet, &[]), live(&host));
     host.ok(&["mv", "/usr/sbin/postfix", "/usr/sbin/postfix.real"]);
     let deaf = "#!/bin/sh\nfor word; do [ \"$word\" != reload ] || exit 0; done\nexec /usr/sbin/postfix.real \"$@\"\n";
     host.write("/usr/sbin/postfix", deaf);
     host.ok(&["chmod", "755", "/usr/sbin/postfix"]);
     hurry(&internet, &host);
     night("a reload is ignored", false);
-    assert_eq!(served(&internet, &[]), old);
+    assert_eq!(live(&host), files);
     wait_for("the letter", Duration::from_secs(60), || letters(&host, "needs you") == 3);
     let orders = internet.ca_log().matches("Added order ").count();
     host.ok(&["mv", "/usr/sbin/postfix.real", "/usr/sbin/postfix"]);
