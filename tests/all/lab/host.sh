@@ -40,7 +40,11 @@ layer() {
   case $2 in postfix) postfix ;; exim) exim "$3" ;; opensmtpd*) opensmtpd "$3" ;; sendmail) sendmail "$3" ;; esac
   rm -f "$root/usr/sbin/policy-rc.d"
   # All of /etc is the host's own: what changes in the machine's while tests run must not show through.
-  cp -a "$root/etc" "$root/etc.own"; rm -rf "$root/etc.own/netns" "$root/etc"; mv "$root/etc.own" "$root/etc"
+  mkdir "$root/etc.own"
+  tar --xattrs --xattrs-include='*' --exclude=./netns -C "$root/etc" -cf - . | tar --xattrs --xattrs-include='*' -C "$root/etc.own" -xpf -
+  # While it goes, other tests may put their namespaces into it.
+  for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$root/etc" && break || sleep 0.1; done
+  [ ! -e "$root/etc" ]; mv "$root/etc.own" "$root/etc"
   tar --xattrs --xattrs-include='*' -C "$folder/memory/upper" -cf "$1" .
 }
 
