@@ -70,6 +70,9 @@ pub struct Facts {
     pub mx_hosts: Vec<MxFacts>,
     /// Who answers on port 80.
     pub port80: Known<PortOwner>,
+    /// Who answers on port 443.
+    #[serde(default = "not_looked")]
+    pub port443: Known<PortOwner>,
     /// What is served now: the baseline of every later proof.
     pub views: Vec<EndpointView>,
     /// Our own certificates.
@@ -96,6 +99,10 @@ pub struct Facts {
     /// Ids of the groups that the profile names, where this host has them.
     #[serde(default)]
     pub groups: BTreeMap<String, u32>,
+}
+
+fn not_looked() -> Known<PortOwner> {
+    Known::unknown("it was not looked for")
 }
 
 impl Facts {

@@ -43,6 +43,32 @@ pub enum Certificates {
     Each,
 }
 
+/// How the CA is shown that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChallengeType {
+    /// A file on port 80 (RFC 8555 §8.3).
+    #[serde(rename = "http-01")]
+    Http01,
+    /// A certificate on port 443 (RFC 8737).
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// A record in DNS (RFC 8555 §8.4).
+    #[serde(rename = "dns-01")]
+    Dns01,
+}
+
+impl ChallengeType {
+    /// As CAs call it (RFC 8555 §9.7.8).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::Dns01 => "dns-01",
+        }
+    }
+}
+
 /// What becomes of a certificate that another program keeps for this host's MX names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

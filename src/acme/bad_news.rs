@@ -109,6 +109,9 @@ pub enum Trouble {
         /// The next step.
         next: String,
     },
+    /// The answer would be a record, and nobody may publish one.
+    #[error("dns-01 needs a way to publish records, and none is configured; use --challenge http-01 or tls-alpn-01")]
+    NoPublisher,
     /// The challenge's answer cannot be put where a web server serves it.
     #[error("{}: {source}; check that --webroot is the directory that the web server serves for this name", .path.display())]
     Webroot {
@@ -184,6 +187,7 @@ impl Explained for Trouble {
             Self::Broken { .. } => "ca-broken",
             Self::Late { .. } => "ca-late",
             Self::Listen { .. } => "challenge-port",
+            Self::NoPublisher => "challenge-chosen",
             Self::Webroot { .. } => "challenge-webroot",
             Self::Key { .. } => "key-unusable",
             Self::Kept { .. } => "adopt-unusable",
@@ -283,9 +287,15 @@ fn next_step(kind: &str, port: u16) -> &'static str {
         "connection" if port == 80 => {
             "let port 80 of that address reach this host from everywhere (firewall, provider's security group, port forwarding), or correct the name's A and AAAA records"
         }
+        "connection" if port == 443 => {
+            "let port 443 of that address reach this host from everywhere, use port 80 with --challenge http-01, or correct the name's A and AAAA records"
+        }
         "connection" => "let the certificate authority reach this host, or correct the name's A and AAAA records",
         "dns" => {
             "give the name an A or AAAA record that the whole Internet can see; if it has one, wait until every server of the zone knows it"
+        }
+        "tls" => {
+            "something between the CA and port 443 of this host ends TLS: let it pass through, or use port 80 with --challenge http-01"
         }
         "unauthorized" | "incorrectResponse" => {
             "another web server answered: correct the name's A and AAAA records if that is not this host, or give the directory that it serves with --webroot"

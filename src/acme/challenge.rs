@@ -1,8 +1,16 @@
-//! The answer to http-01 (RFC 8555 §8.3): our own listener on port 80, v4 and v6, that knows nothing but the tokens of
-//! this order and is gone afterwards; or a file where a web server that owns port 80 serves it.
+//! The answers to the CA's questions: our own listener on port 80 or 443, v4 and v6, that knows nothing but those of this
+//! order and is gone afterwards; or a file where a web server that owns port 80 serves it.
 
-use super::bad_news::Trouble;
-use crate::{facts::Known, world::Placed};
+use super::{
+    bad_news::Trouble,
+    tls_alpn::{self, Shown},
+};
+use crate::{
+    facts::Known,
+    intent::ChallengeType,
+    plan::Challenge,
+    world::{Net, Placed},
+};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -14,21 +22,17 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
-
-/// Where the CA's question is answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Challenge {
-    /// By our own listener; for a host whose port 80 is free.
-    #[default]
-    Listen,
-    /// By a web server that serves this directory on port 80.
-    Webroot(PathBuf),
-}
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
 
 const FOLDER: [&str; 2] = [".well-known", "acme-challenge"];
 /// Nobody needs more than this at once; a CA asks from a handful of places.
@@ -44,23 +48,50 @@ struct Known01 {
     asked_by: Vec<IpAddr>,
 }
 
+impl Known01 {
+    fn was_asked_by(&mut self, peer: IpAddr) {
+        if !self.asked_by.contains(&peer) && self.asked_by.len() < CONNECTIONS {
+            self.asked_by.push(peer);
+        }
+    }
+}
+
+/// What a listener of ours speaks.
+#[derive(Clone)]
+enum Speaks {
+    Http,
+    Tls(TlsAcceptor),
+}
+
 /// The answers of one errand; withdrawn when dropped.
 pub(super) struct Answers {
     how: Challenge,
     port: u16,
     known: Arc<Mutex<Known01>>,
+    shown: Arc<Shown>,
     placed: Vec<Placed>,
     listening: Vec<JoinHandle<()>>,
 }
 
 impl Answers {
     /// None yet, and nothing open.
-    pub(super) fn new(how: Challenge, port: u16) -> Self {
-        Self { how, port, known: Arc::default(), placed: Vec::new(), listening: Vec::new() }
+    pub(super) fn new(how: Challenge, net: &Net) -> Self {
+        let port = if how.kind() == ChallengeType::TlsAlpn01 { net.tls_port } else { net.http_port };
+        Self { how, port, known: Arc::default(), shown: Arc::default(), placed: Vec::new(), listening: Vec::new() }
     }
 
-    /// From now on `token` is answered with `answer`.
-    pub(super) fn add(&mut self, token: &str, answer: &str) -> Result<(), Trouble> {
+    /// Which kind of question is answered.
+    pub(super) const fn kind(&self) -> ChallengeType {
+        self.how.kind()
+    }
+
+    /// Where the CA asks.
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on the question `token` about `name` is answered by `answer`, the key authorization (RFC 8555 §8.1).
+    pub(super) fn add(&mut self, name: &str, token: &str, answer: &str) -> Result<(), Trouble> {
         // Base64url (RFC 8555 §8.3): what becomes a file name must be nothing else.
         let fine = !token.is_empty() && token.len() <= 256 && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !fine {
@@ -71,44 +102,59 @@ impl Answers {
                 let wrong = |source| Trouble::Webroot { path: root.join(FOLDER[0]).join(FOLDER[1]), source };
                 self.placed.push(Placed::new(root, &FOLDER, token, answer.as_bytes()).map_err(wrong)?);
             }
-            Challenge::Listen if self.listening.is_empty() => self.listen()?,
-            Challenge::Listen => {}
+            Challenge::Listen => {
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).answers.insert(token.to_owned(), answer.to_owned());
+                self.listen(&Speaks::Http)?;
+            }
+            Challenge::TlsAlpn => {
+                self.shown.add(name, answer)?;
+                let tls = tls_alpn::acceptor(self.shown.clone());
+                self.listen(&Speaks::Tls(tls.map_err(|e| Trouble::Key { what: "TLS for the CA's question".into(), why: e.to_string() })?))?;
+            }
+            Challenge::Dns => return Err(Trouble::NoPublisher),
         }
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).answers.insert(token.to_owned(), answer.to_owned());
         Ok(())
     }
 
-    /// Who asked for an answer that we know; unknown where a web server answers.
+    /// Who asked for an answer that we know; unknown where another server answers.
     pub(super) fn asked_by(&self) -> Known<Vec<IpAddr>> {
         match self.how {
-            Challenge::Listen => Known::seen(
+            Challenge::Listen | Challenge::TlsAlpn => Known::seen(
                 self.known.lock().unwrap_or_else(PoisonError::into_inner).asked_by.clone(),
                 format!("our listener on port {}", self.port),
             ),
             Challenge::Webroot(_) => Known::unknown("a web server answers"),
+            Challenge::Dns => Known::unknown("name servers answer"),
         }
     }
 
     /// Both families, each a socket of its own, so that whoever holds one of them is noticed.
-    fn listen(&mut self) -> Result<(), Trouble> {
+    fn listen(&mut self, speaks: &Speaks) -> Result<(), Trouble> {
+        if !self.listening.is_empty() {
+            return Ok(());
+        }
         let (v6, v4) = (open(Ipv6Addr::UNSPECIFIED.into(), self.port), open(Ipv4Addr::UNSPECIFIED.into(), self.port));
         let sockets = match (v6, v4) {
             (Ok(v6), Ok(v4)) => vec![v6, v4],
             (Err(e), Ok(v4)) if no_such_family(&e) => vec![v4],
             (Ok(v6), Err(e)) if no_such_family(&e) => vec![v6],
             (Err(e), _) | (_, Err(e)) => {
-                let next = match e.kind() {
-                    io::ErrorKind::AddrInUse => {
+                let next = match (e.kind(), speaks) {
+                    (io::ErrorKind::AddrInUse, Speaks::Http) => {
                         "another program answers there: give the directory that it serves with --webroot, or stop it for a moment"
                     }
-                    io::ErrorKind::PermissionDenied => "run this as root, or give a web server's directory with --webroot",
+                    (io::ErrorKind::AddrInUse, Speaks::Tls(_)) => {
+                        "another program answers there: use port 80 with --challenge http-01, or stop it for a moment"
+                    }
+                    (io::ErrorKind::PermissionDenied, _) => "run this as root, or give a web server's directory with --webroot",
                     _ => "give a web server's directory with --webroot",
                 };
                 return Err(Trouble::Listen { port: self.port, why: e.to_string(), next: next.to_owned() });
             }
         };
         let room = Arc::new(Semaphore::new(CONNECTIONS));
-        self.listening = sockets.into_iter().map(|socket| tokio::spawn(serve(socket, self.known.clone(), room.clone()))).collect();
+        let start = |socket| tokio::spawn(serve(socket, speaks.clone(), self.known.clone(), room.clone()));
+        self.listening = sockets.into_iter().map(start).collect();
         Ok(())
     }
 }
@@ -138,7 +184,7 @@ fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-async fn serve(listener: TcpListener, known: Arc<Mutex<Known01>>, room: Arc<Semaphore>) {
+async fn serve(listener: TcpListener, speaks: Speaks, known: Arc<Mutex<Known01>>, room: Arc<Semaphore>) {
     let mut talks = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
@@ -148,17 +194,32 @@ async fn serve(listener: TcpListener, known: Arc<Mutex<Known01>>, room: Arc<Sema
         };
         while talks.try_join_next().is_some() {}
         let Ok(seat) = room.clone().try_acquire_owned() else { continue };
-        let known = known.clone();
+        let (speaks, known) = (speaks.clone(), known.clone());
         talks.spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(&known, peer.ip(), request.method(), request.uri().path());
+            let _ = timeout(CONVERSATION, talk(stream, peer.ip(), speaks, &known)).await;
+            drop(seat);
+        });
+    }
+}
+
+async fn talk(stream: TcpStream, peer: IpAddr, speaks: Speaks, known: &Mutex<Known01>) {
+    match speaks {
+        Speaks::Http => {
+            let service = service_fn(|request: Request<Incoming>| {
+                let answer = answer(known, peer, request.method(), request.uri().path());
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(CONVERSATION).keep_alive(false).max_buf_size(HEAD);
-            let _ = timeout(CONVERSATION, server.serve_connection(TokioIo::new(stream), service)).await;
-            drop(seat);
-        });
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        }
+        // The handshake is the whole answer.
+        Speaks::Tls(acceptor) => {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                known.lock().unwrap_or_else(PoisonError::into_inner).was_asked_by(peer);
+                let _ = stream.shutdown().await;
+            }
+        }
     }
 }
 
@@ -169,9 +230,7 @@ fn answer(known: &Mutex<Known01>, peer: IpAddr, method: &Method, path: &str) -> 
     let mut response = Response::new(Full::default());
     match found {
         Some(text) => {
-            if !known.asked_by.contains(&peer) && known.asked_by.len() < CONNECTIONS {
-                known.asked_by.push(peer);
-            }
+            known.was_asked_by(peer);
             response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/octet-stream"));
             *response.body_mut() = Full::from(text);
         }
@@ -204,8 +263,9 @@ mod tests {
     fn a_token_is_no_path() {
         let dir = tempfile::tempdir().expect("a directory");
         for bad in ["../x", "a/b", "", ".", "a.b", "a b", "ä"] {
-            let mut answers = Answers::new(Challenge::Webroot(dir.path().to_owned()), 80);
-            assert!(answers.add(bad, "x").is_err(), "{bad:?}");
+            let net = Net::of_this_host(None, &[] as &[&str], &[] as &[&str]).expect("a network");
+            let mut answers = Answers::new(Challenge::Webroot(dir.path().to_owned()), &net);
+            assert!(answers.add("a.example", bad, "x").is_err(), "{bad:?}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
     }

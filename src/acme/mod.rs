@@ -13,13 +13,13 @@ mod jws;
 mod keys;
 mod lineage;
 mod order;
+mod tls_alpn;
 mod transport;
 mod window;
 
 pub use account::{Directory, eab_key, has_account};
 pub use adopted::adopt;
 pub use bad_news::{Refusal, Trouble};
-pub use challenge::Challenge;
 pub use clock::clock_off;
 pub use lineage::{load_lineage, load_lineages, mark};
 pub use window::ask_windows;
@@ -27,7 +27,7 @@ pub use window::ask_windows;
 use crate::{
     certificate::{Digest, KeyType},
     facts::{Deployment, Lineage, LineageKey, NextKey},
-    plan::Obtain,
+    plan::{Challenge, Obtain},
     report::observer::{Event, Nobody, Observer},
     world::{self, Net, Store},
 };
@@ -51,7 +51,7 @@ pub struct Wishes {
     pub agree_tos: bool,
     /// Key id and HMAC key (raw, see [`eab_key`]) of an account elsewhere.
     pub eab: Option<(String, Zeroizing<Vec<u8>>)>,
-    /// Who answers the CA on port 80.
+    /// How the CA is shown that the names are ours.
     pub challenge: Challenge,
     /// No single wait is longer; a rate limit that ends later is an error that says when.
     pub patience: Duration,
@@ -138,7 +138,7 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
         return Err(Trouble::Profile { directory: order.directory.clone(), asked: asked.clone(), offered });
     }
     let mut account = Account::join(&transport, store, &directory, wishes, say, false).await?;
-    let mut answers = Answers::new(wishes.challenge.clone(), net.http_port);
+    let mut answers = Answers::new(wishes.challenge.clone(), net);
     let (mut chains, mut papers) = (Vec::new(), Vec::new());
     for key in keys {
         let mut paper = Paper::of(store, order, key, &account.thumbprint())?;
@@ -150,14 +150,7 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
         let _ = say.send(Event::Started(format!("certificate for {} ({})", order.lineage, key.key_type)));
         let mut forgotten = false;
         let chain = loop {
-            let mut driver = Driver {
-                account: &account,
-                transport: &transport,
-                answers: &mut answers,
-                say,
-                patience: wishes.patience,
-                port: net.http_port,
-            };
+            let mut driver = Driver { account: &account, transport: &transport, answers: &mut answers, say, patience: wishes.patience };
             match driver.drive(&mut paper, key).await {
                 // A CA that lost its accounts gets the same key once more.
                 Err(trouble) if !forgotten && trouble.kinds() == ["accountDoesNotExist"] => {

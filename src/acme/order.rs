@@ -12,6 +12,7 @@ use super::{
 use crate::{
     certificate::{Certificate, Digest, pem_certificates},
     facts::Known,
+    intent,
     moment::Moment,
     plan::Obtain,
     report::observer::Event,
@@ -128,8 +129,6 @@ pub(super) struct Driver<'a> {
     pub(super) say: &'a Say,
     /// No wait is longer.
     pub(super) patience: Duration,
-    /// Where the CA asks.
-    pub(super) port: u16,
 }
 
 impl Driver<'_> {
@@ -215,7 +214,7 @@ impl Driver<'_> {
     /// Answers every challenge that is still open and waits for the CA's verdict.
     async fn prove_control(&mut self, order: &mut Order) -> Result<(), Trouble> {
         let url = order.url().to_owned();
-        let (transport, port) = (self.transport, self.port);
+        let (transport, port, kind) = (self.transport, self.answers.port(), self.answers.kind());
         let told = |e| from_crate(transport, &url, &[], port, e);
         let mut open = Vec::new();
         let mut all = order.authorizations();
@@ -226,11 +225,11 @@ impl Driver<'_> {
                 continue;
             }
             let offered: Vec<String> = authorization.challenges.iter().map(|c| format!("{:?}", c.r#type)).collect();
-            let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
-                let says = format!("it offers no http-01 challenge for {name}, only {}", offered.join(", "));
+            let Some(mut challenge) = authorization.challenge(asked(kind)) else {
+                let says = format!("it offers no {} challenge for {name}, only {}", kind.name(), offered.join(", "));
                 return Err(Trouble::Broken { url: said(&url), says });
             };
-            self.answers.add(&challenge.token, challenge.key_authorization().as_str())?;
+            self.answers.add(&name, &challenge.token, challenge.key_authorization().as_str())?;
             open.push(name);
             match challenge.set_ready().await {
                 Ok(()) => {}
@@ -239,11 +238,8 @@ impl Driver<'_> {
                 Err(e) => return Err(told(e)),
             }
         }
-        let on = format!(
-            "the certificate authority to ask {} on port {}",
-            if open.is_empty() { "again".into() } else { open.join(", ") },
-            self.port
-        );
+        let on =
+            format!("the certificate authority to ask {} on port {}", if open.is_empty() { "again".into() } else { open.join(", ") }, port);
         self.until(order, &on, |s| s != OrderStatus::Pending).await?;
         if order.state().status == OrderStatus::Invalid {
             return Err(self.refusals(order).await);
@@ -292,7 +288,7 @@ impl Driver<'_> {
             };
             let name = value["identifier"]["value"].as_str().map(said);
             for challenge in value["challenges"].as_array().into_iter().flatten().filter(|c| c["error"].is_object()) {
-                let mut refusal = Refusal::one(&challenge["error"], name.clone(), self.port);
+                let mut refusal = Refusal::one(&challenge["error"], name.clone(), self.answers.port());
                 for used in challenge["validationRecord"].as_array().into_iter().flatten().filter_map(|r| r["addressUsed"].as_str()) {
                     if let Ok(ip) = used.parse::<IpAddr>()
                         && !refusal.reached.contains(&ip)
@@ -318,7 +314,15 @@ impl Driver<'_> {
     }
 
     fn told(&self, url: &str, names: &[String], error: instant_acme::Error) -> Trouble {
-        from_crate(self.transport, url, names, self.port, error)
+        from_crate(self.transport, url, names, self.answers.port(), error)
+    }
+}
+
+const fn asked(kind: intent::ChallengeType) -> ChallengeType {
+    match kind {
+        intent::ChallengeType::Http01 => ChallengeType::Http01,
+        intent::ChallengeType::TlsAlpn01 => ChallengeType::TlsAlpn01,
+        intent::ChallengeType::Dns01 => ChallengeType::Dns01,
     }
 }
 

@@ -123,6 +123,7 @@ mod tests {
             domains: Vec::new(),
             mx_hosts: Vec::new(),
             port80: Known::unknown(""),
+            port443: Known::unknown(""),
             views: Vec::new(),
             lineages: Vec::new(),
             foreign: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::{Way, absolute};
 use crate::{
-    intent::{Certificates, Existing, KeyTypes, Tell},
+    intent::{Certificates, ChallengeType, Existing, KeyTypes, Tell},
     name::DnsName,
     policy::tls_rpt::Rua,
     publish::publisher::How,
@@ -69,9 +69,9 @@ pub struct Setup {
     /// Certificate profile to ask of the CA
     #[arg(long, value_name = "NAME", help_heading = "The certificate")]
     pub acme_profile: Option<String>,
-    /// How to prove control of the names
+    /// How to show the CA that the names are this host's [default: the first of them that the ports of this host allow]
     #[arg(long, value_enum, value_name = "TYPE", help_heading = "The certificate")]
-    pub challenge: Option<ChallengeType>,
+    pub challenge: Option<ChallengeFlag>,
     /// Directory that a web server serves on port 80 of every name
     #[arg(long, value_name = "DIR", help_heading = "The certificate")]
     pub webroot: Option<PathBuf>,
@@ -145,6 +145,7 @@ impl Setup {
             eab_kid: self.eab_kid.clone(),
             eab_hmac_key_file: one(&self.eab_hmac_key_file),
             acme_profile: self.acme_profile.clone(),
+            challenge: self.challenge.map(Into::into),
             webroot: one(&self.webroot),
             http_port: self.http_port,
             key_type: self.key_type.map(Into::into),
@@ -187,12 +188,28 @@ pub struct Rehearse {
     pub keep: bool,
 }
 
-/// How control of a name is proved.
+/// How control of a name is proved, as a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ChallengeType {
-    /// A file on port 80 (RFC 8555 §8.3).
+pub enum ChallengeFlag {
+    /// A file on port 80.
     #[value(name = "http-01")]
     Http01,
+    /// A certificate on port 443.
+    #[value(name = "tls-alpn-01")]
+    TlsAlpn01,
+    /// A record in DNS.
+    #[value(name = "dns-01")]
+    Dns01,
+}
+
+impl From<ChallengeFlag> for ChallengeType {
+    fn from(flag: ChallengeFlag) -> Self {
+        match flag {
+            ChallengeFlag::Http01 => Self::Http01,
+            ChallengeFlag::TlsAlpn01 => Self::TlsAlpn01,
+            ChallengeFlag::Dns01 => Self::Dns01,
+        }
+    }
 }
 
 /// Key types as a flag.

@@ -14,7 +14,7 @@ use super::{
     policy_host, recover, watch,
 };
 use crate::{
-    acme::{self, Challenge, Wishes},
+    acme::{self, Wishes},
     apply,
     certificate::Digest,
     change::{Activation, Change, Expect, Receipt, Want},
@@ -26,7 +26,7 @@ use crate::{
     maintain::{self, Due, Rest},
     moment::Moment,
     name::DnsName,
-    plan::{self, Errand, LiveFile, Obtain, Renewal, Stage, Standing},
+    plan::{self, Errand, LiveFile, Obtain, Renewal, Rungs, Stage, Standing},
     publish::{self, policies},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
@@ -331,8 +331,9 @@ fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Digest>>, Troubl
 /// What the CA is told: an account is there, and what the admin answered is in the settings.
 pub(super) fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
     let names = order.names.iter().cloned().collect();
-    let webroot = settings.webroot.clone().or_else(|| survey::webroot(&Machine, &site.net, &names));
-    let challenge = webroot.map_or(Challenge::Listen, Challenge::Webroot);
+    let [port80, port443] = &survey::doors(&Machine, &site.net, &names);
+    let (asked, webroot, publisher) = (settings.challenge, settings.webroot.as_deref(), false);
+    let (challenge, _) = plan::ladder(&Rungs { asked, webroot, port80, port443, publisher });
     Wishes { agree_tos: settings.agree_tos, challenge, ..Wishes::default() }
 }
 

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod already;
+mod challenge;
 mod configure;
 mod keys;
 mod names;
@@ -14,6 +15,7 @@ mod tlsa;
 mod undo;
 
 pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
+pub use challenge::{Challenge, Rungs, ladder};
 pub use renewal::{LiveFile, Renewal, Standing, renewal};
 pub use retreat::{Retreat, Step as RetreatStep, retreat};
 pub use undo::undo;

@@ -202,6 +202,9 @@ fn port80(facts: &Facts) -> Option<Fact> {
             let fact = Fact::new("Port 80", format!("{} (pid {})", value.program, value.pid));
             match &value.webroot {
                 Some(dir) => fact.pass(&format!("the CA is answered from {}", dir.display())),
+                None if facts.port443.value().is_some_and(|owner| owner.pid == 0) => {
+                    fact.pass("the CA is answered on port 443 for a moment")
+                }
                 None => fact.judged(Verdict::Unknown, "what it serves cannot be read"),
             }
         }

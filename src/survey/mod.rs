@@ -95,6 +95,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         version: FACTS_VERSION,
         now,
         port80: port80::owner(look, net.http_port, &sockets, &owners, &names),
+        port443: port80::owner(look, net.tls_port, &sockets, &owners, &BTreeSet::new()),
         listeners,
         domains: published.domains,
         mx_hosts: published.mx_hosts,
@@ -124,13 +125,13 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     Ok(facts)
 }
 
-/// The directory that a web server on the port of http-01 serves for these names, where its files say so plainly.
+/// Who answers on the ports where a CA looks, 80 and 443, for these names.
 #[must_use]
-pub fn webroot(look: &dyn Look, net: &Net, names: &BTreeSet<DnsName>) -> Option<PathBuf> {
+pub fn doors(look: &dyn Look, net: &Net, names: &BTreeSet<DnsName>) -> [Known<PortOwner>; 2] {
     let mut sockets = sockets::listening(look);
-    sockets.retain(|s| s.addr.port() == net.http_port);
+    sockets.retain(|s| [net.http_port, net.tls_port].contains(&s.addr.port()));
     let owners = sockets::owners(look, &sockets);
-    port80::owner(look, net.http_port, &sockets, &owners, names).value()?.webroot.clone()
+    [net.http_port, net.tls_port].map(|port| port80::owner(look, port, &sockets, &owners, names))
 }
 
 /// Who listens on a port, on any address; nobody where it is free.

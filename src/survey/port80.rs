@@ -185,6 +185,17 @@ fn apache(text: &str, port: u16, names: &BTreeSet<DnsName>) -> Vec<Site> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_file_of_a_web_server_is_read_in_peace(
+            text in r#"(server|location|listen|root|return|<VirtualHost \*:80>|</VirtualHost>|DocumentRoot|[{};"'#:\] \n]|80|é|/x){0,40}"#,
+        ) {
+            for port in [80, 443] {
+                let _ = (nginx(&text, port, &names()), apache(&text, port, &names()));
+            }
+        }
+    }
+
     fn names() -> BTreeSet<DnsName> {
         ["mx.example.org".parse().unwrap()].into()
     }

@@ -102,6 +102,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "RFC 8659 section 3",
     },
     Topic {
+        id: "challenge-chosen",
+        title: "How the CA is shown that the names are ours",
+        text: "The first way that the ports of this host allow is taken: a file on port 80 (http-01), by mxseal itself where the port is free, else by the web server that has it and says what it serves; a certificate on port 443 where that is free (tls-alpn-01). --challenge and --webroot say otherwise.",
+        see: "ss -ltnp sport = :80 or sport = :443",
+        reference: "RFC 8555 section 8; RFC 8737; mxseal-setup(8) --challenge",
+    },
+    Topic {
         id: "challenge-dns",
         title: "The CA cannot look the name up",
         text: "The name has no address that the whole Internet can see, its servers do not answer, or its DNSSEC is broken. Senders that validate do not find this host either.",

@@ -4,7 +4,7 @@
 use super::question::{Id, Question};
 use crate::{
     facts::{Facts, Here, Known, Server},
-    intent::Existing,
+    intent::{ChallengeType, Existing},
     name::DnsName,
     plan::{Errand, Plan, Refusal, Stage, adoptable},
     settings::Settings,
@@ -131,7 +131,11 @@ fn which_key(facts: &Facts, planned: &Result<Plan, Refusal>, given: &Settings) -
 /// A web server on port 80 whose files do not say plainly what it serves. Only an order needs it.
 fn which_webroot(facts: &Facts, planned: &Result<Plan, Refusal>, given: &Settings) -> Option<Question> {
     let plan = planned.as_ref().ok()?;
-    if !matches!(plan.next, Some(Stage::Errand(Errand::Obtain(_)))) || given.webroot.is_some() {
+    let otherwise = match given.challenge {
+        None => facts.port443.value().is_some_and(|owner| owner.pid == 0),
+        Some(asked) => asked != ChallengeType::Http01,
+    };
+    if !matches!(plan.next, Some(Stage::Errand(Errand::Obtain(_)))) || given.webroot.is_some() || otherwise {
         return None;
     }
     let who = match &facts.port80 {
@@ -186,6 +190,7 @@ mod tests {
             }],
             mx_hosts: vec![],
             port80: owner(0, "", None),
+            port443: Known::unknown("test"),
             views: vec![],
             lineages: vec![],
             foreign: vec![],
@@ -265,6 +270,14 @@ mod tests {
             ),
             ("nginx, readable", |f, _| f.port80 = owner(1, "nginx", Some("/srv")), &[]),
             ("something on port 80", |f, _| f.port80 = owner(1, "java", None), &[(Id::Webroot, None)]),
+            (
+                "something on port 80 alone",
+                |f, _| {
+                    f.port80 = owner(1, "java", None);
+                    f.port443 = owner(0, "", None);
+                },
+                &[],
+            ),
             (
                 "port 80 without an order",
                 |f, p| {

@@ -15,6 +15,8 @@ pub struct Net {
     pub api_roots: Arc<RootCertStore>,
     /// Where the CA will look for http-01 answers: port 80.
     pub http_port: u16,
+    /// Where the CA will look for tls-alpn-01 answers: port 443.
+    pub tls_port: u16,
 }
 
 impl Net {
@@ -31,7 +33,7 @@ impl Net {
         add_system(&mut common);
         let verdict_roots = with_anchors(common.clone(), "--trust-anchor", trust_anchors)?;
         let api_roots = with_anchors(common, "--acme-ca-file", acme_ca)?;
-        Ok(Self { resolver, verdict_roots: Arc::new(verdict_roots), api_roots: Arc::new(api_roots), http_port: 80 })
+        Ok(Self { resolver, verdict_roots: Arc::new(verdict_roots), api_roots: Arc::new(api_roots), http_port: 80, tls_port: 443 })
     }
 }
 

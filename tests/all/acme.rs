@@ -6,12 +6,12 @@ use crate::lab::{
     process,
 };
 use mxseal::{
-    acme::{self, Challenge, Trouble, Wishes},
+    acme::{self, Trouble, Wishes},
     certificate::{Certificate, Digest, KeyType},
     facts::{Deployment, Lineage},
     maintain::{self, Due},
     moment::Moment,
-    plan::{KeyChoice, Obtain},
+    plan::{Challenge, KeyChoice, Obtain},
     report::observer::{Event, Nobody, Observer},
     world::{self, Net, Store},
 };
@@ -117,6 +117,26 @@ fn sound(bench: &Bench, lineage: &Lineage, types: &[KeyType], names: &[&str]) {
             }
         }
     }
+}
+
+#[test]
+fn control_is_shown_on_port_443_where_port_80_is_not_ours() {
+    let mut bench = Bench::new(&Options::default());
+    let _web = std::net::TcpListener::bind(("0.0.0.0", bench.pebble.http_port)).unwrap();
+    bench.net.tls_port = bench.pebble.tls_port;
+    let wishes = Wishes { challenge: Challenge::TlsAlpn, ..wishes() };
+    let names = [MX, "mail.example.test"];
+    let lineage = bench.obtain(&bench.order(BOTH, &names), &wishes).unwrap();
+    sound(&bench, &lineage, BOTH, &names);
+    let holder = std::net::TcpListener::bind(("0.0.0.0", bench.pebble.tls_port)).expect("ours is gone");
+    let refused = bench.obtain(&bench.order(ECDSA, &["other.example.test"]), &wishes).unwrap_err().to_string();
+    assert!(
+        refused.contains(&format!("port {} cannot be opened", bench.pebble.tls_port)) && refused.contains("--challenge http-01"),
+        "{refused}"
+    );
+    drop(holder);
+    let none = bench.obtain(&bench.order(ECDSA, &["other.example.test"]), &Wishes { challenge: Challenge::Dns, ..wishes });
+    assert!(matches!(none, Err(Trouble::NoPublisher)), "{none:?}");
 }
 
 #[test]

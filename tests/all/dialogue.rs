@@ -66,7 +66,7 @@ fn ask(addr: SocketAddr, offer: Offer, limit: Duration) -> EndpointView {
     let name: mxseal::name::DnsName = "mx.example.test".parse().unwrap();
     let probe = Probe { addr, wire: Wire::StartTls, name, sni: true, offer, postmaster_of: Some("example.test".parse().unwrap()) };
     let roots = Arc::new(rustls::RootCertStore::empty());
-    let net = Net { resolver: None, verdict_roots: Arc::clone(&roots), api_roots: roots, http_port: 80 };
+    let net = Net { resolver: None, verdict_roots: Arc::clone(&roots), api_roots: roots, http_port: 80, tls_port: 443 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(converse(&net, &probe, limit))
 }

@@ -20,7 +20,7 @@ use std::{
 /// A network that asks only `resolver`.
 pub fn net(resolver: SocketAddr) -> Net {
     let roots = Arc::new(RootCertStore::empty());
-    Net { resolver: Some(resolver), verdict_roots: roots.clone(), api_roots: roots, http_port: 80 }
+    Net { resolver: Some(resolver), verdict_roots: roots.clone(), api_roots: roots, http_port: 80, tls_port: 443 }
 }
 
 fn name(text: &str) -> DnsName {

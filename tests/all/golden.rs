@@ -164,6 +164,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
             caa: answer(vec![]),
         }],
         port80: Known::unknown("not asked"),
+        port443: Known::unknown("not asked"),
         views: vec![],
         lineages: vec![],
         foreign: vec![],

@@ -212,6 +212,7 @@ fn a_configuration_that_cannot_be_used() {
     drop(lock);
     let dir = tempfile::tempdir().unwrap();
     let _web = page(&bench, dir.path(), 80, (2000, 4000), "");
+    let _tls = page(&bench, dir.path(), 443, (2000, 4000), "");
     bench.refuses("port 80", ":", &all, 1, &["port 80", "--webroot"]);
     assert!(bench.internet.s_client(&[]).contains(SNAKE_OIL));
 }

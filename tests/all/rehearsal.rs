@@ -51,7 +51,7 @@ fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
 
 fn asking(addr: SocketAddr) -> Resolver {
     let nobody = Arc::new(rustls::RootCertStore::empty());
-    Resolver::new(&Net { resolver: Some(addr), verdict_roots: nobody.clone(), api_roots: nobody, http_port: 80 }).unwrap()
+    Resolver::new(&Net { resolver: Some(addr), verdict_roots: nobody.clone(), api_roots: nobody, http_port: 80, tls_port: 443 }).unwrap()
 }
 
 #[test]

@@ -183,7 +183,11 @@ fn every_terminal_and_none_is_served() {
     assert_eq!(host.run(&["mxseal"]).status.code(), Some(2), "without a terminal it is a misuse");
 
     // What could not be seen is asked, and an answer is looked at: an MX name that DNS does not show, a port that is taken.
-    host.ok(&["sh", "-c", "openssl s_server -accept 80 -nocert >/dev/null 2>&1 </dev/null & echo $! >/tmp/web.pid"]);
+    host.ok(&[
+        "sh",
+        "-c",
+        "for port in 443 80; do openssl s_server -accept $port -nocert >/dev/null 2>&1 </dev/null & echo $!; done >/tmp/web.pid",
+    ]);
     wait_for("port 80", Duration::from_secs(20), || host.ok(&["ss", "-Hltn", "sport", "=", ":80"]).contains(":80"));
     let mut session = setup(&host, "--domain sender.test");
     let shown = session.answer("MX name of this host [mx1.example.test]:", "\n");

@@ -7,7 +7,7 @@ use super::{
     told,
 };
 use crate::{
-    acme::{Challenge, Wishes},
+    acme::Wishes,
     change::{Command, Raw},
     cli::{Global, Where},
     command::{
@@ -181,7 +181,7 @@ impl Scene<'_> {
             if let Some(fault) = brief.fault {
                 arm(fault)?;
             }
-            let wishes = Wishes { agree_tos: true, challenge: Challenge::Listen, ..Wishes::default() };
+            let wishes = Wishes { agree_tos: true, ..Wishes::default() };
             let (wishes, end) = (&|_: &Facts| wishes.clone(), Until::Proved);
             let course = Course { site: &site, intent: &intent, wishes, end, ground, global, progress };
             match course.run(facts, plan, true, outcome).await {

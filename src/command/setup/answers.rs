@@ -1,14 +1,16 @@
 //! What the CA must be told: from flags, from `mxseal.toml`, or asked.
 
 use crate::{
-    acme::{self, Challenge, Wishes},
+    acme::{self, Wishes},
     cli::{Global, Setup},
     command::{
         Trouble,
         place::{self, Site},
     },
     facts::Facts,
-    intent::Intent,
+    finding::{Finding, Subject, Verdict},
+    intent::{ChallengeType, Intent},
+    plan::{Challenge, Rungs, ladder},
     settings::Settings,
     topics::Explained as _,
     wizard::mail_address,
@@ -30,6 +32,7 @@ pub(super) struct Answers {
     directory: Option<String>,
     acme_profile: Option<String>,
     eab: Option<(String, Zeroizing<Vec<u8>>)>,
+    challenge: Option<ChallengeType>,
     webroot: Option<PathBuf>,
     key_types: Option<crate::intent::KeyTypes>,
     certificates: crate::intent::Certificates,
@@ -47,6 +50,9 @@ impl Answers {
         directory.iter().try_for_each(|url| acme::check_directory(url)).map_err(|e| Trouble::usage(&e).about(e.topic()))?;
         if let Some(dir) = settings.webroot.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--webroot {}: there is no such directory", dir.display())));
+        }
+        if settings.challenge == Some(ChallengeType::Dns01) {
+            return Err(Trouble::usage(acme::Trouble::NoPublisher).about("challenge-chosen"));
         }
         let eab = match (&settings.eab_kid, &settings.eab_hmac_key_file) {
             (Some(kid), Some(file)) => Some((kid.clone(), hmac_key(file)?)),
@@ -66,6 +72,7 @@ impl Answers {
             directory,
             acme_profile: settings.acme_profile.clone(),
             eab,
+            challenge: settings.challenge,
             webroot: settings.webroot.clone(),
             key_types: settings.key_type,
             certificates: settings.certificates.unwrap_or_default(),
@@ -100,14 +107,21 @@ impl Answers {
 
     /// What the errand is told.
     pub(super) fn wishes(&self, facts: &Facts) -> Wishes {
-        let found = facts.port80.value().and_then(|owner| owner.webroot.clone());
-        Wishes {
-            email: self.email.clone(),
-            agree_tos: self.agree_tos,
-            eab: self.eab.clone(),
-            challenge: self.webroot.clone().or(found).map_or(Challenge::Listen, Challenge::Webroot),
-            ..Wishes::default()
-        }
+        let (challenge, _) = self.ladder(facts);
+        Wishes { email: self.email.clone(), agree_tos: self.agree_tos, eab: self.eab.clone(), challenge, ..Wishes::default() }
+    }
+
+    /// How the CA will be shown that the names are ours, with the reason. Where port 80 is free the facts say it.
+    pub(super) fn challenge_note(&self, facts: &Facts) -> Option<Finding> {
+        let (challenge, why) = self.ladder(facts);
+        let plain = challenge == Challenge::Listen && facts.port80.value().is_some_and(|owner| owner.pid == 0);
+        let says = format!("control of the names is shown by {}: {why}", challenge.kind().name());
+        (!plain).then(|| Finding::new("challenge-chosen", Verdict::Pass, Subject::Host, says))
+    }
+
+    fn ladder(&self, facts: &Facts) -> (Challenge, String) {
+        let (asked, webroot, publisher) = (self.challenge, self.webroot.as_deref(), false);
+        ladder(&Rungs { asked, webroot, port80: &facts.port80, port443: &facts.port443, publisher })
     }
 }
 

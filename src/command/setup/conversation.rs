@@ -134,6 +134,9 @@ impl Conversation<'_> {
             Known::Unknown { why } => Err(Refusal::NoServer(why.clone())),
             Known::Seen { .. } => plan::plan(facts, intent, &self.site.profile_of(facts)?),
         };
+        if let Ok(Plan { next: Some(Stage::Errand(Errand::Obtain(_))), notes, .. }) = &mut planned {
+            notes.extend(self.answers.challenge_note(facts));
+        }
         if let Ok(Plan { next: Some(_), notes, .. }) = &mut planned
             && !self.args.print_only
             && !self.args.staging

@@ -75,7 +75,7 @@ impl Authority {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.der().clone()).unwrap();
         let roots = Arc::new(roots);
-        Net { resolver: None, verdict_roots: Arc::clone(&roots), api_roots: roots, http_port: 80 }
+        Net { resolver: None, verdict_roots: Arc::clone(&roots), api_roots: roots, http_port: 80, tls_port: 443 }
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Pebble {
     pub api_ca: PathBuf,
     /// Where it looks for http-01 answers.
     pub http_port: u16,
+    /// Where it looks for tls-alpn-01 answers.
+    pub tls_port: u16,
     /// The resolver that it asks.
     pub dns: SocketAddr,
     management: SocketAddr,
@@ -126,6 +128,7 @@ impl Pebble {
             addr: acme,
             api_ca,
             http_port,
+            tls_port: tls.port(),
             dns,
             management,
             dns_management,
