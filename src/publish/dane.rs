@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     certificate::Digest,
-    facts::{Deployment, Facts, Here, Known, Lineage, MxFacts, Security, Tlsa},
+    facts::{Answer, Deployment, Facts, Here, Known, Lineage, MxFacts, Security, Tlsa},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
     policy::dane::KeyDigest,
@@ -28,6 +28,13 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
         sheet.findings.extend(useless(mx, &owner, record));
     }
     let lineage = lineage_of(facts, &mx.name);
+    let usable: Vec<&Tlsa> = there.records.iter().filter(|r| r.is_usable()).collect();
+    // A record of a CA may fit every key of this host.
+    let by_ca = usable.iter().any(|r| r.usage == 2);
+    let fitting = by_ca || usable.iter().any(|r| lineage.is_some_and(|l| fits(r, l)));
+    if there.security == Security::Secure && !usable.is_empty() {
+        sheet.findings.extend(insecure_mx(facts, mx, lineage.is_none() || fitting));
+    }
     let current: Vec<Tlsa> = lineage.into_iter().flat_map(|l| &l.keys).filter_map(|k| record(&k.spki)).collect();
     let next: Vec<Tlsa> = lineage.into_iter().flat_map(|l| &l.next).filter_map(|k| record(&k.spki)).collect();
     if let Some(reason) = reason(mx, lineage, &owner, !there.records.is_empty()) {
@@ -36,10 +43,7 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
     if let Some(other) = other_key(facts, mx, lineage) {
         return sheet.findings.push(other);
     }
-    let usable: Vec<&Tlsa> = there.records.iter().filter(|r| r.is_usable()).collect();
-    // A record of a CA may fit every key of this host.
-    let by_ca = usable.iter().any(|r| r.usage == 2);
-    let broken = !there.records.is_empty() && !by_ca && !usable.iter().any(|r| lineage.is_some_and(|l| fits(r, l)));
+    let broken = !there.records.is_empty() && !fitting;
     for (records, follows) in [(current, false), (next, true)] {
         for tlsa in records {
             let is_there = there.records.contains(&tlsa);
@@ -59,6 +63,27 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
             sheet.wanted.push(Wanted { owner: owner.clone(), data: Data::Tlsa(tlsa), need, state, why: why.to_owned(), whereabouts: None });
         }
     }
+}
+
+/// Signed TLSA records that unsigned MX records lead to: most DANE senders pass over them (RFC 7672 §2.2.1), Postfix 3.6 and
+/// later goes by them (smtp_tls_dane_insecure_mx_policy).
+fn insecure_mx(facts: &Facts, mx: &MxFacts, fit: bool) -> Vec<Finding> {
+    let leads = |a: &Answer<(u16, DnsName)>| a.security == Security::Insecure && a.records.iter().any(|(_, name)| *name == mx.name);
+    let domains = facts.domains.iter().filter(|d| d.mx.value().is_some_and(leads));
+    let one = |domain: &DnsName| {
+        let of = format!("{} has signed TLSA records, and the MX records of {domain} are not signed", mx.name);
+        let finding = |verdict, says| Finding::new("tlsa-insecure-mx", verdict, Subject::Domain(domain.clone()), says);
+        if fit {
+            finding(Verdict::Warn, of)
+                .means("Postfix holds the host to them; most other DANE senders pass over them, and whoever forges the MX records leads all of them elsewhere")
+                .remedy(Remedy::Do(format!("have whoever serves {domain} sign it")))
+        } else {
+            finding(Verdict::Fail, format!("{of}; they name other keys than this host presents"))
+                .means("Postfix senders that go by DANE defer the domain's mail all the same")
+                .remedy(Remedy::Do("publish the records that are required below, or withdraw those that do not fit".into()))
+        }
+    };
+    domains.map(|d| one(&d.domain)).collect()
 }
 
 /// Whether a record may be about a certificate or key that is in use.
@@ -116,7 +141,7 @@ fn reason(mx: &MxFacts, lineage: Option<&Lineage>, owner: &DnsName, published: b
                     subject(),
                     format!("{owner} has TLSA records, and the zone of {} is not signed", mx.name),
                 )
-                .means("most DANE senders pass over them (RFC 7672 section 2.2), but Postfix holds this host to them")
+                .means("DANE senders pass over them (RFC 7672 section 2.2), so they protect nothing; once the zone is signed they count")
                 .remedy(Remedy::Do("sign the zone, or withdraw the records".into())),
             );
         }

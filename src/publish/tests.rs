@@ -119,6 +119,7 @@ fn facts() -> Facts {
             caa: texts(&[]),
         }],
         port80: Known::unknown("-"),
+        port443: Known::unknown("-"),
         views: vec![],
         lineages: vec![lineage()],
         foreign: vec![],
@@ -232,6 +233,23 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
                 f.mx_hosts[0].tlsa = answer(vec![key("other")], Security::Insecure);
             }),
             vec!["warn tlsa-in-vain mx.example.org".into()],
+        ),
+        // RFC 7672 §2.2.1; postconf(5) smtp_tls_dane_insecure_mx_policy.
+        (
+            "unsigned MX, keys that fit",
+            Box::new(move |f| {
+                f.domains[0].mx = answer(vec![(10, name("mx.example.org"))], Security::Insecure);
+                f.mx_hosts[0].tlsa = answer(["ec", "rsa", "next ec", "next rsa"].map(key).into(), Security::Secure);
+            }),
+            [four("required", "right"), vec!["warn tlsa-insecure-mx example.org".into()]].concat(),
+        ),
+        (
+            "unsigned MX, other keys",
+            Box::new(move |f| {
+                f.domains[0].mx = answer(vec![(10, name("mx.example.org"))], Security::Insecure);
+                f.mx_hosts[0].tlsa = answer(vec![key("other")], Security::Secure);
+            }),
+            [four("required", "missing"), vec!["fail tlsa-insecure-mx example.org".into()]].concat(),
         ),
         (
             "shared name",

@@ -118,6 +118,26 @@ fn records_go_from_missing_to_right_by_a_real_update() {
     assert_eq!(both["records"][0]["value"], "v=TLSRPTv1; rua=mailto:postmaster@example.test,https://reports.example.test/;");
 }
 
+#[test]
+fn the_state_of_the_zone_decides() {
+    for (signed, verdict, says, seen) in [
+        (Signed::Yes, "warn", "is proved on the wire", "(signed)"),
+        (Signed::No, "warn", "is not signed with DNSSEC", "(not signed)"),
+        (Signed::Wrong, "fail", "the signatures in the zone of mx.example.test are wrong", "(signed wrongly"),
+    ] {
+        let site = Site::new(signed);
+        let document = site.json(&["dns"]);
+        assert_eq!(document["exit"], 1, "{document}");
+        let of_keys = document["findings"].as_array().unwrap().iter().find(|f| f["id"] == "tlsa-not-proposed");
+        let of_keys = of_keys.unwrap_or_else(|| panic!("{signed:?}: {document}"));
+        assert_eq!(of_keys["verdict"], verdict, "{signed:?}: {of_keys}");
+        assert!(of_keys["says"].as_str().unwrap().contains(says), "{signed:?}: {of_keys}");
+        let page = site.mxseal(&["survey"]);
+        let page = String::from_utf8(page.stdout).unwrap();
+        assert!(page.contains(seen), "{signed:?}: {page}");
+    }
+}
+
 fn send_to(site: &Site, update: &str) -> Output {
     let at = site.dns.authority;
     let file = site.dir.path().join("update");
