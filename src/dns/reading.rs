@@ -128,6 +128,24 @@ mod tests {
         m
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_message_is_read_in_peace(flips in proptest::collection::vec((0_usize..200, proptest::num::u8::ANY), 0..6)) {
+            let cname = RData::CNAME(CNAME(n("b.example.")));
+            let a = RData::A(A::new(192, 0, 2, 1));
+            let mut bytes = message(vec![("mx.example.", 5, cname), ("b.example.", 60, a)], Some((60, 5))).to_vec().expect("a message");
+            for (at, with) in flips {
+                let at = at % bytes.len();
+                bytes[at] ^= with;
+            }
+            let asked = "mx.example".parse().expect("a name");
+            if let Ok(read) = Message::from_vec(&bytes) {
+                let _ = answer(&read, &asked, RecordType::A, Security::Secure, |_| Ok(Some(())));
+                let _ = whereabouts(&read, &asked);
+            }
+        }
+    }
+
     #[test]
     fn records_are_those_at_the_end_of_the_chain() {
         let a = |last| RData::A(A::new(192, 0, 2, last));

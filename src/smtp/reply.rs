@@ -120,6 +120,13 @@ fn parse(line: &str) -> Option<(u16, &str, bool)> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_a_reply_or_none(line in r"([0-9]{0,4}[ -]?)?[\PC\r\u{0}]{0,20}", bytes: Vec<u8>) {
+            let _ = (parse(&line), parse(&String::from_utf8_lossy(&bytes)));
+        }
+    }
+
     #[test]
     fn reply_lines() {
         for (line, expected) in [
