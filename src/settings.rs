@@ -1,15 +1,17 @@
 //! `mxseal.toml`: the written form of what the admin wants. The same names as the flags; a flag wins.
 
 mod kept;
+mod listing;
 mod publishing;
 mod wrong;
 
 pub use kept::kept;
+pub use listing::Listing;
 pub use publishing::Publishing;
 pub use wrong::{Place, Unusable};
 
 use crate::{
-    intent::{Certificates, Existing, KeyTypes, Tell},
+    intent::{Certificates, ChallengeType, Existing, KeyTypes, Tell},
     name::DnsName,
     nearest::{meant, nearest},
     policy::tls_rpt::Rua,
@@ -48,6 +50,8 @@ pub struct Settings {
     pub eab_hmac_key_file: Option<PathBuf>,
     /// Profile to ask of the CA.
     pub acme_profile: Option<String>,
+    /// How control of the names is shown.
+    pub challenge: Option<ChallengeType>,
     /// Directory that a web server serves.
     pub webroot: Option<PathBuf>,
     /// Port to answer the CA on, where something passes port 80 on to it.
@@ -89,6 +93,8 @@ pub struct Settings {
     pub hook: Option<PathBuf>,
     /// The same for one zone.
     pub zone: BTreeMap<DnsName, Publishing>,
+    /// The policy list that the admin goes by.
+    pub list: Listing,
 }
 
 /// Every key, in the order in which it is written, with the comment that is written above it.
@@ -103,6 +109,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("eab-kid", "Key id of an external account (RFC 8555, section 7.3.4)."),
     ("eab-hmac-key-file", "File with the external account's key in base64url."),
     ("acme-profile", "Certificate profile to ask of the CA."),
+    ("challenge", "How control of the names is shown: \"http-01\", \"tls-alpn-01\" or \"dns-01\"."),
     ("webroot", "Directory that a web server serves on port 80 of every name."),
     ("http-port", "Port to answer the CA on, where something passes port 80 of every name on to it."),
     ("key-type", "Key types to serve: \"both\", \"ecdsa\" or \"rsa\"."),
@@ -122,6 +129,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("zone-reload", "Command that makes the server read the zone's file again, as a list of words."),
     ("hook", "Program that is told what to change in DNS: mxseal-hook(5)."),
     ("zone", "The six keys above for one zone, in a table [zone.\"example.org\"]."),
+    ("list", "The policy list to go by, in a table [list]: url, keyring, fingerprint, api."),
 ];
 
 impl Settings {
@@ -162,6 +170,7 @@ impl Settings {
             eab_kid: self.eab_kid.or(lower.eab_kid),
             eab_hmac_key_file: self.eab_hmac_key_file.or(lower.eab_hmac_key_file),
             acme_profile: self.acme_profile.or(lower.acme_profile),
+            challenge: self.challenge.or(lower.challenge),
             webroot: self.webroot.or(lower.webroot),
             http_port: self.http_port.or(lower.http_port),
             key_type: self.key_type.or(lower.key_type),
@@ -181,6 +190,7 @@ impl Settings {
             zone_reload: list(self.zone_reload, lower.zone_reload),
             hook: self.hook.or(lower.hook),
             zone: if self.zone.is_empty() { lower.zone } else { self.zone },
+            list: self.list.over(lower.list),
         }
     }
 
@@ -189,6 +199,7 @@ impl Settings {
         let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile];
         let publishing = [&mut self.tsig_file, &mut self.zone_file, &mut self.hook];
         self.zone.values_mut().for_each(|zone| zone.beside(dir));
+        self.list.beside(dir);
         for file in single.into_iter().chain(publishing).flatten().chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {
             *file = dir.join(&*file);
         }

@@ -267,6 +267,8 @@ pub enum List {
     Show(ListShow),
     /// A list as a map for a mail server that sends
     Export(ListExport),
+    /// Ask whoever keeps the list of the settings to take a domain, and follow what becomes of it
+    Submit(ListSubmit),
     /// Get a list from the web, and keep it where it is newer and may be used
     Fetch(ListFetch),
 }
@@ -282,6 +284,26 @@ pub struct ListOf {
     /// Root that a certificate may end in, besides the system's and Mozilla's; may be repeated
     #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1..)]
     pub trust_anchors: Vec<PathBuf>,
+}
+
+/// `mxseal list submit`
+#[derive(Clone, Debug, Args)]
+pub struct ListSubmit {
+    /// The domain.
+    #[command(flatten)]
+    pub of: ListOf,
+    /// Ask for it: senders that go by the list will insist on what it says
+    #[arg(long)]
+    pub yes: bool,
+    /// Address that the list's keeper may write to [default: the domain's postmaster]
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+    /// How many weeks the domain waits before it is taken
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..52))]
+    pub weeks: u8,
+    /// The token of the letter that the domain's postmaster got
+    #[arg(long, value_name = "TOKEN", conflicts_with = "yes")]
+    pub token: Option<String>,
 }
 
 /// A list, and who must have signed it.

@@ -1,10 +1,12 @@
 //! `mxseal list`: a signed list of domains that want TLS; its entries, and maps for servers that send.
 
+mod submit;
+
 use super::{Trouble, place, place::Site};
 use crate::{
     check::{eligible, list_entry, observe, sender_probes},
     cli::{self, Global, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Where},
-    facts::{Facts, Known},
+    facts::{Facts, Known, MxFacts, Security},
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     name::DnsName,
@@ -20,7 +22,7 @@ use crate::{
         self, Style, Terminal,
         json::{self, ListDoc},
     },
-    settings::Settings,
+    settings::{Listing, Settings},
     survey,
     world::{self, Look as _, Machine, Net, Store},
 };
@@ -39,33 +41,55 @@ pub(super) async fn run(list: &List, global: &Global) -> Result<u8, Trouble> {
         List::Verify(source) => verify(source, global),
         List::Show(args) => show(args, global),
         List::Export(args) => export(args, global),
+        List::Submit(args) => submit::run(args, global).await,
         List::Fetch(args) => fetch(args, global).await,
     }
 }
 
-/// Asks every MX host of the domain as senders do, and holds the answers against the rules.
+/// A domain that was looked at as senders do.
+struct Looked {
+    site: Site,
+    facts: Facts,
+    sts: Option<StsPolicy>,
+    findings: Vec<Finding>,
+}
+
 async fn check(of: &ListOf, global: &Global) -> Result<u8, Trouble> {
-    let (site, facts, sts) = looked(of, global).await?;
-    let Some(domain) = facts.domains.first() else { return Err(Trouble::human("the domain was not looked up")) };
-    let probes = sender_probes(&facts.mx_hosts);
-    let views = observe(&site.net, &probes, CONVERSATION).await;
-    let mut findings = eligible(domain, &facts.mx_hosts, &views, sts.as_ref());
-    findings.push(closed(&of.domain));
-    let is = |verdict| findings.iter().any(|f| f.verdict == verdict);
+    let mut looked = judged(of, global).await?;
+    if place::settings(global)?.list.api.is_none() {
+        looked.findings.push(closed(&looked));
+    }
+    let is = |verdict| looked.findings.iter().any(|f| f.verdict == verdict);
     let exit = match (is(Verdict::Fail), is(Verdict::Pass)) {
         (true, _) => 1,
         (false, true) => 0,
         (false, false) => 3,
     };
-    tell(global, ListDoc { exit, findings, ..ListDoc::default() });
+    tell(global, ListDoc { exit, findings: looked.findings, ..ListDoc::default() });
     Ok(exit)
 }
 
-/// The list that this was for takes nobody any more.
-fn closed(domain: &DnsName) -> Finding {
+/// Asks every MX host of the domain as senders do, and holds the answers against the rules.
+async fn judged(of: &ListOf, global: &Global) -> Result<Looked, Trouble> {
+    let (site, facts, sts) = looked(of, global).await?;
+    let Some(domain) = facts.domains.first() else { return Err(Trouble::human("the domain was not looked up")) };
+    let probes = sender_probes(&facts.mx_hosts);
+    let views = observe(&site.net, &probes, CONVERSATION).await;
+    let findings = eligible(domain, &facts.mx_hosts, &views, sts.as_ref());
+    Ok(Looked { site, facts, sts, findings })
+}
+
+/// The list that this was for takes nobody any more; what tells senders the same today, and how far the domain got with it.
+fn closed(looked: &Looked) -> Finding {
+    let Looked { facts, sts, .. } = looked;
+    let keyed = |h: &&MxFacts| h.tlsa.value().is_some_and(|t| t.security == Security::Secure && !t.records.is_empty());
+    let dane = format!("{} of {} MX hosts have TLSA records", facts.mx_hosts.iter().filter(keyed).count(), facts.mx_hosts.len());
+    let policy = sts.as_ref().map_or_else(|| "no policy counts".to_owned(), |p| format!("its policy is in mode {}", p.mode));
+    let domain = facts.domains.first().map(|d| d.domain.to_string()).unwrap_or_default();
+    let subject = facts.domains.first().map_or(Subject::Host, |d| Subject::Domain(d.domain.clone()));
     let says = "no list is configured, and the one that the EFF kept takes no domains since 2020";
-    Finding::new("list-closed", Verdict::Warn, Subject::Domain(domain.clone()), says)
-        .means("what it told senders they learn from the domain itself today: by DANE, and by an MTA-STS policy")
+    Finding::new("list-closed", Verdict::Warn, subject, says)
+        .means(format!("what it told senders they learn from the domain itself today: by DANE ({dane}), and by MTA-STS ({policy})"))
         .remedy(Remedy::Command(format!("mxseal dns --domain {domain}")))
 }
 
@@ -159,10 +183,11 @@ async fn fetch(args: &ListFetch, global: &Global) -> Result<u8, Trouble> {
     let store = Store::open(&global.state_dir).map_err(Trouble::state)?;
     let before = Kept::load(&store).map_err(Trouble::state)?;
     let missing = |flag: &str| Trouble::usage(format!("no list was fetched yet: say where it lies and whose it is with {flag}"));
-    let url = args.url.clone().or_else(|| before.as_ref().map(|b| b.url.clone())).ok_or_else(|| missing("--url"))?;
-    let fingerprint = args.fingerprint.clone().or_else(|| before.as_ref().map(|b| b.fingerprint.clone()));
+    let Listing { url, keyring, fingerprint, .. } = place::settings(global)?.list;
+    let url = args.url.clone().or(url).or_else(|| before.as_ref().map(|b| b.url.clone())).ok_or_else(|| missing("--url"))?;
+    let fingerprint = args.fingerprint.clone().or(fingerprint).or_else(|| before.as_ref().map(|b| b.fingerprint.clone()));
     let fingerprint = fingerprint.ok_or_else(|| missing("--fingerprint"))?;
-    let keyring = match (&args.keyring, &before) {
+    let keyring = match (args.keyring.as_ref().or(keyring.as_ref()), &before) {
         (Some(file), _) => bytes_of(file, "--keyring")?,
         (None, Some(before)) => before.signed(&store).map_err(Trouble::state)?.keyring,
         (None, None) => return Err(missing("--keyring")),

@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header, response::Parts};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -64,14 +64,24 @@ async fn fetch(net: &Net, domain: &DnsName, address: IpAddr) -> Result<Bytes, St
 /// # Errors
 /// A sentence: the URL is none of https, or no address of its host gives the file.
 pub async fn file(net: &Net, url: &str, largest: usize) -> Result<Bytes, String> {
+    let (status, body) = exchange(net, "GET", url, Bytes::new(), largest).await?;
+    only_200(StatusCode::from_u16(status).map_err(|e| e.to_string())?).map_err(|why| format!("{url}: {why}"))?;
+    Ok(body)
+}
+
+/// One request, with a form where it has a body; the status of the answer, and at most `largest` bytes of it.
+///
+/// # Errors
+/// A sentence: the URL is none of https, or no address of its host answers.
+pub async fn exchange(net: &Net, method: &str, url: &str, body: Bytes, largest: usize) -> Result<(u16, Bytes), String> {
     let uri: Uri = url.parse().map_err(|e| format!("{url} is no URL: {e}"))?;
     let (Some("https"), Some(host)) = (uri.scheme_str(), uri.host()) else { return Err(format!("{url} does not begin with https://")) };
     let path = uri.path_and_query().map_or("/", |p| p.as_str());
     let addresses = tokio::net::lookup_host((host, uri.port_u16().unwrap_or(443))).await.map_err(|e| format!("{url}: {e}"))?;
     let mut fault = "its host has no address".to_owned();
     for address in addresses {
-        match timeout(LIMIT, get(net, host, address, path, largest)).await {
-            Ok(Ok((_, body))) => return Ok(body),
+        match timeout(LIMIT, send(net, host, address, Ask { method, path, body: body.clone() }, largest)).await {
+            Ok(Ok((head, body))) => return Ok((head.status.as_u16(), body)),
             Ok(Err(why)) => fault = why,
             Err(_) => fault = format!("there was no whole answer within {} s", LIMIT.as_secs()),
         }
@@ -79,8 +89,25 @@ pub async fn file(net: &Net, url: &str, largest: usize) -> Result<Bytes, String>
     Err(format!("{url}: {fault}"))
 }
 
-/// One request on a connection of its own: TLS that verifies, status 200, no redirect.
+/// One GET on a connection of its own: status 200 alone counts.
 async fn get(net: &Net, host: &str, to: SocketAddr, path: &str, largest: usize) -> Result<(Parts, Bytes), String> {
+    let (head, body) = send(net, host, to, Ask { method: "GET", path, body: Bytes::new() }, largest).await?;
+    only_200(head.status)?;
+    Ok((head, body))
+}
+
+fn only_200(status: StatusCode) -> Result<(), String> {
+    if status == StatusCode::OK { Ok(()) } else { Err(format!("the answer is {status}, and only 200 counts")) }
+}
+
+struct Ask<'a> {
+    method: &'a str,
+    path: &'a str,
+    body: Bytes,
+}
+
+/// One request on a connection of its own: TLS that verifies, no redirect.
+async fn send(net: &Net, host: &str, to: SocketAddr, ask: Ask<'_>, largest: usize) -> Result<(Parts, Bytes), String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -92,16 +119,17 @@ async fn get(net: &Net, host: &str, to: SocketAddr, path: &str, largest: usize) 
     let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|e| format!("no TLS that verifies: {e}"))?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     tokio::spawn(connection);
-    let request = Request::get(path).header(header::HOST, host).header(header::USER_AGENT, concat!("mxseal/", env!("CARGO_PKG_VERSION")));
-    let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
+    let mut request = Request::builder().method(ask.method).uri(ask.path).header(header::HOST, host);
+    if !ask.body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").header(header::ACCEPT, "application/json");
+    }
+    let request = request.header(header::USER_AGENT, concat!("mxseal/", env!("CARGO_PKG_VERSION")));
+    let request = request.body(Full::new(ask.body)).map_err(|e| e.to_string())?;
     let (head, body) = sender.send_request(request).await.map_err(|e| e.to_string())?.into_parts();
     if head.status.is_redirection() {
         let to =
             head.headers.get(header::LOCATION).map_or_else(|| "nowhere".into(), |l| String::from_utf8_lossy(l.as_bytes()).into_owned());
         return Err(format!("it redirects to {to:?}, which is not followed"));
-    }
-    if head.status != StatusCode::OK {
-        return Err(format!("the answer is {}, and only 200 counts", head.status));
     }
     let whole = Limited::new(body, largest).collect().await.map_err(|e| format!("it did not come whole within {largest} bytes: {e}"))?;
     Ok((head, whole.to_bytes()))

@@ -4,6 +4,8 @@
 #[cfg(feature = "wires")]
 pub mod audience;
 mod dane;
+#[cfg(feature = "wires")]
+pub mod desk;
 pub mod dialect;
 mod exchange;
 #[cfg(feature = "wires")]

@@ -32,6 +32,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-dns(8) --resolver",
     },
     Topic {
+        id: "list-asked",
+        title: "How far a domain got with a list",
+        text: "Whoever keeps a list looks at the domain, writes to its postmaster, and takes it some weeks after the postmaster has given back the token of that letter. From then on senders that go by the list insist on TLS with the named hosts, so undo asks for the domain to be taken off first.",
+        see: "mxseal list submit example.org\nmxseal list show example.org",
+        reference: "mxseal-list(8)",
+    },
+    Topic {
         id: "list-closed",
         title: "There is no list that takes domains",
         text: "A policy list told senders which domains want TLS, before a domain could tell them itself without being contradicted on the way. The one that the EFF kept closed in 2020. Its job is done today by DANE, where the zone is signed, and by an MTA-STS policy in mode enforce, which senders remember.",
@@ -65,6 +72,13 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "A list says until when it counts; then senders deliver as if there were none, so the map that is made of it has a comment alone. A list that is older than the one at hand is refused, because somebody may want back what has changed since.",
         see: "mxseal list show",
         reference: "mxseal-list(8)",
+    },
+    Topic {
+        id: "list-refused",
+        title: "The list's keeper does not take the domain",
+        text: "The list's own checker found a fault, its rules do not allow the entry, or it does not answer; its own words are told. It looks from elsewhere, so it may see what this host does not.",
+        see: "mxseal list check example.org",
+        reference: "mxseal-list(8); mxseal.toml(5)",
     },
     Topic {
         id: "list-unreachable",
@@ -209,9 +223,16 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "tlsa-in-vain",
         title: "TLSA records in a zone that is not signed",
-        text: "DANE rests on DNSSEC: senders pass over TLSA records that are not signed. Postfix 3.6 and later may enforce them all the same, so a record that does not match is no small thing. Sign the zone, or withdraw the records.",
+        text: "DANE rests on DNSSEC: senders pass over TLSA records that are not signed. On the day that the zone is signed they count, so a record that does not match is no small thing. Sign the zone, or withdraw the records.",
         see: "dig +dnssec TLSA _25._tcp.mx.example.org",
-        reference: "RFC 7672 section 2.2; postconf(5) smtp_tls_dane_insecure_mx_policy",
+        reference: "RFC 7672 section 2.2",
+    },
+    Topic {
+        id: "tlsa-insecure-mx",
+        title: "Signed keys behind MX records that are not signed",
+        text: "The zone of the MX host is signed and names its keys, the zone of the mail domain is not signed. Senders that keep to the letter pass over the keys, because the MX record itself may be forged; Postfix 3.6 and later goes by them all the same. So a record that does not match stops the domain's mail from those senders.",
+        see: "delv example.org MX\nposttls-finger -l dane -t30 example.org",
+        reference: "RFC 7672 section 2.2.1; postconf(5) smtp_tls_dane_insecure_mx_policy",
     },
     Topic {
         id: "tlsa-not-proposed",
