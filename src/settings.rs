@@ -211,7 +211,8 @@ impl Settings {
         let document = toml_edit::ser::to_document(self).ok()?;
         let mut value = document.get(key)?.as_value()?.clone();
         value.decor_mut().clear();
-        let nothing = value.as_array().is_some_and(toml_edit::Array::is_empty) || value.as_bool() == Some(false);
+        // A table is of the admin's own hand: no answer ends in one.
+        let nothing = value.as_array().is_some_and(toml_edit::Array::is_empty) || value.as_bool() == Some(false) || value.is_inline_table();
         (!nothing).then_some(value)
     }
 }

@@ -72,7 +72,7 @@ fn insecure_mx(facts: &Facts, mx: &MxFacts, fit: bool) -> Vec<Finding> {
     let domains = facts.domains.iter().filter(|d| d.mx.value().is_some_and(leads));
     let one = |domain: &DnsName| {
         let of = format!("{} has signed TLSA records, and the MX records of {domain} are not signed", mx.name);
-        let finding = |verdict, says| Finding::new("tlsa-insecure-mx", verdict, Subject::Domain(domain.clone()), says);
+        let finding = |verdict, says| Finding::new("tlsa-insecure-mx", verdict, Subject::Mx(mx.name.clone()), says);
         if fit {
             finding(Verdict::Warn, of)
                 .means("Postfix holds the host to them; most other DANE senders pass over them, and whoever forges the MX records leads all of them elsewhere")

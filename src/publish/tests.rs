@@ -241,7 +241,7 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
                 f.domains[0].mx = answer(vec![(10, name("mx.example.org"))], Security::Insecure);
                 f.mx_hosts[0].tlsa = answer(["ec", "rsa", "next ec", "next rsa"].map(key).into(), Security::Secure);
             }),
-            [four("required", "right"), vec!["warn tlsa-insecure-mx example.org".into()]].concat(),
+            [four("required", "right"), vec!["warn tlsa-insecure-mx mx.example.org".into()]].concat(),
         ),
         (
             "unsigned MX, other keys",
@@ -249,7 +249,7 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
                 f.domains[0].mx = answer(vec![(10, name("mx.example.org"))], Security::Insecure);
                 f.mx_hosts[0].tlsa = answer(vec![key("other")], Security::Secure);
             }),
-            [four("required", "missing"), vec!["fail tlsa-insecure-mx example.org".into()]].concat(),
+            [four("required", "missing"), vec!["fail tlsa-insecure-mx mx.example.org".into()]].concat(),
         ),
         (
             "shared name",

@@ -7,12 +7,13 @@ use super::{
     net::{self, Net},
     pebble::new_pebble,
     postfix::Postfix,
-    process::{Daemon, run, wait_for},
+    process::{Daemon, run, wait_for, within},
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use std::{
     fs,
+    io::Write as _,
     net::SocketAddr,
     path::PathBuf,
     process::{Command, Stdio},
@@ -162,11 +163,30 @@ impl Internet {
 
     /// A Postfix in the sender's place, that trusts the CA: `level` is `may`, `dane` or `secure`.
     pub fn sender(&self, level: &str) -> Sender {
+        self.sender_with(level, "", None)
+    }
+
+    /// The same, going by MTA-STS; policies come from hosts whose certificates end in `roots` (PEM) or in the CA.
+    pub fn sender_by_sts(&self, roots: &str) -> Sender {
+        fs::write(self.file("web.pem"), self.root() + roots).expect("roots");
+        let settings = "host: 127.0.0.1\nport: 8461\ncache: { type: internal, options: { cache_size: 100 } }\ncache_grace: 0\n\
+                        default_zone: { strict_testing: false, timeout: 4 }\n";
+        fs::write(self.file("sts.yml"), settings).expect("its settings");
+        let mut resolver = self.net.command(SENDER, "env");
+        resolver.arg(format!("SSL_CERT_FILE={}", self.file("web.pem").display())).args(["mta-sts-daemon", "-c"]).arg(self.file("sts.yml"));
+        let daemon = Daemon::start(&mut resolver, &self.file("sts.log"));
+        wait_for("the MTA-STS resolver", Duration::from_secs(15), || daemon.log().contains("Server started"));
+        self.sender_with("may", "smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:postfix", Some(daemon))
+    }
+
+    fn sender_with(&self, level: &str, more: &str, policies: Option<Daemon>) -> Sender {
         let within = ["ip", "netns", "exec", &self.net.namespace(SENDER)].map(str::to_owned).to_vec();
         let mut postfix = Postfix::new("sender.test")
-            .within(within)
+            .within(within.clone())
             .main(&format!(
-                "disable_dns_lookups = no\nsmtp_dns_support_level = dnssec\nsmtp_tls_security_level = {level}\nsmtp_tls_loglevel = 1\n\
+                // One refused attempt is no reason to try nothing for a while.
+                "default_destination_concurrency_failed_cohort_limit = 0\n{more}\n\
+                 disable_dns_lookups = no\nsmtp_dns_support_level = dnssec\nsmtp_tls_security_level = {level}\nsmtp_tls_loglevel = 1\n\
                  smtp_tls_CAfile = {}\nsmtp_tls_secure_cert_match = nexthop, hostname\nmydestination = sender.test",
                 self.file("root.pem").display()
             ))
@@ -175,7 +195,7 @@ impl Internet {
         run(&mut postfix.command("postconf", &["-F", "*/*/chroot=n"]));
         postfix.age("master.cf");
         postfix.launch();
-        Sender { postfix }
+        Sender { postfix, within, _policies: policies }
     }
 
     /// What a verifying client sees on port 25 of the MX host: `openssl s_client`, its output whole.
@@ -214,17 +234,40 @@ impl Internet {
 /// A sending Postfix.
 pub struct Sender {
     postfix: Postfix,
+    within: Vec<String>,
+    _policies: Option<Daemon>,
 }
 
 impl Sender {
     /// Sends one message and gives what was logged until it was delivered, deferred or bounced.
     pub fn send(&self, to: &str) -> String {
+        self.send_text(to, "")
+    }
+
+    /// The same with something to read in it.
+    pub fn send_text(&self, to: &str, text: &str) -> String {
         let before = self.postfix.log().len();
         let mut sendmail = Command::new("sendmail");
         sendmail.arg("-C").arg(self.postfix.etc()).args(["-f", "a@sender.test", to]).env("MAIL_CONFIG", self.postfix.etc());
-        run(&mut sendmail);
+        let mut sendmail = sendmail.stdin(Stdio::piped()).spawn().expect("sendmail comes with Postfix");
+        sendmail.stdin.take().expect("a pipe").write_all(format!("Subject: lab\n\n{text}\n").as_bytes()).expect("a message");
+        assert!(sendmail.wait().expect("sendmail").success(), "sendmail takes the message");
         let heard = || self.postfix.log().split_off(before);
         wait_for("the message's fate", Duration::from_secs(30), || heard().lines().any(|l| l.contains(to) && l.contains("status=")));
         heard()
+    }
+
+    /// Tries again what waits, until nothing waits for `to`.
+    pub fn flush(&self, to: &str) {
+        run(&mut self.postfix.command("postqueue", &["-f"]));
+        wait_for("the queue", Duration::from_secs(30), || !run(&mut self.postfix.command("postqueue", &["-j"])).contains(to));
+    }
+
+    /// What posttls-finger sees at this TLS level.
+    pub fn finger(&self, level: &str, domain: &str) -> String {
+        let mut finger = within(&self.within, "posttls-finger");
+        let out = finger.env("MAIL_CONFIG", self.postfix.etc()).args(["-c", "-l", level, "-Lsummary", domain]).output();
+        let out = out.expect("posttls-finger comes with Postfix");
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
     }
 }

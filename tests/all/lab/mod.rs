@@ -1,12 +1,14 @@
 //! The lab: real servers on loopback, in namespaces that it made, or in booted containers. Every process that it starts
 //! is ended by its own PID.
 
+pub mod attacker;
 pub mod authority;
 pub mod dns;
 pub mod front;
 pub mod host;
 pub mod household;
 pub mod internet;
+pub mod list_desk;
 pub mod load;
 pub mod net;
 pub mod odd;

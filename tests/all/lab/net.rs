@@ -2,8 +2,10 @@
 //! its own, so the same addresses serve many tests at once.
 
 use super::process::run;
+use nix::sched::{CloneFlags, setns};
 use std::{
     fs,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -78,6 +80,17 @@ impl Net {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(host)]).arg(program);
         command
+    }
+
+    /// A port in a host's namespace, for a server that the test itself is.
+    pub fn listen(&self, host: &str, at: SocketAddr) -> TcpListener {
+        let namespace = fs::File::open(Path::new("/run/netns").join(self.namespace(host))).expect("a namespace");
+        let within = move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("root enters it");
+            TcpListener::bind(at).unwrap_or_else(|e| panic!("{at}: {e}"))
+        };
+        // This thread alone enters it, and ends.
+        std::thread::spawn(within).join().expect("a listener")
     }
 }
 
