@@ -110,8 +110,13 @@ pub enum Trouble {
         next: String,
     },
     /// The answer would be a record, and nobody may publish one.
-    #[error("dns-01 needs a way to publish records, and none is configured; use --challenge http-01 or tls-alpn-01")]
+    #[error(
+        "dns-01 needs a way to publish records, and none is configured for the zone: name one with the key publish in mxseal.toml, or use --challenge http-01 or tls-alpn-01"
+    )]
     NoPublisher,
+    /// The answer could not be put into DNS.
+    #[error("the certificate authority cannot be answered in DNS: {0}")]
+    Dns(String),
     /// The challenge's answer cannot be put where a web server serves it.
     #[error("{}: {source}; check that --webroot is the directory that the web server serves for this name", .path.display())]
     Webroot {
@@ -188,6 +193,7 @@ impl Explained for Trouble {
             Self::Late { .. } => "ca-late",
             Self::Listen { .. } => "challenge-port",
             Self::NoPublisher => "challenge-chosen",
+            Self::Dns(_) => "challenge-publish",
             Self::Webroot { .. } => "challenge-webroot",
             Self::Key { .. } => "key-unusable",
             Self::Kept { .. } => "adopt-unusable",

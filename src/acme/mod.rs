@@ -9,6 +9,7 @@ mod adopted;
 mod bad_news;
 mod challenge;
 mod clock;
+mod dns_01;
 mod jws;
 mod keys;
 mod lineage;
@@ -28,11 +29,13 @@ use crate::{
     certificate::{Digest, KeyType},
     facts::{Deployment, Lineage, LineageKey, NextKey},
     plan::{Challenge, Obtain},
+    publish::publisher::Publishers,
     report::observer::{Event, Nobody, Observer},
     world::{self, Net, Store},
 };
 use account::{Account, saved_key};
 use challenge::Answers;
+use dns_01::Texts;
 use keys::HeldKey;
 use order::{Chain, Driver, Paper};
 use std::{fmt, future::Future, time::Duration};
@@ -53,6 +56,8 @@ pub struct Wishes {
     pub eab: Option<(String, Zeroizing<Vec<u8>>)>,
     /// How the CA is shown that the names are ours.
     pub challenge: Challenge,
+    /// Who publishes what the CA looks for in DNS.
+    pub publishers: Publishers,
     /// No single wait is longer; a rate limit that ends later is an error that says when.
     pub patience: Duration,
     /// The whole errand is not longer.
@@ -66,6 +71,7 @@ impl Default for Wishes {
             agree_tos: false,
             eab: None,
             challenge: Challenge::Listen,
+            publishers: Publishers::default(),
             patience: Duration::from_secs(90),
             at_most: Duration::from_secs(600),
         }
@@ -139,6 +145,7 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
     }
     let mut account = Account::join(&transport, store, &directory, wishes, say, false).await?;
     let mut answers = Answers::new(wishes.challenge.clone(), net);
+    Texts::new(net, store, &wishes.publishers, say).withdraw().await;
     let (mut chains, mut papers) = (Vec::new(), Vec::new());
     for key in keys {
         let mut paper = Paper::of(store, order, key, &account.thumbprint())?;
@@ -150,7 +157,9 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
         let _ = say.send(Event::Started(format!("certificate for {} ({})", order.lineage, key.key_type)));
         let mut forgotten = false;
         let chain = loop {
-            let mut driver = Driver { account: &account, transport: &transport, answers: &mut answers, say, patience: wishes.patience };
+            let texts = Texts::new(net, store, &wishes.publishers, say);
+            let mut driver =
+                Driver { account: &account, transport: &transport, answers: &mut answers, texts, say, patience: wishes.patience };
             match driver.drive(&mut paper, key).await {
                 // A CA that lost its accounts gets the same key once more.
                 Err(trouble) if !forgotten && trouble.kinds() == ["accountDoesNotExist"] => {

@@ -6,6 +6,7 @@ use super::{
     account::{Account, from_crate},
     bad_news::{Refusal, Trouble, said},
     challenge::Answers,
+    dns_01::Texts,
     keys::{HeldKey, block},
     transport::Transport,
 };
@@ -125,6 +126,8 @@ pub(super) struct Driver<'a> {
     pub(super) transport: &'a Transport,
     /// Who answers the CA.
     pub(super) answers: &'a mut Answers,
+    /// Who answers it in DNS.
+    pub(super) texts: Texts<'a>,
     /// Whom to tell.
     pub(super) say: &'a Say,
     /// No wait is longer.
@@ -211,8 +214,35 @@ impl Driver<'_> {
         Ok(order)
     }
 
-    /// Answers every challenge that is still open and waits for the CA's verdict.
+    /// Answers every challenge that is still open and waits for the CA's verdict. What was put into DNS for it goes in any case.
     async fn prove_control(&mut self, order: &mut Order) -> Result<(), Trouble> {
+        if self.answers.kind() != intent::ChallengeType::Dns01 {
+            return self.let_look(order).await;
+        }
+        let proved = match self.show_in_dns(order).await {
+            Ok(()) => self.let_look(order).await,
+            Err(trouble) => Err(trouble),
+        };
+        self.texts.withdraw().await;
+        proved
+    }
+
+    async fn show_in_dns(&self, order: &mut Order) -> Result<(), Trouble> {
+        let url = order.url().to_owned();
+        let told = |e| from_crate(self.transport, &url, &[], self.answers.port(), e);
+        let (mut texts, mut all) = (Vec::new(), order.authorizations());
+        while let Some(authorization) = all.next().await {
+            let mut authorization = authorization.map_err(told)?;
+            let name = authorization.identifier().to_string();
+            if let (AuthorizationStatus::Pending, Some(challenge)) = (authorization.status, authorization.challenge(ChallengeType::Dns01)) {
+                let name = name.parse().map_err(|e: crate::name::NotADnsName| Trouble::Dns(e.to_string()))?;
+                texts.push((name, challenge.key_authorization().dns_value()));
+            }
+        }
+        self.texts.show(&texts, self.patience).await
+    }
+
+    async fn let_look(&mut self, order: &mut Order) -> Result<(), Trouble> {
         let url = order.url().to_owned();
         let (transport, port, kind) = (self.transport, self.answers.port(), self.answers.kind());
         let told = |e| from_crate(transport, &url, &[], port, e);
@@ -238,8 +268,11 @@ impl Driver<'_> {
                 Err(e) => return Err(told(e)),
             }
         }
-        let on =
-            format!("the certificate authority to ask {} on port {}", if open.is_empty() { "again".into() } else { open.join(", ") }, port);
+        let whom = if open.is_empty() { "again".into() } else { open.join(", ") };
+        let on = match kind {
+            intent::ChallengeType::Dns01 => format!("the certificate authority to ask the name servers of {whom}"),
+            _ => format!("the certificate authority to ask {whom} on port {port}"),
+        };
         self.until(order, &on, |s| s != OrderStatus::Pending).await?;
         if order.state().status == OrderStatus::Invalid {
             return Err(self.refusals(order).await);

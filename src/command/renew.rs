@@ -332,9 +332,11 @@ fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Digest>>, Troubl
 pub(super) fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
     let names = order.names.iter().cloned().collect();
     let [port80, port443] = &survey::doors(&Machine, &site.net, &names);
-    let (asked, webroot, publisher) = (settings.challenge, settings.webroot.as_deref(), false);
+    // What is wrong with a way is said where it would be gone.
+    let publishers = settings.publishers().unwrap_or_default();
+    let (asked, webroot, publisher) = (settings.challenge, settings.webroot.as_deref(), publishers.any());
     let (challenge, _) = plan::ladder(&Rungs { asked, webroot, port80, port443, publisher });
-    Wishes { agree_tos: settings.agree_tos, challenge, ..Wishes::default() }
+    Wishes { agree_tos: settings.agree_tos, challenge, publishers, ..Wishes::default() }
 }
 
 /// When a renewal that failed is tried again.

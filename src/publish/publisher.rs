@@ -19,6 +19,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -68,6 +69,29 @@ pub enum Publisher {
         /// The program.
         program: PathBuf,
     },
+}
+
+/// The ways of all zones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publishers {
+    /// Of every zone that has none of its own.
+    pub all: Option<Publisher>,
+    /// Of one zone.
+    pub zones: BTreeMap<DnsName, Publisher>,
+}
+
+impl Publishers {
+    /// The way of this zone, where mxseal can go it by itself.
+    #[must_use]
+    pub fn of(&self, zone: &DnsName) -> Option<&Publisher> {
+        self.zones.get(zone).or(self.all.as_ref()).filter(|p| **p != Publisher::Manual)
+    }
+
+    /// Whether mxseal can publish anything by itself.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.zones.values().chain(&self.all).any(|p| *p != Publisher::Manual)
+    }
 }
 
 /// Why nothing was published, or why it is not known whether it was.

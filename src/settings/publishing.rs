@@ -4,7 +4,7 @@ use super::{Settings, read_resolver, write_resolver};
 use crate::{
     change::Command,
     name::DnsName,
-    publish::publisher::{How, Publisher},
+    publish::publisher::{How, Publisher, Publishers},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -74,14 +74,30 @@ impl Settings {
     /// How the records of a zone are published: as its own table says, else as the file says for all.
     #[must_use]
     pub fn publishing(&self, zone: &DnsName) -> Publishing {
-        let all = Publishing {
+        self.zone.get(zone).cloned().unwrap_or_default().over(self.publishing_all())
+    }
+
+    /// The ways of all zones.
+    ///
+    /// # Errors
+    /// A sentence: what a way needs is missing.
+    pub fn publishers(&self) -> Result<Publishers, String> {
+        let of = |wishes: Publishing| wishes.publish.is_some().then(|| wishes.publisher()).transpose();
+        let mut publishers = Publishers { all: of(self.publishing_all())?, ..Publishers::default() };
+        for zone in self.zone.keys() {
+            publishers.zones.extend(of(self.publishing(zone))?.map(|way| (zone.clone(), way)));
+        }
+        Ok(publishers)
+    }
+
+    fn publishing_all(&self) -> Publishing {
+        Publishing {
             publish: self.publish,
             dns_server: self.dns_server,
             tsig_file: self.tsig_file.clone(),
             zone_file: self.zone_file.clone(),
             zone_reload: self.zone_reload.clone(),
             hook: self.hook.clone(),
-        };
-        self.zone.get(zone).cloned().unwrap_or_default().over(all)
+        }
     }
 }

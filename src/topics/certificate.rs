@@ -116,11 +116,25 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "RFC 8555 section 8.3; RFC 4035",
     },
     Topic {
+        id: "challenge-left",
+        title: "A text for the CA is still in DNS",
+        text: "For dns-01 a text is published below each name and taken away when the CA has looked. This one could not be taken away. It says nothing to senders and harms nobody; the next run that gets a certificate tries again.",
+        see: "dig TXT _acme-challenge.mx.example.org",
+        reference: "RFC 8555 section 8.4; mxseal-dns(8) --publish",
+    },
+    Topic {
         id: "challenge-port",
         title: "Port 80 cannot be opened for the CA's question",
         text: "Another program owns the port. Where that is a web server, --webroot names a directory that it serves; else it has to make room for the few seconds of an order.",
         see: "ss -ltnp sport = :80",
         reference: "RFC 8555 section 8.3; mxseal-setup(8) --webroot",
+    },
+    Topic {
+        id: "challenge-publish",
+        title: "The CA cannot be answered in DNS",
+        text: "The zone of a name could not be told, or the text that the CA looks for could not be published there by the way that the settings name. Where `_acme-challenge` of the name is an alias, the zone is that of its target. Nothing was changed on this host.",
+        see: "dig SOA _acme-challenge.mx.example.org\nmxseal dns --publish --dry-run",
+        reference: "RFC 8555 section 8.4; mxseal.toml(5) publish; mxseal-dns(8) --publish",
     },
     Topic {
         id: "challenge-unreachable",

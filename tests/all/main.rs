@@ -21,6 +21,7 @@ mod demo;
 mod dialect;
 mod dialogue;
 mod dns;
+mod dns_01;
 mod exim;
 mod exim_odd;
 mod exim_rehearse;

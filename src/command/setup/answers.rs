@@ -11,6 +11,7 @@ use crate::{
     finding::{Finding, Subject, Verdict},
     intent::{ChallengeType, Intent},
     plan::{Challenge, Rungs, ladder},
+    publish::publisher::Publishers,
     settings::Settings,
     topics::Explained as _,
     wizard::mail_address,
@@ -33,6 +34,7 @@ pub(super) struct Answers {
     acme_profile: Option<String>,
     eab: Option<(String, Zeroizing<Vec<u8>>)>,
     challenge: Option<ChallengeType>,
+    publishers: Publishers,
     webroot: Option<PathBuf>,
     key_types: Option<crate::intent::KeyTypes>,
     certificates: crate::intent::Certificates,
@@ -51,7 +53,8 @@ impl Answers {
         if let Some(dir) = settings.webroot.as_ref().filter(|dir| !dir.is_dir()) {
             return Err(Trouble::usage(format!("--webroot {}: there is no such directory", dir.display())));
         }
-        if settings.challenge == Some(ChallengeType::Dns01) {
+        let publishers = settings.publishers().map_err(Trouble::usage)?;
+        if settings.challenge == Some(ChallengeType::Dns01) && !publishers.any() {
             return Err(Trouble::usage(acme::Trouble::NoPublisher).about("challenge-chosen"));
         }
         let eab = match (&settings.eab_kid, &settings.eab_hmac_key_file) {
@@ -73,6 +76,7 @@ impl Answers {
             acme_profile: settings.acme_profile.clone(),
             eab,
             challenge: settings.challenge,
+            publishers,
             webroot: settings.webroot.clone(),
             key_types: settings.key_type,
             certificates: settings.certificates.unwrap_or_default(),
@@ -108,7 +112,14 @@ impl Answers {
     /// What the errand is told.
     pub(super) fn wishes(&self, facts: &Facts) -> Wishes {
         let (challenge, _) = self.ladder(facts);
-        Wishes { email: self.email.clone(), agree_tos: self.agree_tos, eab: self.eab.clone(), challenge, ..Wishes::default() }
+        Wishes {
+            email: self.email.clone(),
+            agree_tos: self.agree_tos,
+            eab: self.eab.clone(),
+            challenge,
+            publishers: self.publishers.clone(),
+            ..Wishes::default()
+        }
     }
 
     /// How the CA will be shown that the names are ours, with the reason. Where port 80 is free the facts say it.
@@ -120,7 +131,7 @@ impl Answers {
     }
 
     fn ladder(&self, facts: &Facts) -> (Challenge, String) {
-        let (asked, webroot, publisher) = (self.challenge, self.webroot.as_deref(), false);
+        let (asked, webroot, publisher) = (self.challenge, self.webroot.as_deref(), self.publishers.any());
         ladder(&Rungs { asked, webroot, port80: &facts.port80, port443: &facts.port443, publisher })
     }
 }

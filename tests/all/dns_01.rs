@@ -1,0 +1,90 @@
+//! The CA is answered in DNS: a real one looks, at real name servers, and nothing of it is left.
+
+use crate::lab::{
+    dns::{Dns, Place, Signed, own_loopback},
+    pebble::{Options, Pebble},
+    process::run,
+};
+use mxseal::{
+    acme::{self, Trouble, Wishes},
+    certificate::KeyType,
+    moment::Moment,
+    plan::{Challenge, KeyChoice, Obtain},
+    publish::{
+        Data, Ours, Record,
+        publisher::{Publisher, Publishers},
+    },
+    report::Nobody,
+    world::{Net, Store},
+};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+
+const MX: &str = "mx.example.test";
+/// Its texts lie under another name.
+const ALIAS: &str = "alias.example.test";
+
+fn texts(dns: &Dns, name: &str) -> String {
+    run(Command::new("kdig").args([&format!("@{}", dns.authority.ip()), "+short", name, "TXT"]))
+}
+
+#[test]
+fn a_ca_finds_the_texts_and_nobody_finds_them_later() {
+    let host = own_loopback();
+    let zone = format!("mx A {host}\nalias A {host}\n_acme-challenge.alias CNAME texts.example.test.\n_acme-challenge.mx TXT \"not ours\"");
+    let place = Place { authority: SocketAddr::from((host, 53)), ..Place::loopback() };
+    let dns = Dns::start_at(place, &[("example.test", &zone, Signed::No)]);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("state")).unwrap();
+    let obtain = |ca: &Pebble, publisher: Publisher, types: &[KeyType], patience: u64| {
+        let mut net = Net::of_this_host(Some(dns.resolver), &[] as &[&Path], &[&ca.api_ca]).unwrap();
+        net.http_port = 9;
+        let order = Obtain {
+            lineage: MX.parse().unwrap(),
+            names: [MX, ALIAS].map(|n| n.parse().unwrap()).to_vec(),
+            keys: types.iter().map(|&key_type| KeyChoice { key_type, reuse: None, replaces: None }).collect(),
+            directory: ca.directory.clone(),
+            acme_profile: None,
+            live: "/etc/postfix/mxseal.pem".into(),
+        };
+        let publishers = Publishers { all: Some(publisher), ..Publishers::default() };
+        let patience = Duration::from_secs(patience);
+        let wishes = Wishes { agree_tos: true, challenge: Challenge::Dns, publishers, patience, ..Wishes::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(acme::obtain(&net, &store, &order, &wishes, &Nobody))
+    };
+    let nothing_is_left = |what: &str| {
+        assert_eq!(texts(&dns, "_acme-challenge.mx.example.test"), "\"not ours\"\n", "{what}");
+        assert_eq!(texts(&dns, "texts.example.test"), "", "{what}");
+        assert_eq!(store.load::<Ours>("challenges.json").unwrap(), None, "{what}");
+        assert_eq!(store.load::<Ours>(Ours::FILE).unwrap().unwrap_or_default(), Ours::default(), "{what}");
+    };
+    let updates = || Publisher::Rfc2136 { server: None, key: None };
+
+    // What a killed run left is taken away first.
+    let old = Record { owner: "texts.example.test".parse().unwrap(), ttl: 60, data: Data::Txt("left by a killed run".into()) };
+    dns.set("example.test", "texts", "TXT", 60, &["\"left by a killed run\""]);
+    let mut left = Ours::default();
+    left.note(&"example.test".parse().unwrap(), &[old], Moment(1));
+    store.save("challenges.json", &left).unwrap();
+
+    let ca = Pebble::start(&Options { dns: Some(dns.authority), ..Options::default() });
+    let lineage = obtain(&ca, updates(), &[KeyType::Ecdsa, KeyType::Rsa], 90).unwrap_or_else(|trouble| panic!("{trouble}"));
+    assert_eq!(lineage.keys.len(), 2);
+    nothing_is_left("a success");
+
+    // Another CA looks where nothing is.
+    let blind = Pebble::start(&Options::default());
+    let refused = obtain(&blind, updates(), &[KeyType::Ecdsa], 90);
+    assert!(matches!(&refused, Err(Trouble::Refused(_))), "{refused:?}");
+    nothing_is_left("a refusal");
+
+    // A way that leads nowhere is not waited for, and the CA is not asked to look.
+    let hook = dir.path().join("hook");
+    fs::write(&hook, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let late = obtain(&blind, Publisher::Hook { program: hook }, &[KeyType::Ecdsa], 2);
+    assert!(matches!(&late, Err(Trouble::Late { on, .. }) if on.contains("name server")), "{late:?}");
+    nothing_is_left("a way that leads nowhere");
+    let by_hand = obtain(&blind, Publisher::Manual, &[KeyType::Ecdsa], 2);
+    assert!(matches!(&by_hand, Err(Trouble::NoPublisher)), "{by_hand:?}");
+}
