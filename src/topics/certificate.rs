@@ -134,7 +134,7 @@ pub(super) const TOPICS: &[Topic] = &[
         title: "The CA cannot be answered in DNS",
         text: "The zone of a name could not be told, or the text that the CA looks for could not be published there by the way that the settings name. Where `_acme-challenge` of the name is an alias, the zone is that of its target. Nothing was changed on this host.",
         see: "dig SOA _acme-challenge.mx.example.org\nmxseal dns --publish --dry-run",
-        reference: "RFC 8555 section 8.4; mxseal.toml(5) publish; mxseal-dns(8) --publish",
+        reference: "RFC 8555 section 8.4; mxseal.toml(5); mxseal-dns(8) --publish",
     },
     Topic {
         id: "challenge-unreachable",
