@@ -19,5 +19,7 @@ pub fn before_an_interrupt(last: impl Fn() + Send + 'static) {
         last();
         let _ = signals.thread_unblock();
         let _ = raise(signal);
+        // Whoever started us may have told us to ignore it, as a shell does with what runs in the background.
+        std::process::exit(128 + signal as i32);
     });
 }

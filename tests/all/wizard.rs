@@ -48,6 +48,12 @@ fn questions_are_answered_on_a_terminal() {
     session.answer(TERMS, "\x03");
     let (code, seen) = session.end();
     assert!(code == 130 && seen.contains("Stopped: nothing was changed."), "{seen}");
+    // So too where whoever started it had told it to ignore Ctrl-C.
+    let deaf = format!("env --ignore-signal=INT mxseal setup {}", flags());
+    let mut session = Terminal::start(|argv| host.command(argv), &deaf);
+    session.answer(TERMS, "\x03");
+    let (code, seen) = session.end();
+    assert!(code == 130 && seen.contains("Stopped: nothing was changed."), "{seen}");
     let mut session = setup(&host, "");
     session.answer(TERMS, "\x04");
     let (code, seen) = session.end();
