@@ -45,6 +45,9 @@ impl Key {
         };
         let name = Name::from_str(&parts.name).map_err(|e| format!("its name cannot be read: {e}"))?;
         let secret = data_encoding::BASE64.decode(parts.secret.as_bytes()).map_err(|_| "its secret is not in base64".to_owned())?;
+        if secret.is_empty() {
+            return Err("its secret is empty".to_owned());
+        }
         TSigner::new(secret, algorithm, name, FUDGE).map(Self).map_err(|e| e.to_string())
     }
 }
@@ -57,7 +60,7 @@ struct Parts {
 
 /// `key "name" { algorithm hmac-sha256; secret "..."; };`
 fn statement(text: &str) -> Option<Parts> {
-    let bare: String = text.lines().map(|l| format!("{}\n", l.split("//").next().unwrap_or(l).split('#').next().unwrap_or(l))).collect();
+    let bare: String = text.lines().map(|l| format!("{}\n", without_comment(l))).collect();
     let spaced = bare.replace(['{', '}', ';'], " ");
     let mut words = spaced.split_whitespace().map(|w| w.trim_matches('"').to_owned());
     words.find(|w| w == "key")?;
@@ -65,6 +68,20 @@ fn statement(text: &str) -> Option<Parts> {
     let rest: Vec<String> = words.collect();
     let after = |word: &str| rest.iter().position(|w| w == word).and_then(|at| rest.get(at + 1)).cloned();
     Some(Parts { name, algorithm: after("algorithm")?, secret: after("secret")? })
+}
+
+/// The line up to a comment. A secret may hold `//`, and is quoted or follows a blank.
+fn without_comment(line: &str) -> &str {
+    let (mut quoted, mut before) = (false, ' ');
+    for (at, c) in line.char_indices() {
+        let begins = c == '#' || line[at..].starts_with("//");
+        if begins && !quoted && (before.is_whitespace() || before == ';') {
+            return &line[..at];
+        }
+        quoted ^= c == '"';
+        before = c;
+    }
+    line
 }
 
 /// A file `Kname.+163+12345.private`, with lines `Algorithm: 163 (HMAC_SHA256)` and `Key: ...`.
@@ -124,7 +141,9 @@ mod tests {
                 ok("mx.example (hmac-sha256)"),
             ),
             ("f", format!("key mx {{ algorithm hmac-md5; secret \"{SECRET}\"; }};"), wrong("hmac-md5 is not among")),
-            ("g", "key mx { algorithm hmac-sha256; secret \"###\"; };".into(), wrong("holds no key")),
+            ("g", "key mx { algorithm hmac-sha256; secret \"###\"; };".into(), wrong("its secret is not in base64")),
+            ("g", "key mx { algorithm hmac-sha256; secret \"\"; };".into(), wrong("its secret is empty")),
+            ("g", "key mx { algorithm hmac-sha256; # secret c2Vj;\n };".into(), wrong("holds no key")),
             ("h", "key mx { algorithm hmac-sha256; secret \"a-b\"; };".into(), wrong("its secret is not in base64")),
             ("i", "nothing\n".into(), wrong("holds no key")),
         ] {
@@ -139,6 +158,19 @@ mod tests {
                 (Err(said), Err(why)) => assert!(said.contains(why) && !said.contains(SECRET), "{said}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_comment_is_no_part_of_a_secret_and_no_secret_a_comment() {
+        for (line, expected) in [
+            ("secret \"ab//cd==\"; // ours", "secret \"ab//cd==\"; "),
+            ("secret ab//cd==;# ours", "secret ab//cd==;"),
+            ("# ours", ""),
+            ("//", ""),
+            ("", ""),
+        ] {
+            assert_eq!(without_comment(line), expected);
         }
     }
 }
