@@ -47,6 +47,9 @@ impl<'a> Texts<'a> {
     /// for a while that there is none.
     pub(super) async fn show(&self, answers: &[(DnsName, String)], patience: Duration) -> Result<(), Trouble> {
         self.withdraw().await;
+        if !self.publishers.any() {
+            return Err(Trouble::NoPublisher);
+        }
         let resolver = Resolver::new(self.net).map_err(|e| Trouble::Dns(e.to_string()))?;
         let mut zones: BTreeMap<DnsName, Vec<Record>> = BTreeMap::new();
         for (name, text) in answers {
