@@ -96,6 +96,9 @@ pub struct Facts {
     /// Other services that are configured to read a certificate in [`Facts::foreign`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readers: Vec<Reader>,
+    /// Services beside the mail server that could present the same certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Companion>,
     /// Ids of the groups that the profile names, where this host has them.
     #[serde(default)]
     pub groups: BTreeMap<String, u32>,
@@ -110,21 +113,38 @@ impl Facts {
     /// digest of the whole either, and attributes that others gave to files stay here.
     #[must_use]
     pub fn shared(mut self) -> Self {
-        if let Known::Seen { value: server, .. } = &mut self.server {
-            for ConfigFile { image, text, .. } in &mut server.files {
-                *text = ConfigText(Raw::from(text.clone()));
-                image.digest = Digest::of(&text.0.0);
-                image.meta.xattrs.retain(|name, _| name.starts_with("security.") || name.starts_with("system."));
-            }
+        let of_server = match &mut self.server {
+            Known::Seen { value: server, .. } => server.files.as_mut_slice(),
+            Known::Unknown { .. } => &mut [],
+        };
+        let of_companions = self.companions.iter_mut().flat_map(|c| &mut c.files);
+        for ConfigFile { image, text, .. } in of_server.iter_mut().chain(of_companions) {
+            *text = ConfigText(Raw::from(text.clone()));
+            image.digest = Digest::of(&text.0.0);
+            image.meta.xattrs.retain(|name, _| name.starts_with("security.") || name.starts_with("system."));
         }
         self
     }
 
-    /// The configuration files of the server; none where there is no server.
+    /// The configuration files of the server and of what is beside it.
     #[must_use]
-    pub fn config_files(&self) -> &[ConfigFile] {
-        self.server.value().map_or(&[], |s| &s.files)
+    pub fn config_files(&self) -> Vec<ConfigFile> {
+        let of_server = self.server.value().into_iter().flat_map(|s| &s.files);
+        of_server.chain(self.companions.iter().flat_map(|c| &c.files)).cloned().collect()
     }
+}
+
+/// A service beside the mail server that presents a certificate to mail programs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Companion {
+    /// Which one, such as `dovecot`.
+    pub id: String,
+    /// The files of its configuration that name a certificate or its key.
+    pub files: Vec<ConfigFile>,
+    /// The certificate that it reads.
+    pub reads: Vec<ForeignLineage>,
+    /// Where it listens, and how TLS begins there.
+    pub listens: Vec<(SocketAddr, Wire)>,
 }
 
 /// The format that this version writes.

@@ -139,6 +139,9 @@ pub struct Intent {
     /// One certificate for all MX names, or one for each.
     #[serde(default)]
     pub certificates: Certificates,
+    /// Ids of the services beside the mail server that are switched to the same certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
     /// Directory URL of the CA; `None` means the one that issued what there is, else [`LETS_ENCRYPT`].
     pub directory: Option<String>,
     /// Profile to ask of the CA; `None` means the one that was asked before, if any.

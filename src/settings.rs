@@ -62,6 +62,8 @@ pub struct Settings {
     pub certificates: Option<Certificates>,
     /// What becomes of a certificate that another program keeps.
     pub existing: Option<Existing>,
+    /// Services beside the mail server that present the same certificate.
+    pub with: Vec<String>,
     /// Mail server.
     pub mta: Option<String>,
     /// Its configuration directory.
@@ -115,6 +117,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("key-type", "Key types to serve: \"both\", \"ecdsa\" or \"rsa\"."),
     ("certificates", "Certificates for several MX names: \"one\" that holds all, or one for \"each\"."),
     ("existing", "A certificate that another program keeps for this host: \"adopt\" or \"take-over\"."),
+    ("with", "Services beside the mail server that present the same certificate, such as \"dovecot\"."),
     ("mta", "Mail server to work on, where several are installed."),
     ("mta-config", "Configuration directory of the instance to work on."),
     ("resolver", "DNS resolver to ask, with a port where it is not 53. Without it, those of /etc/resolv.conf."),
@@ -176,6 +179,7 @@ impl Settings {
             key_type: self.key_type.or(lower.key_type),
             certificates: self.certificates.or(lower.certificates),
             existing: self.existing.or(lower.existing),
+            with: list(self.with, lower.with),
             mta: self.mta.or(lower.mta),
             mta_config: self.mta_config.or(lower.mta_config),
             resolver: self.resolver.or(lower.resolver),

@@ -13,6 +13,35 @@ pub enum Wire {
     StartTls,
     /// From the first byte (RFC 8314): port 465.
     Implicit,
+    /// IMAP, after STARTTLS (RFC 9051 §6.2.1): port 143.
+    Imap,
+    /// IMAP in TLS from the first byte: port 993.
+    Imaps,
+    /// POP3, after STLS (RFC 2595 §4): port 110.
+    Pop3,
+    /// POP3 in TLS from the first byte: port 995.
+    Pop3s,
+}
+
+impl Wire {
+    /// Whether the conversation begins in clear and asks for TLS.
+    #[must_use]
+    pub const fn begins_in_clear(self) -> bool {
+        matches!(self, Self::StartTls | Self::Imap | Self::Pop3)
+    }
+
+    /// As a reader knows it.
+    #[must_use]
+    pub const fn called(self) -> &'static str {
+        match self {
+            Self::StartTls => "STARTTLS",
+            Self::Implicit => "TLS",
+            Self::Imap => "IMAP",
+            Self::Imaps => "IMAPS",
+            Self::Pop3 => "POP3",
+            Self::Pop3s => "POP3S",
+        }
+    }
 }
 
 /// What our side offers in its ClientHello.

@@ -7,7 +7,7 @@ use crate::{
     facts::Known,
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
-    view::{EndpointView, Judged, Offer, TlsView, Wire},
+    view::{EndpointView, Judged, Offer, TlsView},
 };
 
 /// Keywords of EHLO that senders use for mail; fewer of them after than before is a loss. STARTTLS is judged by itself.
@@ -169,7 +169,7 @@ impl<'a> Court<'a> {
             };
             return self.fault(fail("wire-refused", "the server turns us away").means(means).remedy(server_log()));
         }
-        if view.probe.wire == Wire::StartTls {
+        if view.probe.wire.begins_in_clear() {
             match &view.starttls {
                 None if view.broke.is_some() => {
                     return self.fault(fail("dialogue-broke", "the conversation ends early").means("mail arrives late or never"));

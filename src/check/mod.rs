@@ -18,7 +18,7 @@ pub use eligible::{eligible, list_entry};
 #[cfg(feature = "wires")]
 pub use observe::{noticed, observe, prove};
 pub use outside::outside;
-pub use places::{Place, places, survey_probes};
+pub use places::{Place, own_addresses, places, survey_probes};
 pub use probes::{ENOUGH, as_it_was, baseline_probes, probes_for, proof_probes};
 pub use proof::{Proof, Proved, Shown, proof};
 pub use sts_hosts::{sender_probes, sts_host};

@@ -47,6 +47,12 @@ fn taken(facts: &Facts, addr: SocketAddr) -> bool {
     sockets.peek().is_none() || sockets.any(takes)
 }
 
+/// The addresses of this host at which a socket can be asked: each of them where it listens on all.
+#[must_use]
+pub fn own_addresses(listens: SocketAddr, own: &[IpAddr]) -> Vec<SocketAddr> {
+    asked(listens.ip(), own).into_iter().map(|ip| SocketAddr::new(ip, listens.port())).collect()
+}
+
 fn asked(listens: IpAddr, own: &[IpAddr]) -> Vec<IpAddr> {
     let loopback = match listens {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -133,6 +139,7 @@ mod tests {
             sni_names: BTreeMap::new(),
             hooks: BTreeMap::new(),
             readers: Vec::new(),
+            companions: Vec::new(),
             groups: BTreeMap::new(),
         }
     }

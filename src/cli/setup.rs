@@ -3,13 +3,14 @@
 use super::{Way, absolute};
 use crate::{
     intent::{Certificates, ChallengeType, Existing, KeyTypes, Tell},
+    mta::companion::COMPANIONS,
     name::DnsName,
     policy::tls_rpt::Rua,
     publish::publisher::How,
     rehearsal::Fault,
     settings::{Settings, addressee, resolver},
 };
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::PossibleValuesParser};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Where to look.
@@ -88,6 +89,9 @@ pub struct Setup {
     /// What becomes of a certificate that another program keeps.
     #[command(flatten)]
     pub existing: ExistingFlags,
+    /// Switch a service beside the mail server to the same certificate, in the same change; several, or repeated
+    #[arg(long, value_name = "SERVICE", num_args = 1.., value_delimiter = ',', value_parser = companions(), help_heading = "The certificate")]
+    pub with: Vec<String>,
     /// Who is written to when something needs a human; "" for nobody [default: postmaster of the mail domain]
     #[arg(long, value_name = "ADDRESS", value_parser = addressee, help_heading = "Afterwards")]
     pub alarm: Option<String>,
@@ -151,6 +155,7 @@ impl Setup {
             key_type: self.key_type.map(Into::into),
             certificates: self.certificates.map(Into::into),
             existing: self.existing.wish(),
+            with: self.with.clone(),
             mta: place.mta.clone(),
             mta_config: one(&place.mta_config),
             resolver: place.resolver,
@@ -186,6 +191,10 @@ pub struct Rehearse {
     /// Keep the copy and its server until Ctrl-C, for a look around
     #[arg(long, conflicts_with = "json")]
     pub keep: bool,
+}
+
+fn companions() -> PossibleValuesParser {
+    PossibleValuesParser::new(COMPANIONS.iter().map(|c| c.id))
 }
 
 /// How control of a name is proved, as a flag.

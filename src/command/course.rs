@@ -91,7 +91,7 @@ impl Course<'_> {
                     Until::Printed => {
                         enact::certificate_only(site, &facts, &change)?;
                         if !global.json {
-                            Terminal::print(&report::config_diff(facts.config_files(), &change.edits, 3));
+                            Terminal::print(&report::config_diff(&facts.config_files(), &change.edits, 3));
                         }
                         Ended::new("printed", 0, "Make the change above by hand, then run mxseal setup: it proves it.")
                     }

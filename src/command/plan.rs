@@ -26,7 +26,7 @@ fn tell(args: &Plan, global: &Global, outcome: &mut Outcome) -> Result<(), Troub
     if planned.next.is_some() {
         planned.notes.extend(super::tell::note(&facts, &settings.mx, &settings));
     }
-    outcome.plan = Some(json::PlanDoc::of(facts.config_files(), &planned));
+    outcome.plan = Some(json::PlanDoc::of(&facts.config_files(), &planned));
     outcome.findings.extend(planned.held.iter().chain(&planned.notes).cloned());
     (outcome.outcome, outcome.exit) = match (&planned.next, planned.held.is_empty()) {
         (_, false) => ("held", 1),
@@ -35,7 +35,7 @@ fn tell(args: &Plan, global: &Global, outcome: &mut Outcome) -> Result<(), Troub
     };
     if !global.json {
         let head = format!("{} · {} · as surveyed {}\n", facts.host.hostname, facts.host.os, facts.now);
-        Terminal::print(&(head + &report::plan_page(Style::of_stdout(), facts.config_files(), &planned, 1)));
+        Terminal::print(&(head + &report::plan_page(Style::of_stdout(), &facts.config_files(), &planned, 1)));
     }
     Ok(())
 }
@@ -62,6 +62,7 @@ fn wishes(args: &Plan, global: &Global) -> Result<(Intent, Settings), Trouble> {
         acme_profile: wishes.acme_profile.clone(),
         live_dir: place::live_dir(global),
         certificates: wishes.certificates.unwrap_or_default(),
+        with: wishes.with.clone(),
         existing: wishes.existing,
         ..Intent::default()
     };

@@ -1,5 +1,6 @@
 //! Mail servers as knowledge: profiles (data) and dialects (how their files are read and edited). Pure: bytes in, bytes out.
 
+pub mod companion;
 pub mod config;
 pub mod dialect;
 pub mod exim;

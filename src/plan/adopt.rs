@@ -13,7 +13,10 @@ use crate::{
     intent::{Existing, Intent},
     maintain,
     moment::Moment,
-    mta::profile::{Holds, Profile},
+    mta::{
+        companion::Companion,
+        profile::{Holds, Profile},
+    },
     name::DnsName,
     plan::{Adopt, KeyChoice},
 };
@@ -298,20 +301,26 @@ pub(super) fn left_behind(facts: &Facts, lineage: Option<&Lineage>, mx: &[DnsNam
 }
 
 /// Other services that read a certificate which the mail server reads no more: they go on presenting it.
-pub(super) fn read_by_others(facts: &Facts) -> Vec<Finding> {
+pub(super) fn read_by_others(facts: &Facts, intent: &Intent) -> Vec<Finding> {
+    let companion = |r: &Reader| Companion::of(&r.at.0).map(|known| known.id);
+    let switched = |r: &&Reader| companion(r).is_some_and(|id| intent.with.iter().any(|with| with == id));
     let one = |f: &ForeignLineage| {
-        let readers: Vec<_> = facts.readers.iter().filter(|r| r.file == f.chain).collect();
+        let readers: Vec<_> = facts.readers.iter().filter(|r| r.file == f.chain && !switched(r)).collect();
         let program = &readers.first()?.program;
         let renewed = f.kept.as_ref().and_then(|k| k.renewed_by.as_ref());
         let verdict = if renewed.is_some() { Verdict::Pass } else { Verdict::Warn };
         let says = format!("{program} reads the certificate in use too, and goes on with it");
+        let with = companion(readers.first()?).map(|id| format!("mxseal setup --with {id}"));
         let line = |r: &&Reader| format!("{}: {}:{} {}", r.program, r.at.0.display(), r.at.1, r.setting);
         let finding = readers.iter().map(line).fold(Finding::new("read-by-others", verdict, at(f), says), Finding::seen);
-        Some(match renewed {
-            Some(job) => finding.means(format!("{job} goes on renewing it there; mxseal changes nothing of {program}")),
-            None => finding
-                .means(format!("it ends on {}, and nothing was found that renews it", f.leaf.not_after.day()))
-                .remedy(Remedy::Do(format!("give {program} a certificate of its own before that day"))),
+        Some(match (renewed, with) {
+            (Some(job), with) => with
+                .into_iter()
+                .fold(finding, |f, with| f.remedy(Remedy::Command(with)))
+                .means(format!("{job} goes on renewing it there; mxseal changes nothing of {program}")),
+            (None, with) => finding.means(format!("it ends on {}, and nothing was found that renews it", f.leaf.not_after.day())).remedy(
+                with.map_or_else(|| Remedy::Do(format!("give {program} a certificate of its own before that day")), Remedy::Command),
+            ),
         })
     };
     facts.foreign.iter().filter(|f| f.in_use && !f.leaf.self_signed).filter_map(one).collect()

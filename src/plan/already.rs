@@ -27,6 +27,7 @@ pub(super) fn good(
     // Whoever says what becomes of it wants more than that it stays.
     if intent.existing.is_some()
         || intent.certificates == Certificates::Each
+        || !intent.with.is_empty()
         || lineage.is_some_and(|l| is_installed(l, facts, server) || !is_of(l, intent))
         || profile.dialect.hides_certificates(server)
     {

@@ -3,6 +3,7 @@
 mod adopt;
 mod already;
 mod challenge;
+mod companion;
 mod configure;
 mod keys;
 mod names;
@@ -191,7 +192,7 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let mx = names::mx(facts, intent)?;
     let adoption = adopt::wished(facts, intent, profile, &mx);
     let adopts = adoption.as_ref();
-    let names = names::wanted(facts, mx, &adopts.map(Adoption::leaves).unwrap_or_default());
+    let names = names::wanted(facts, intent, mx, &adopts.map(Adoption::leaves).unwrap_or_default());
     let planned = planned::all(facts, intent, profile, server, &names, adopts);
     let Some(first) = planned.first() else { return Err(Refusal::NoMx("none is named".to_owned())) };
     let configured = configure::configure(server, profile, &names, &planned)?;
@@ -206,22 +207,25 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let unknown = told(&|keys| keys.unknown.clone());
     let notes = [names.notes.clone(), told(&|keys| keys.notes.clone()), configured.notes.clone(), table_stays.into_iter().collect()];
     let against = planned::against_each(intent, profile, server, adopts.is_some());
-    let held = told(&|keys| keys.held.clone()).into_iter().chain(against).collect();
+    let held = told(&|keys| keys.held.clone()).into_iter().chain(against).chain(companion::against(facts, intent, first)).collect();
     let mut plan = Plan { next: None, later: Vec::new(), held, notes: notes.concat() };
     if !plan.held.is_empty() {
         plan.held.extend(unknown.into_iter().chain(kept_by_name));
         return Ok(plan);
     }
     let gid = key_group(facts, server, profile)?;
+    let switches = companion::switches(facts, intent, first);
     let hook = match adopts {
         Some(adoption) => adoption.hook(facts, intent),
         None => adopt::no_hook(facts),
     };
     let live: Vec<PathBuf> = planned.iter().flat_map(|p| p.live.iter().cloned()).collect();
+    let beside = || switches.iter().flat_map(|s| s.edits.iter().cloned());
+    let touched = || live.iter().cloned().chain(switches.iter().map(|s| s.live.clone())).collect::<Vec<_>>();
     let (made, open): (Vec<_>, Vec<_>) = planned.iter().map(|p| (p, p.made(facts, intent, adopts))).partition(|(_, made)| made.is_some());
     if let Some((next, _)) = open.first() {
-        let edits: Vec<Edit> = configured.edits.into_iter().chain(hook).collect();
-        plan.later = open.iter().skip(1).map(|(p, _)| another(p)).chain(outlook(&edits, &live)).collect();
+        let edits: Vec<Edit> = configured.edits.into_iter().chain(beside()).chain(hook).collect();
+        plan.later = open.iter().skip(1).map(|(p, _)| another(p)).chain(outlook(&edits, &touched())).collect();
         plan.next = Some(Stage::Errand(match adopts {
             Some(adoption) => Errand::Adopt(adoption.errand(next.name.clone(), next.names.clone(), next.one_file.clone())),
             None => {
@@ -233,9 +237,13 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
         }));
     } else {
         let made: Vec<_> = made.into_iter().filter_map(|(p, made)| Some((p, made?))).collect();
+        let theirs: Vec<PathBuf> = touched().into_iter().filter(|path| !live.contains(path)).collect();
+        let first_made = made.first().map(|(_, (lineage, _))| *lineage);
+        let for_them = first_made.and_then(|lineage| bundles(lineage, &theirs)).unwrap_or_default();
         let contents = made.iter().flat_map(|(p, (_, bundles))| p.live.iter().cloned().zip(bundles.iter().cloned()));
+        let contents = contents.chain(theirs.into_iter().zip(for_them));
         let placed = contents.filter_map(|(live, bundle)| place_bundle(facts, profile, gid, live, bundle));
-        let edits: Vec<Edit> = placed.chain(configured.edits).chain(hook).collect();
+        let edits: Vec<Edit> = placed.chain(configured.edits).chain(beside()).chain(hook).collect();
         let served: Vec<(&[DnsName], &Lineage)> = made.iter().map(|(p, (lineage, _))| (p.mx.as_slice(), *lineage)).collect();
         let prove = prove::expectations(facts, server, intent, &served, &places);
         if !edits.is_empty() || prove::differ(facts, &prove) {
@@ -244,13 +252,15 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
             } else {
                 "Senders can then verify this host.".to_owned()
             };
-            plan.next = Some(Stage::Change(Box::new(change(facts.now, server, profile, &live, why, edits, prove))));
+            let mut change = change(facts.now, server, profile, &live, why, edits, prove);
+            first_made.iter().for_each(|lineage| switches.iter().for_each(|s| s.joins(facts, first, lineage, &mut change)));
+            plan.next = Some(Stage::Change(Box::new(change)));
         }
     }
     if plan.next.is_some() {
         match adopts {
             Some(adoption) => plan.notes.extend(adoption.told_by(intent)),
-            None => plan.notes.extend(adopt::read_by_others(facts)),
+            None => plan.notes.extend(adopt::read_by_others(facts, intent)),
         }
         plan.notes.extend(planned::note(&planned).into_iter().chain(gap(server, profile)));
     }

@@ -1,6 +1,6 @@
 //! Which names the certificate must hold.
 
-use super::Refusal;
+use super::{Refusal, companion};
 use crate::{
     certificate::Certificate,
     facts::{Facts, Here, Known, MxFacts},
@@ -33,9 +33,9 @@ pub(super) fn mx(facts: &Facts, intent: &Intent) -> Result<Vec<DnsName>, Refusal
 }
 
 /// The MX names, and the names of every trusted certificate that is replaced by others than `kept`.
-pub(super) fn wanted(facts: &Facts, mx: Vec<DnsName>, kept: &[&Certificate]) -> Names {
+pub(super) fn wanted(facts: &Facts, intent: &Intent, mx: Vec<DnsName>, kept: &[&Certificate]) -> Names {
     let (mut all, mut left_out, mut notes) = (mx.clone(), Vec::new(), Vec::new());
-    for text in replaced(facts).flat_map(|c| &c.names) {
+    for text in replaced(facts, intent).flat_map(|c| &c.names) {
         let name = text.parse::<DnsName>().ok();
         if name.as_ref().is_some_and(|n| all.contains(n)) || left_out.contains(text) || kept.iter().any(|c| c.names.contains(text)) {
             continue;
@@ -60,11 +60,12 @@ pub(super) fn wanted(facts: &Facts, mx: Vec<DnsName>, kept: &[&Certificate]) -> 
 }
 
 /// Trusted certificates that the server presents or names, ours left out.
-fn replaced(facts: &Facts) -> impl Iterator<Item = &Certificate> {
+fn replaced<'a>(facts: &'a Facts, intent: &'a Intent) -> impl Iterator<Item = &'a Certificate> {
     let trusted = |v: &&EndpointView| v.tls.value().is_some_and(|t| t.trusted.value() == Some(&Judged::Good));
     let ours = |c: &&Certificate| facts.lineages.iter().flat_map(|l| &l.keys).any(|k| k.spki == c.spki && k.leaf.is_some());
     let kept = facts.foreign.iter().filter(|f| f.in_use && f.trusted).map(|f| &f.leaf);
-    kept.chain(facts.views.iter().filter(trusted).filter_map(EndpointView::leaf)).filter(move |c| !ours(c))
+    let beside = companion::wished(facts, intent).flat_map(|c| &c.reads).filter(|f| f.trusted).map(|f| &f.leaf);
+    kept.chain(beside).chain(facts.views.iter().filter(trusted).filter_map(EndpointView::leaf)).filter(move |c| !ours(c))
 }
 
 fn points_here(facts: &Facts, name: &DnsName) -> bool {

@@ -6,7 +6,7 @@ use crate::{
     facts::ConfigFile,
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
-    mta::{Restored, profile::Profile},
+    mta::{Restored, companion::Companion, profile::Profile},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -83,7 +83,11 @@ fn config_edit(edit: &Edit, current: &BTreeMap<PathBuf, ConfigFile>, profile: &P
     let mut bytes = file.text.0.0.clone();
     let mut settings = Vec::new();
     for setting in edit.settings.iter().rev() {
-        match profile.dialect.restore(&file.path, &bytes, setting) {
+        let restored = match Companion::of(&file.path) {
+            Some(companion) => companion.restore(&bytes, setting),
+            None => profile.dialect.restore(&file.path, &bytes, setting),
+        };
+        match restored {
             Restored::Done(restored) => {
                 bytes = restored;
                 settings.push(SettingChange {

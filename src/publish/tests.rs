@@ -129,6 +129,7 @@ fn facts() -> Facts {
         sni_names: BTreeMap::new(),
         hooks: BTreeMap::new(),
         readers: Vec::new(),
+        companions: Vec::new(),
         groups: BTreeMap::new(),
     }
 }

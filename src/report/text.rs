@@ -9,7 +9,7 @@ use crate::{
     maintain::{Due, Run, lineage_due},
     moment::Moment,
     plan::{Errand, Plan, Stage},
-    view::{EndpointView, Judged, Offer, Wire},
+    view::{EndpointView, Judged, Offer},
 };
 use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 
@@ -356,10 +356,7 @@ fn indent(out: &mut String, diff: &str, width: usize) {
 pub fn proof_table(expect: &[Expect], views: &[EndpointView]) -> String {
     let mut out = String::new();
     for one in expect {
-        let wire = match one.wire {
-            Wire::StartTls => "STARTTLS",
-            Wire::Implicit => "TLS",
-        };
+        let wire = one.wire.called();
         let seen: Vec<&EndpointView> = views.iter().filter(|v| v.probe.addr == one.addr && v.probe.wire == one.wire).collect();
         let served = seen.iter().filter(|v| v.leaf().is_some()).count();
         let what = match &one.want {

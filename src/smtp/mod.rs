@@ -5,6 +5,7 @@
 //! view, in words. Everything that the peer sends is bounded in length, number and time.
 
 mod client_hello;
+mod mail_access;
 mod prompt;
 mod reply;
 mod session;

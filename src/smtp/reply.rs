@@ -26,7 +26,7 @@ pub(super) enum Fault {
     ManyLines,
     #[error("the server sent more than {BYTES} bytes")]
     ManyBytes,
-    #[error("the server sent {0:?}, which is no SMTP reply,")]
+    #[error("the server sent {0:?}, which is no reply of this protocol,")]
     Garbage(String),
     #[error("the server sent more in clear together with its 220, which a man in the middle could have put there (command injection),")]
     Injected,
@@ -82,7 +82,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         if self.buffer.is_empty() { Ok(self.stream) } else { Err(Fault::Injected) }
     }
 
-    async fn line(&mut self) -> Result<String, Fault> {
+    /// Sends a line and reads none.
+    pub(super) async fn tell(&mut self, command: &str) -> Result<(), Fault> {
+        self.stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    /// The next line.
+    pub(super) async fn line(&mut self) -> Result<String, Fault> {
         loop {
             if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();

@@ -48,10 +48,10 @@ pub async fn converse(net: &Net, probe: &Probe, limit: Duration) -> EndpointView
 }
 
 /// One connection.
-struct Attempt {
-    view: EndpointView,
+pub(super) struct Attempt {
+    pub(super) view: EndpointView,
     /// What we wait for, to end a sentence.
-    stage: &'static str,
+    pub(super) stage: &'static str,
     until: Instant,
     post_quantum: bool,
     blame_hello: Option<String>,
@@ -125,6 +125,7 @@ impl Attempt {
                     self.errand(&mut talk).await?;
                 }
             }
+            Wire::Imap | Wire::Imaps | Wire::Pop3 | Wire::Pop3s => self.mail_access(net, tcp).await?,
             Wire::Implicit => {
                 if let Some(tls) = self.secure(net, tcp).await? {
                     let mut talk = Talk::new(tls);
@@ -188,12 +189,12 @@ impl Attempt {
     }
 
     /// The handshake; `None` where the offer ends with it.
-    async fn secure(&mut self, net: &Net, tcp: Prompt) -> Result<Option<TlsStream<Prompt>>, Fault> {
+    pub(super) async fn secure(&mut self, net: &Net, tcp: Prompt) -> Result<Option<TlsStream<Prompt>>, Fault> {
         self.stage = "during the TLS handshake";
         let at = self.view.probe.addr.to_string();
         if self.view.probe.offer == Offer::Legacy {
             let agreed = old_hello(tcp, &self.view.probe).await;
-            self.view.answered |= matches!(agreed, Ok(_) | Err(Fault::Handshake { .. }));
+            self.view.answered |= matches!(agreed, Ok(_) | Err(Fault::Handshake { .. } | Fault::Closed));
             self.view.tls = Known::seen(agreed?, at);
             return Ok(None);
         }
@@ -208,7 +209,9 @@ impl Attempt {
         let tls = match timeout(patience, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await {
             Ok(Ok(tls)) => tls,
             Ok(Err(e)) => {
-                self.view.answered |= e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some();
+                // Some close without a word where they cannot agree to a hello that offers little.
+                let closed = self.view.probe.offer != Offer::Any && e.kind() == io::ErrorKind::UnexpectedEof;
+                self.view.answered |= closed || e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some();
                 return Err(handshake_fault(&e));
             }
             Err(_) => return Err(broken(format!("no answer to our hello within {:.0} s", patience.as_secs_f32()), true)),

@@ -90,7 +90,15 @@ pub fn kept(look: &dyn Look, net: &Net, source: &Source, now: Moment) -> Option<
 }
 
 /// The lineages in a chain file: one for each leaf in it. An unreadable file is none; the wire still shows what is served.
-fn read(look: &dyn Look, chain: &Path, key: &Path, keeper: &str, in_use: bool, roots: &RootCertStore, now: Moment) -> Vec<ForeignLineage> {
+pub(super) fn read(
+    look: &dyn Look,
+    chain: &Path,
+    key: &Path,
+    keeper: &str,
+    in_use: bool,
+    roots: &RootCertStore,
+    now: Moment,
+) -> Vec<ForeignLineage> {
     let Ok(Some((bytes, _))) = look.read(chain) else { return Vec::new() };
     chains(&Zeroizing::new(bytes))
         .into_iter()
@@ -147,8 +155,8 @@ fn keeper(look: &dyn Look, chain: &Path, leaf: &Certificate, kept: &[ForeignLine
 }
 
 /// The names of trusted certificates in use: what a certificate that replaces them must cover too.
-pub(super) fn trusted_names(foreign: &[ForeignLineage]) -> BTreeMap<String, PathBuf> {
-    let in_use = foreign.iter().filter(|f| f.in_use && f.trusted);
+pub(super) fn trusted_names<'a>(foreign: impl Iterator<Item = &'a ForeignLineage>) -> BTreeMap<String, PathBuf> {
+    let in_use = foreign.filter(|f| f.in_use && f.trusted);
     in_use.flat_map(|f| f.leaf.names.iter().map(|n| (n.clone(), f.chain.clone()))).collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod clock;
+mod companions;
 mod hand;
 mod host;
 mod keepers;
@@ -84,11 +85,20 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
     let foreign =
         certificates::foreign(look, found.as_ref().ok().map(|f| (f.profile.dialect, services)), &wants.live_dir, &net.verdict_roots, now);
     let lineages = lineages(store, host.root)?;
+    let companions = companions::find(look, &sockets, &owners, &net.verdict_roots, now);
     let sni_names = postfix::sni_names(look, services);
 
     let written = found.as_ref().map(|f| f.domains.as_slice()).unwrap_or_default();
     let asked: BTreeSet<DnsName> = if wants.domains.is_empty() { written } else { &wants.domains }.iter().cloned().collect();
-    let published = publish(net, wants, &asked, &found, &host, &certificates::trusted_names(&foreign)).await;
+    let published = publish(
+        net,
+        wants,
+        &asked,
+        &found,
+        &host,
+        &certificates::trusted_names(foreign.iter().chain(companions.iter().flat_map(|c| &c.reads))),
+    )
+    .await;
 
     let names = published.mx_hosts.iter().map(|m| m.name.clone()).collect();
     let mut facts = Facts {
@@ -108,6 +118,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         hooks: hooks(look),
         readers: readers::readers(look, &foreign),
         foreign,
+        companions,
         groups: found.as_ref().map(groups).unwrap_or_default(),
         claims: claims(store, host.root)?,
         server: match found {

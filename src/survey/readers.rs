@@ -49,7 +49,7 @@ pub(super) fn readers(look: &dyn Look, foreign: &[ForeignLineage]) -> Vec<Reader
 }
 
 /// The files below a place; those that are enabled by a link are not counted twice where their folder lies beside.
-fn files(look: &dyn Look, place: &Path, depth: usize) -> Vec<PathBuf> {
+pub(super) fn files(look: &dyn Look, place: &Path, depth: usize) -> Vec<PathBuf> {
     let skipped = |p: &&PathBuf| !p.ends_with("sites-available") && !p.ends_with("conf-available") && !p.ends_with("mods-available");
     match look.list(place) {
         Ok(entries) if !entries.is_empty() && depth > 0 => entries.iter().filter(skipped).flat_map(|p| files(look, p, depth - 1)).collect(),

@@ -102,6 +102,20 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "RFC 8996; RFC 8314 section 4.1; postconf(5) smtpd_tls_mandatory_protocols",
     },
     Topic {
+        id: "companion-missing",
+        title: "A service to be switched too is not there",
+        text: "--with, or the key `with` in mxseal.toml, names a service beside the mail server that shall present the same certificate. It is switched only where it listens, so that the wire can prove it, and where its settings name a certificate outside of blocks: what stands in a block is for some clients alone. Nothing is ordered or changed until it runs, or is named no more.",
+        see: "ss -ltnp sport = :993\ndoveconf ssl_cert",
+        reference: "mxseal-setup(8) --with",
+    },
+    Topic {
+        id: "companion-names",
+        title: "The other service's certificate holds names that ours cannot",
+        text: "The service beside the mail server presents a trusted certificate, and mail programs of users know it by the names in it. One that does not point at this host cannot be validated here, so the new certificate could not hold it, and those programs would refuse the service. It stays as it is.",
+        see: "openssl s_client -connect mx.example.org:993 </dev/null | openssl x509 -noout -ext subjectAltName",
+        reference: "RFC 8314 section 3.2; mxseal-setup(8) --with",
+    },
+    Topic {
         id: "drift",
         title: "The configuration changed since the last proof",
         text: "A renewal replaces the file with key and chain and nothing else. Where the configuration is not the one that was proved, the new file is laid in place after the server's own check of a copy, and the server is not told: a reload in the night must not activate what somebody may not have finished. Processes that start later read the new file by themselves. Once the edit is finished, `mxseal renew --reload` checks the configuration on a copy, tells the server and proves it.",

@@ -200,6 +200,7 @@ mod tests {
             sni_names: BTreeMap::new(),
             hooks: BTreeMap::new(),
             readers: Vec::new(),
+            companions: Vec::new(),
             groups: BTreeMap::new(),
         }
     }

@@ -174,6 +174,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
         sni_names: BTreeMap::new(),
         hooks: BTreeMap::new(),
         readers: Vec::new(),
+        companions: Vec::new(),
         groups: BTreeMap::from([("Debian-exim".to_owned(), 115), ("exim".to_owned(), 93)]),
     }
 }
@@ -252,7 +253,7 @@ fn edits(plan: &Plan) -> Vec<&Edit> {
 
 /// The files and images of a host after a change.
 fn after(change: &Change, facts: &Facts) -> (Vec<ConfigFile>, BTreeMap<PathBuf, Image>) {
-    let mut files = facts.config_files().to_vec();
+    let mut files = facts.config_files();
     let mut live = facts.live.clone();
     for edit in &change.edits {
         let target = edit.becomes.as_ref().expect("a target");
@@ -373,7 +374,8 @@ fn change_edits(out: &mut String, edits: &[Edit], facts: &Facts) {
         match &target.content {
             Content::Stored { secret, .. } => drop(writeln!(out, "    from the store, secret: {secret}")),
             Content::Text(Raw(bytes)) => {
-                let before = facts.config_files().iter().find(|f| f.real == edit.path).map_or(&[][..], |f| &f.text.0.0);
+                let files = facts.config_files();
+                let before = files.iter().find(|f| f.real == edit.path).map_or(&[][..], |f| &f.text.0.0);
                 let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(bytes));
                 let diff = similar::TextDiff::from_lines(&before, &after);
                 for change in diff.iter_all_changes().filter(|c| c.tag() != similar::ChangeTag::Equal) {

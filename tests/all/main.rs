@@ -22,6 +22,7 @@ mod dialect;
 mod dialogue;
 mod dns;
 mod dns_01;
+mod dovecot;
 mod exim;
 mod exim_odd;
 mod exim_rehearse;

@@ -38,6 +38,7 @@ pub(super) struct Answers {
     webroot: Option<PathBuf>,
     key_types: Option<crate::intent::KeyTypes>,
     certificates: crate::intent::Certificates,
+    with: Vec<String>,
     existing: Option<crate::intent::Existing>,
 }
 
@@ -80,6 +81,7 @@ impl Answers {
             webroot: settings.webroot.clone(),
             key_types: settings.key_type,
             certificates: settings.certificates.unwrap_or_default(),
+            with: settings.with.clone(),
             existing: settings.existing,
         })
     }
@@ -94,6 +96,7 @@ impl Answers {
             acme_profile: self.acme_profile.clone(),
             live_dir: place::live_dir(global),
             certificates: self.certificates,
+            with: self.with.clone(),
             existing: self.existing,
             take_in: place::take_in(global),
         }

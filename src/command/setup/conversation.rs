@@ -231,15 +231,15 @@ impl Conversation<'_> {
         if !can_ask {
             return Err(Trouble::usage(NOT_APPROVED).about("approval-missing"));
         }
-        let page = |context| report::plan_page(Style::of_stdout(), facts.config_files(), plan, context);
+        let page = |context| report::plan_page(Style::of_stdout(), &facts.config_files(), plan, context);
         wizard::approve(past.asked.is_empty(), || Terminal::print_apart(&page(usize::MAX / 4), &page(0))).map_err(no_answer)
     }
 
     fn show(&self, facts: &Facts, plan: &Plan, outcome: &mut Outcome) {
-        outcome.plan = Some(json::PlanDoc::of(facts.config_files(), plan));
+        outcome.plan = Some(json::PlanDoc::of(&facts.config_files(), plan));
         outcome.findings = plan.held.iter().chain(&plan.notes).cloned().collect();
         if !self.global.json {
-            let page = |context| report::plan_page(Style::of_stdout(), facts.config_files(), plan, context);
+            let page = |context| report::plan_page(Style::of_stdout(), &facts.config_files(), plan, context);
             Terminal::print_apart(&format!("\n{}", page(1)), &format!("\n{}", page(0)));
         }
     }

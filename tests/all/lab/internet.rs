@@ -200,8 +200,13 @@ impl Internet {
 
     /// What a verifying client sees on port 25 of the MX host: `openssl s_client`, its output whole.
     pub fn s_client(&self, options: &[&str]) -> String {
+        self.tls(&[&["-starttls", "smtp", "-connect", "198.18.0.25:25"], options].concat())
+    }
+
+    /// The same of any port, from the first byte where nothing else is said.
+    pub fn tls(&self, options: &[&str]) -> String {
         let mut client = self.net.command(SENDER, "openssl");
-        client.args(["s_client", "-starttls", "smtp", "-connect", "198.18.0.25:25", "-verify_hostname", "mx1.example.test"]);
+        client.args(["s_client", "-verify_hostname", "mx1.example.test"]);
         client.arg("-CAfile").arg(self.file("root.pem")).args(options).stdin(Stdio::null());
         let out = client.output().expect("openssl; tests/run installs what is needed");
         String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)

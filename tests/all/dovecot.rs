@@ -1,0 +1,99 @@
+//! Dovecot beside Postfix, both as Debian delivers them: switched in the same change, proved on all its ports, renewed, undone;
+//! and left alone where nobody asked, or where it cannot be.
+
+use crate::lab::{
+    host::{Host, differences, text},
+    internet::Internet,
+    process::wait_for,
+    renewal::renew,
+    setup::{VERIFIED, assert_verifiable, contents, outcome, setup},
+};
+use std::time::Duration;
+
+/// Where `tests/run` puts its packages.
+const PACKAGES: &str = "/var/cache/mxseal-tests/dovecot";
+
+/// Each port, and how TLS begins there.
+const PORTS: [&[&str]; 4] = [
+    &["-starttls", "imap", "-connect", "198.18.0.25:143"],
+    &["-connect", "[fd00::25]:993"],
+    &["-starttls", "pop3", "-connect", "198.18.0.25:110"],
+    &["-connect", "198.18.0.25:995"],
+];
+
+fn host(internet: &Internet) -> Host {
+    let host = internet.mail_host();
+    let packages = std::fs::read_dir(PACKAGES).unwrap_or_else(|e| panic!("{PACKAGES}: {e}: tests/run fetches what is needed"));
+    host.ok(&["mkdir", "/root/dovecot"]);
+    for package in packages.map(|e| e.expect("a package").path()) {
+        let name = package.file_name().expect("a name").to_string_lossy().replace("%3a", "_");
+        host.write(&format!("/root/dovecot/{name}"), std::fs::read(&package).expect("a package"));
+    }
+    host.ok(&["sh", "-c", "DEBIAN_FRONTEND=noninteractive dpkg -i /root/dovecot/*.deb"]);
+    host.ok(&["systemctl", "start", "dovecot"]);
+    wait_for("Dovecot", Duration::from_secs(30), || PORTS.iter().all(|port| internet.tls(port).contains("-----BEGIN CERTIFICATE")));
+    host
+}
+
+fn verified(internet: &Internet) -> usize {
+    PORTS.iter().filter(|port| internet.tls(port).contains(VERIFIED)).count()
+}
+
+fn leaf(seen: &str) -> &str {
+    seen.split("-----BEGIN CERTIFICATE").nth(1).and_then(|rest| rest.split("-----END").next()).unwrap_or_else(|| panic!("{seen}"))
+}
+
+#[test]
+fn dovecot_is_switched_renewed_and_put_back_with_postfix() {
+    let internet = Internet::start();
+    let host = host(&internet);
+    let configuration = || [contents(&host.tree("/etc/postfix")), contents(&host.tree("/etc/dovecot"))];
+    let before = configuration();
+
+    // Where it cannot be checked nothing is changed.
+    let (conf, whole) = ("/etc/dovecot/dovecot.conf", host.read("/etc/dovecot/dovecot.conf"));
+    host.write(conf, format!("{whole}nonsense_setting = 1\n"));
+    let half_done = configuration();
+    let failed = setup(&host, &["--with", "dovecot"]);
+    assert!(failed.status.code() == Some(1) && text(&failed).contains("nonsense_setting"), "{}", text(&failed));
+    assert_eq!(half_done, configuration());
+    assert_eq!(verified(&internet), 0);
+    host.write(conf, &whole);
+
+    let done = outcome(&setup(&host, &["--with", "dovecot"]), 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert_verifiable(&internet);
+    assert_eq!(verified(&internet), 4, "{}", internet.tls(PORTS[0]));
+    for port in ["127.0.0.1:143", "[fd00::25]:993", "198.18.0.25:110", "[::1]:995"] {
+        assert!(
+            done["proof"].as_array().expect("a proof").iter().any(|p| p["address"] == port && p["expected"] == "ours"),
+            "{port}: {done:#}"
+        );
+    }
+    let changed = differences(&before[1], &configuration()[1]);
+    assert!(changed.len() == 1 && changed[0].starts_with("conf.d/10-ssl.conf"), "{changed:#?}");
+    assert_eq!(outcome(&setup(&host, &[]), 0)["outcome"], "nothing-to-do", "the settings remember it");
+
+    let (standing, old) = (configuration(), internet.tls(PORTS[1]));
+    assert_eq!(renew(&host, &["--force"], 0)["outcome"], "proved");
+    assert_ne!(leaf(&internet.tls(PORTS[1])), leaf(&old), "it was told of the new file");
+    assert_eq!((verified(&internet), configuration()), (4, standing));
+    assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do");
+
+    outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(differences(&before[0], &configuration()[0]), Vec::<String>::new());
+    assert_eq!(differences(&before[1], &configuration()[1]), Vec::<String>::new());
+    assert_eq!(verified(&internet), 0);
+    let left = host.run(&["find", "/etc/mxseal/live", "-type", "f"]);
+    assert_eq!(text(&left), "", "no key stays behind");
+}
+
+/// Without the wish, and without a Dovecot.
+#[test]
+fn nobody_is_switched_unasked() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let held = outcome(&setup(&host, &["--with", "dovecot"]), 1);
+    assert!(held["outcome"] == "held" && held["findings"].to_string().contains("companion-missing"), "{held:#}");
+    assert!(!internet.ca_log().contains("Added order "));
+}
