@@ -19,7 +19,7 @@ pub fn before_an_interrupt(last: impl Fn() + Send + 'static) {
         last();
         let _ = signals.thread_unblock();
         let _ = raise(signal);
-        // Whoever started us may have told us to ignore it, as a shell does with what runs in the background.
+        #[expect(clippy::exit, reason = "whoever started us may have told us to ignore it, as a shell does with what runs beside it")]
         std::process::exit(128 + signal as i32);
     });
 }
