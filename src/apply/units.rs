@@ -164,7 +164,8 @@ fn install(hands: &mut dyn Hands, store: &Store, program: &Path) -> Result<(), F
     if others_write(hands, program).is_some() {
         return Ok(());
     }
-    if lay(hands, &UNITS, program)? {
+    let ticks = UNITS.iter().any(|unit| unit.name == TIMER && !unit.is_masked(hands));
+    if lay(hands, &UNITS, program)? && ticks {
         hands.act(&systemctl(&["start"], [TIMER]), COMMAND_LIMIT, None)?;
     }
     Ok(())
