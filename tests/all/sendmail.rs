@@ -45,6 +45,31 @@ fn setup_is_proved_and_undo_puts_every_byte_back() {
     assert!(!offers_tls(&internet));
 }
 
+/// The certificates are new, the daemon that starts itself anew serves them, and no option is written.
+#[test]
+fn a_renewal_is_served() {
+    let internet = Internet::start();
+    let host = internet.mail_host_with(Server::Sendmail);
+    outcome(&setup(&host, &[]), 0);
+    let status = || outcome(&host.run(&["mxseal", "status", "--live", "--json", "--trust-anchor", "/root/root.pem"]), 0);
+    let shown = status();
+    let installed: Vec<String> = serde_json::from_value(shown["changes"][0]["installed"].clone()).expect("paths");
+    let live = || -> Vec<String> { installed.iter().map(|path| host.read(path)).collect() };
+    let (before, files) = (live(), configuration(&host));
+    assert_eq!((before.len(), shown["lineages"][0]["deployment"].as_str()), (2, Some("proved")), "one file for each type: {shown:#}");
+    for pem in &before {
+        internet.hurry(&pem[pem.find("-----BEGIN CERTIFICATE").expect("a chain")..]);
+    }
+    let renewed = outcome(&host.run(&["mxseal", "renew", "--json"]), 0);
+    assert!(before.iter().zip(live()).all(|(old, new)| *old != new), "{renewed:#}");
+    assert_eq!(differences(&files, &configuration(&host)), Vec::<String>::new());
+    assert_verifiable(&internet);
+    let shown = status();
+    assert_eq!((&shown["findings"], shown["lineages"][0]["deployment"].as_str()), (&serde_json::json!([]), Some("proved")), "{shown:#}");
+    outcome(&host.run(&["mxseal", "undo", "--json", "--non-interactive", "--yes"]), 0);
+    assert!(!offers_tls(&internet) && installed.iter().all(|path| !host.path(path).exists()));
+}
+
 /// Who comes while the daemon starts itself anew comes again; what was taken over is delivered.
 #[test]
 fn mail_flows_through_setup_and_undo() {
