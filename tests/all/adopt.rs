@@ -145,3 +145,28 @@ fn what_certbot_keeps_is_taken_over_and_left_as_it_is() {
     assert_eq!(kept(&host, "mx1-rsa"), adopted, "certbot's own files stay");
     assert_eq!(outcome(&setup(&host, &[]), 0)["outcome"], "nothing-to-do");
 }
+
+/// What the older change set goes back although its certificate was replaced since; the adoption goes afterwards.
+#[test]
+fn a_setup_below_a_later_adoption_is_undone() {
+    let internet = Internet::start();
+    let host = with_certbot(&internet);
+    let (postfix, theirs) = (contents(&host.tree("/etc/postfix")), contents(&host.tree("/etc/letsencrypt")));
+    let first = outcome(&setup(&host, &["--take-over"]), 0);
+    let adopted = outcome(&setup(&host, &["--adopt"]), 0);
+    assert_eq!((adopted["outcome"].as_str(), host.path(HOOK).exists()), (Some("proved"), true), "{adopted:#}");
+    assert_eq!(served(&internet, "aRSA"), kept(&host, "mx1-rsa"));
+
+    let oldest = first["change"].as_str().expect("a change");
+    let back = outcome(&host.run(&["mxseal", "undo", oldest, "--json", "--yes"]), 0);
+    assert_eq!(back["outcome"], "proved", "{back:#}");
+    assert_eq!(differences(&postfix, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new(), "{back:#}");
+    assert!(internet.s_client(&[]).contains(SNAKE_OIL), "{back:#}");
+
+    let last = outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!(differences(&theirs, &contents(&host.tree("/etc/letsencrypt"))), Vec::<String>::new(), "{last:#}");
+    assert_eq!(differences(&postfix, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new(), "{last:#}");
+    assert!(internet.s_client(&[]).contains(SNAKE_OIL), "{last:#}");
+    let nothing = outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 1);
+    assert_eq!(nothing["topic"], "undo-nothing", "{nothing:#}");
+}
