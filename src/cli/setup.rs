@@ -188,6 +188,9 @@ pub struct Rehearse {
     /// Let something go wrong, and watch the recovery
     #[arg(long, value_enum, value_name = "NAME")]
     pub fault: Option<Fault>,
+    /// On a stand-in for Postfix, not on a copy of this host's mail server
+    #[arg(long)]
+    pub stand_in: bool,
     /// Keep the copy and its server until Ctrl-C, for a look around
     #[arg(long, conflicts_with = "json")]
     pub keep: bool,

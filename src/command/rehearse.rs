@@ -63,6 +63,9 @@ pub(super) async fn run(args: &Rehearse, global: &Global) -> Result<u8, Trouble>
     progress.see(Event::Started("look at this host, and change nothing".into()));
     let facts = site.survey(false).await?;
     progress.see(Event::Done("done".into()));
+    if args.stand_in {
+        return stand_in::run(args, global, "--stand-in asks for it", &site, &settings, &facts).await;
+    }
     let (server, places) = match copyable(&facts, &site).await? {
         Ok(copyable) => copyable,
         Err(why) => return stand_in::run(args, global, &why, &site, &settings, &facts).await,
@@ -121,22 +124,37 @@ async fn in_a_room(brief: &Brief) -> Result<Ended, Trouble> {
     }
 }
 
-/// The server of which a copy can be made; else why not.
+/// The server of which a copy can be made; else why not here.
+///
+/// # Errors
+/// When it can be made nowhere.
 async fn copyable<'a>(facts: &'a Facts, site: &Site) -> Result<Result<(&'a Server, Places), String>, Trouble> {
     let server = match &facts.server {
         Known::Seen { value, .. } => value,
         Known::Unknown { why } => return Ok(Err(why.clone())),
     };
+    let profile = site.profile_of(facts)?;
+    let nowhere = || no_copy(&site.title_of(facts));
+    if profile.rehearsal.is_none() {
+        return Err(nowhere());
+    }
     if !facts.host.root {
         return Ok(Err("only root may read the whole configuration and start a copy of the server: run it with sudo".into()));
     }
-    let Some(places) = Places::of(&Machine, server, &site.profile_of(facts)?).map_err(Trouble::human)? else {
-        return Ok(Err(format!("of {} no copy can be run: its profile does not say how", site.title_of(facts))));
-    };
+    let places = Places::of(&Machine, server, &profile).map_err(Trouble::human)?.ok_or_else(nowhere)?;
     Ok(match Room::possible().await {
         Ok(()) => Ok((server, places)),
         Err(e) => Err(format!("this system gives no namespaces to run a copy of the server in: {e}")),
     })
+}
+
+/// What a stand-in shows says nothing about another server's files, so it takes the copy's place only where that is wished.
+fn no_copy(title: &str) -> Trouble {
+    let says = format!(
+        "a rehearsal on a copy is not possible for {title}, because its profile does not say how a copy is run; nothing was changed. \
+         mxseal setup --dry-run shows what would be changed here, and mxseal rehearse --stand-in a whole setup on a stand-in for Postfix"
+    );
+    Trouble { exit: 3, ..Trouble::human(says) }.about("rehearsal-no-copy")
 }
 
 /// What must be as before.

@@ -53,7 +53,7 @@ pub struct Profile {
     /// activation; 0 where it has to be told.
     #[serde(default)]
     pub notices_ms: u64,
-    /// How a copy of it is run in a room of its own; without it a rehearsal is on a stand-in.
+    /// How a copy of it is run in a room of its own; without it a rehearsal is refused, unless it is wished on a stand-in.
     pub rehearsal: Option<Rehearsal>,
     /// How many key types it can serve.
     pub holds: Holds,

@@ -211,7 +211,7 @@ fn bash_completes_verbs_flags_and_values() {
     assert_eq!(of(&["mxseal", "reh"]), ["rehearse"]);
     for (shell, begins) in [("zsh", "#compdef mxseal"), ("fish", "# Print an optspec")] {
         let text = String::from_utf8(script(shell)).unwrap();
-        assert!(text.starts_with(begins) && text.contains("non-interactive") && !text.contains("stand-in"), "{shell}: {text}");
+        assert!(text.starts_with(begins) && text.contains("non-interactive") && !text.contains("guard"), "{shell}: {text}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! and nothing changed.
 
 use crate::lab::{
-    host::{Host, differences, text},
+    host::{Host, Server, differences, text},
     internet::{DIRECTORY, Internet, MX},
     pebble::api_certificate,
     ports::free_port,
@@ -312,4 +312,22 @@ fn a_guard_finds_a_relative_state_directory() {
         serde_json::from_slice::<Value>(&status.stdout).is_ok_and(|document| document["open"].is_null())
     });
     assert!(reloads(&host) > 0, "{}", host.mail_log());
+}
+
+/// Servers of which no copy can be run: named, and a stand-in takes their place only for whoever asks.
+#[test]
+fn a_rehearsal_without_a_copy() {
+    let internet = Internet::start();
+    for (server, title) in [(Server::OpenSmtpd, "OpenSMTPD"), (Server::Sendmail, "Sendmail")] {
+        let host = internet.mail_host_with(server);
+        let run = |more: &[&str]| host.run(&[&["mxseal", "rehearse"], more].concat());
+        let words = [&format!("not possible for {title},"), "mxseal setup --dry-run", "mxseal rehearse --stand-in"];
+        refused(title, &run(&[]), &run(&["--json"]), 3, &words);
+        let wished = outcome(&run(&["--stand-in", "--json"]), 0);
+        assert_eq!(
+            (&wished["outcome"], &wished["stand_in"]["because"]),
+            (&"proved".into(), &"--stand-in asks for it".into()),
+            "{wished:#}"
+        );
+    }
 }
