@@ -104,6 +104,24 @@ impl Claim {
         }
     }
 
+    /// What the world was told, for the admin.
+    #[must_use]
+    pub fn says(&self) -> String {
+        match self {
+            Self::Tlsa { mx, spki, .. } => format!("{mx} presents one of {} keys (TLSA)", spki.len()),
+            Self::Sts { domain, mode, mx, .. } => format!("mail for {domain} goes to {}, by MTA-STS in mode {mode}", mx.join(", ")),
+            Self::Listed { domain, list, .. } => format!("{domain} has TLS that verifies, by the list {list}"),
+        }
+    }
+
+    /// When it was seen last, or told.
+    #[must_use]
+    pub const fn seen(&self) -> Moment {
+        match self {
+            Self::Tlsa { seen, .. } | Self::Sts { seen, .. } | Self::Listed { seen, .. } => *seen,
+        }
+    }
+
     /// Whether it may still be believed.
     #[must_use]
     pub fn counts(&self, now: Moment) -> bool {

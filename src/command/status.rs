@@ -8,6 +8,7 @@ use crate::{
     cli::{Global, Status},
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
+    publish::told,
     report::{self, Style, Terminal, json},
     view::{EndpointView, Offer},
     world::{self, Store},
@@ -64,7 +65,8 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         let reached = alarm::proved(&store).filter(|proved| proved.address == to).map(|proved| proved.at.0);
         json::AlarmDoc { to, reached }
     });
-    let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served, run, rests, alarm, findings };
+    let told = told::claims(&store).map_err(Trouble::state)?.counting(now).cloned().collect();
+    let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served, run, rests, alarm, told, findings };
     Terminal::print(&if global.json {
         json::text(&document)
     } else {

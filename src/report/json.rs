@@ -3,6 +3,7 @@
 use super::config_diff;
 use crate::{
     change::{Edit, Expect, Want},
+    claims::Claim,
     facts::{ConfigFile, Lineage, Security},
     finding::Finding,
     maintain::{Rest, Run},
@@ -158,7 +159,7 @@ pub struct CertificateDoc {
 }
 
 /// What `status` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct StatusDoc {
     /// Always [`VERSION`].
     pub version: u8,
@@ -181,6 +182,9 @@ pub struct StatusDoc {
     /// Who is written to when something needs a human, and when a test reached them; absent where nobody is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alarm: Option<AlarmDoc>,
+    /// What the world was told and may still believe; absent where that is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Claim>,
     /// Findings about what watches.
     pub findings: Vec<Finding>,
 }

@@ -404,6 +404,13 @@ pub fn status_page(style: Style, status: &StatusDoc, standing: bool, now: Moment
     if let Some(seen) = seen {
         fact(style, &mut out, "Seen", age(seen, now));
     }
+    for claim in &status.told {
+        let until = match claim.until() {
+            None => format!("seen {}", age(claim.seen(), now)),
+            Some(until) => format!("not told any more, and may be believed until {until}"),
+        };
+        fact(style, &mut out, "Told", format!("{}\n{until}", claim.says()));
+    }
     watched(style, &mut out, status, now);
     let next = match status.exit {
         _ if !standing => "Nothing of mxseal stands on this host. To begin: mxseal setup",
@@ -466,14 +473,18 @@ pub fn is_ours(lineages: &[Lineage], leaf: &Certificate) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Subject;
+    use crate::{
+        certificate::Digest,
+        claims::Claims,
+        finding::Subject,
+        policy::sts_policy::{Mode, MxPattern, StsPolicy},
+    };
 
     #[test]
     fn a_status_that_is_not_good_says_what_to_do() {
         let status = |exit, open: Option<&str>, standing| {
             let open = open.map(str::to_owned);
-            let (lineages, changes, served, rests, findings) = (vec![], vec![], vec![], vec![], vec![]);
-            let document = StatusDoc { version: 1, exit, open, lineages, changes, served, run: None, rests, alarm: None, findings };
+            let document = StatusDoc { version: 1, exit, open, ..StatusDoc::default() };
             status_page(Style::default(), &document, standing, Moment(0))
         };
         for (page, says) in [
@@ -484,6 +495,27 @@ mod tests {
             (status(3, None, true), "Nobody has looked yet what is served: mxseal status --live\n"),
         ] {
             assert_eq!(page, says);
+        }
+    }
+
+    #[test]
+    fn what_the_world_was_told_is_said_with_its_end() {
+        let (mx, domain) = ("mx.example.org".parse().expect("a name"), "example.org".parse().expect("a name"));
+        let mut claims = Claims::default();
+        claims.tell_tlsa(&mx, &[Digest::of(b"a"), Digest::of(b"b")], 60, Moment(0));
+        let policy = StsPolicy { mode: Mode::Testing, mx: vec![MxPattern::of(mx)], max_age: 86400 };
+        claims.tell_policy(&domain, Some(&policy), Moment(0));
+        claims.tell_policy(&domain, None, Moment(60));
+        let document = StatusDoc { told: claims.0, ..StatusDoc::default() };
+        let page = status_page(Style::default(), &document, true, Moment(120));
+        let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        for says in [
+            "Told mx.example.org presents one of 2 keys (TLSA)",
+            "seen 2 minutes ago (1970-01-01T00:00:00Z)",
+            "mail for example.org goes to mx.example.org, by MTA-STS in mode testing",
+            "not told any more, and may be believed until 1970-01-02T00:01:00Z",
+        ] {
+            assert!(page.contains(says), "{says}: {page}");
         }
     }
 

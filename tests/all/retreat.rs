@@ -92,6 +92,9 @@ fn what_setup_published_is_withdrawn_first() {
     let kept: Value = serde_json::from_str(&fs::read_to_string(house.state().join("claims.json")).expect("claims")).expect("JSON");
     assert_eq!(kept["claims"][0]["spki"].as_array().map(Vec::len), Some(4), "two keys, and two that follow: {kept:#}");
     let changed = house.tree();
+    let status = Command::new(MXSEAL).args(&house.arguments("status")[..4]).args(["--json", "status"]).output().expect("mxseal");
+    let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    assert_eq!((&status["told"][0]["kind"], &status["told"][0]["mx"]), (&"tlsa".into(), &MX.into()), "{status:#}");
 
     // The settings know how, so that the first step is taken from here; no file goes with it.
     house.dns.forget();
