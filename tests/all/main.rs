@@ -24,6 +24,7 @@ mod dns;
 mod dns_01;
 mod dovecot;
 mod exim;
+mod exim_kill;
 mod exim_odd;
 mod exim_rehearse;
 mod exim_renewal;
