@@ -64,5 +64,6 @@ mod strange_hosts;
 mod survey;
 mod told;
 mod trial;
+mod trixie;
 mod verdicts;
 mod wizard;

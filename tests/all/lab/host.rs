@@ -1,5 +1,5 @@
 //! A booted stock Debian mail host: systemd, journald and Postfix as the package configures it, on a copy-on-write view of
-//! this machine's own root. Nothing that a test does there outlives it.
+//! this machine's own root, or of another Debian's. Nothing that a test does there outlives it.
 
 use super::{
     net::Net,
@@ -56,6 +56,9 @@ impl Server {
 /// Where `tests/run` puts the packages of mail servers that cannot be installed beside Postfix, a folder each.
 const PACKAGES: &str = "/var/cache/mxseal-tests";
 
+/// Where `tests/run` puts Debian 13. The packages of its other mail servers are beside it, in `trixie-exim`.
+pub const TRIXIE: &str = "/var/cache/mxseal-tests/trixie";
+
 /// A running host. It is powered off when dropped.
 pub struct Host {
     nspawn: Child,
@@ -81,14 +84,23 @@ pub struct Entry {
 }
 
 impl Host {
-    /// Boots in the namespace of `host` and waits until systemd is done.
+    /// Boots in the namespace of `host` and waits until systemd is done. The Debian is this machine's own, or that in the folder
+    /// which `MXSEAL_LAB_ROOT` names.
     pub fn boot(net: &Net, host: &str, server: Server) -> Self {
+        let root = std::env::var_os("MXSEAL_LAB_ROOT").filter(|root| !root.is_empty());
+        Self::boot_over(root.as_deref().map(Path::new), net, host, server)
+    }
+
+    /// The same over the Debian in the folder `root`; none is this machine's own.
+    pub fn boot_over(root: Option<&Path>, net: &Net, host: &str, server: Server) -> Self {
+        assert!(root.is_none_or(Path::is_dir), "there is no {root:?}: tests/run makes Debian 13");
         let folder = folder();
         let name = net.namespace(host);
         let console = File::create(folder.path().join("console")).expect("a console log");
         let nspawn = script(&["boot"])
+            .env("MXSEAL_LAB_ROOT", root.unwrap_or(Path::new("")))
             .arg(folder.path())
-            .args([layer(server).as_os_str(), name.as_ref(), name.as_ref()])
+            .args([layer(root, server).as_os_str(), name.as_ref(), name.as_ref()])
             .arg(format!("--bind-ro={}:{MXSEAL}", program().display()))
             .stdin(Stdio::null())
             .stdout(console.try_clone().expect("a second handle"))
@@ -391,20 +403,23 @@ fn program() -> &'static Path {
     })
 }
 
-/// The stock host's difference from this machine, made once a run.
-fn layer(server: Server) -> PathBuf {
-    static MADE: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+/// The stock host's difference from the Debian in the folder `root`, or from this machine, made once a run.
+fn layer(root: Option<&Path>, server: Server) -> PathBuf {
+    static MADE: Mutex<BTreeMap<PathBuf, PathBuf>> = Mutex::new(BTreeMap::new());
+    let kind = server.kind();
+    let beside = |root: &Path| root.with_file_name(format!("{}-{kind}", root.file_name().unwrap_or_default().to_string_lossy()));
+    let packages = root.map_or_else(|| Path::new(PACKAGES).join(kind), beside);
     // A test that failed to make one leaves the others theirs.
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    made.entry(server.kind())
-        .or_insert_with_key(|kind| {
-            let packages = Path::new(PACKAGES).join(kind);
+    made.entry(packages)
+        .or_insert_with_key(|packages| {
             let there = server == Server::Postfix || packages.is_dir();
             assert!(there, "there is no {}: tests/run fetches the packages of {kind}", packages.display());
-            let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-layer-{kind}.tar"));
+            let name = packages.file_name().unwrap_or_default().to_string_lossy();
+            let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-layer-{name}.tar"));
             let work = folder();
             let layer = work.path().join("layer.tar");
-            run(script(&["layer"]).arg(&layer).arg(kind).arg(packages));
+            run(script(&["layer"]).env("MXSEAL_LAB_ROOT", root.unwrap_or(Path::new(""))).arg(&layer).arg(kind).arg(packages));
             // Renamed into place, so that two runs at once are both served a whole one.
             let mine = file.with_extension(std::process::id().to_string());
             fs::copy(&layer, &mine).and_then(|_| fs::rename(&mine, &file)).expect("the layer can be kept beside the tests");

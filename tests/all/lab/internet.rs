@@ -3,7 +3,7 @@
 
 use super::{
     dns::{Dns, Place, Signed},
-    host::{Host, Server},
+    host::{Host, Server, TRIXIE},
     net::{self, Net},
     pebble::new_pebble,
     postfix::Postfix,
@@ -15,7 +15,7 @@ use std::{
     fs,
     io::Write as _,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -155,7 +155,15 @@ impl Internet {
 
     /// The same with another mail server.
     pub fn mail_host_with(&self, server: Server) -> Host {
-        let host = Host::boot(&self.net, MX, server);
+        self.with_roots(Host::boot(&self.net, MX, server))
+    }
+
+    /// The same as Debian 13 delivers it.
+    pub fn trixie_host(&self, server: Server) -> Host {
+        self.with_roots(Host::boot_over(Some(Path::new(TRIXIE)), &self.net, MX, server))
+    }
+
+    fn with_roots(&self, host: Host) -> Host {
         host.write("/root/api-ca.pem", self.api_ca());
         host.write("/root/root.pem", self.root());
         host
