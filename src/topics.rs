@@ -85,6 +85,7 @@ mod tests {
             "delv",
             "df",
             "dig",
+            "doveconf",
             "exim",
             "exim4",
             "getent",
