@@ -85,8 +85,10 @@ pub struct Presents {
 pub struct Broken<'a> {
     /// The claim.
     pub claim: &'a Claim,
-    /// What follows for whom.
+    /// What it says.
     pub says: String,
+    /// What follows for mail.
+    pub means: &'static str,
 }
 
 /// How long a TLSA record counts after it was withdrawn: twice its TTL, and two days at least.
@@ -246,22 +248,29 @@ impl Claims {
 }
 
 fn breaks<'a>(claim: &'a Claim, would: &Presents) -> Option<Broken<'a>> {
-    let says = match claim {
+    let (says, means) = match claim {
         Claim::Tlsa { mx, spki, .. } if *mx == would.mx => {
-            let kept = !would.spki.is_empty() && would.spki.iter().all(|key| spki.contains(key));
-            (!kept).then(|| format!("TLSA records of {mx} name other keys: DANE senders would keep the mail until it bounces (RFC 7672)"))
+            if !would.spki.is_empty() && would.spki.iter().all(|key| spki.contains(key)) {
+                return None;
+            }
+            (format!("TLSA records of {mx} name other keys (RFC 7672)"), "DANE senders would keep the mail until it bounces")
         }
         Claim::Sts { domain, mode: Mode::Enforce, mx, .. } => {
             let covered = mx.iter().filter_map(|p| p.parse::<MxPattern>().ok()).any(|p| p.matches(&would.mx));
             let concerned = covered || would.domains.contains(domain);
-            (concerned && !(covered && would.verified))
-                .then(|| format!("the MTA-STS policy of {domain} is in mode enforce: senders that know it would not deliver (RFC 8461)"))
+            if !concerned || (covered && would.verified) {
+                return None;
+            }
+            let says = format!("the MTA-STS policy of {domain} is in mode enforce (RFC 8461)");
+            (says, "senders that know it would keep the mail until it bounces")
         }
-        Claim::Listed { domain, list, .. } if would.domains.contains(domain) => (!would.verified)
-            .then(|| format!("the list {list} says that {domain} has TLS that verifies: senders that use it would not deliver")),
-        _ => None,
+        Claim::Listed { domain, list, .. } if would.domains.contains(domain) && !would.verified => {
+            let says = format!("the list {list} says that {domain} has TLS that verifies");
+            (says, "senders that use it would keep the mail until it bounces")
+        }
+        _ => return None,
     };
-    says.map(|says| Broken { claim, says })
+    Some(Broken { claim, says, means })
 }
 
 impl Broken<'_> {
@@ -277,7 +286,7 @@ impl Broken<'_> {
             None => withdraw,
             Some(until) => format!("wait until {until}: it was withdrawn, and may be believed until then"),
         };
-        Finding::new("claim-stands", Verdict::Fail, subject, self.says.clone()).remedy(Remedy::Do(remedy))
+        Finding::new("claim-stands", Verdict::Fail, subject, self.says.clone()).means(self.means).remedy(Remedy::Do(remedy))
     }
 }
 
