@@ -30,7 +30,8 @@ fn host(internet: &Internet) -> Host {
         host.write(&format!("/root/dovecot/{name}"), std::fs::read(&package).expect("a package"));
     }
     host.ok(&["sh", "-c", "DEBIAN_FRONTEND=noninteractive dpkg -i /root/dovecot/*.deb"]);
-    host.ok(&["systemctl", "start", "dovecot"]);
+    // It may have been started before the packages of its protocols were there.
+    host.ok(&["systemctl", "restart", "dovecot"]);
     wait_for("Dovecot", Duration::from_secs(30), || PORTS.iter().all(|port| internet.tls(port).contains("-----BEGIN CERTIFICATE")));
     host
 }
