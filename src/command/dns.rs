@@ -1,6 +1,6 @@
 //! `mxseal dns`: what the world should be told in DNS, and is not; where it is asked for, tells it and waits.
 
-pub(super) mod publish;
+mod publish;
 mod wait;
 
 use super::{Trouble, deployed, interrupt, place, place::Site};

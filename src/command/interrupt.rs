@@ -41,7 +41,7 @@ fn words(reached: u8, verb: &str) -> String {
     } else if reached == Reached::Telling as u8 {
         format!("Stopped while DNS was told of it. `mxseal {verb}` looks first what is there, and goes on.")
     } else if reached == Reached::Told as u8 {
-        format!("Stopped: what was published stays. `mxseal {verb} --wait` goes on from here.")
+        "Stopped: what DNS was told stays told. `mxseal dns --wait` waits until senders see it.".to_owned()
     } else {
         "Stopped at the end: the change had been settled. `mxseal status` tells how.".to_owned()
     }

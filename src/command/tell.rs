@@ -1,15 +1,26 @@
 //! The end of a setup: what senders are told, once the wire has proved that it is true. A problem here takes nothing back.
 
-use super::{dns, place::Site};
+use super::{
+    dns,
+    interrupt::{Reached, reached},
+    place::Site,
+};
 use crate::{
+    claims::Claims,
     cli::Global,
     facts::Facts,
     finding::{Finding, Remedy, Subject, Verdict},
     intent::Tell,
     name::DnsName,
-    publish::{self, Asked, Exchange, Ours, Sheet, Wanted, dialect::Dialect, exchanges, policies, publisher::How, told},
+    publish::{
+        self, Asked, Exchange, Ours, Sheet, Wanted,
+        dialect::Dialect,
+        exchanges, policies,
+        publisher::{Draft, How, Publisher, Refused},
+        told,
+    },
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
-    settings::{Publishing, Settings},
+    settings::Settings,
     world,
 };
 
@@ -61,15 +72,16 @@ pub(super) async fn senders(
     let (mut by_hand, mut published) = (left, 0);
     let mut zones: Vec<DnsName> = Vec::new();
     for exchange in &all {
-        let way = settings.publishing(&exchange.zone);
-        if way.publish.is_none_or(|how| how == How::Manual) {
-            continue;
-        }
+        let Some(way) = settings.publishing(&exchange.zone).by_itself() else { continue };
         progress.see(Event::Started(format!("publish {} records in {}", exchange.add.len(), exchange.zone)));
-        let done = bring(site, &way, exchange, &facts, &sheet).await;
+        let promise = |claims: &mut Claims| told::promise_keys(claims, &facts, &sheet, exchange);
+        let done = match way {
+            Ok(publisher) => bring(site, &publisher, exchange, promise).await.map_err(|e| e.to_string()),
+            Err(why) => Err(why),
+        };
         progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
         match done {
-            Ok(()) => {
+            Ok(_) => {
                 published += exchange.add.len();
                 zones.push(exchange.zone.clone());
             }
@@ -89,11 +101,18 @@ pub(super) async fn senders(
     outcome.exit = outcome.exit.max(exit);
 }
 
-/// The claim first, then the world.
-async fn bring(site: &Site, way: &Publishing, exchange: &Exchange, facts: &Facts, sheet: &Sheet) -> Result<(), String> {
-    let publisher = way.publisher()?;
-    dns::publish::claim(&site.store, facts, sheet, exchange).map_err(|e| e.to_string())?;
-    publisher.publish(&site.net, &site.store, exchange, world::now()).await.map(drop).map_err(|e| e.to_string())
+/// Tells one zone: the promise first, then the world, so that a crash errs to the safe side.
+pub(super) async fn bring(
+    site: &Site,
+    publisher: &Publisher,
+    exchange: &Exchange,
+    promise: impl FnOnce(&mut Claims),
+) -> Result<Draft, Refused> {
+    told::tell(&site.store, world::now(), promise)?;
+    reached(Reached::Telling);
+    let done = publisher.publish(&site.net, &site.store, exchange, world::now()).await;
+    reached(Reached::Told);
+    done
 }
 
 fn page(open: &[&Wanted], sheet: &Sheet, published: usize) -> String {

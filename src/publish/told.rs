@@ -1,7 +1,13 @@
 //! What the world was told, kept in the Store. It is written before the world is told, so that whoever dies in between has
 //! promised too much rather than kept too little.
 
-use crate::{claims::Claims, facts::Facts, moment::Moment, world::Store};
+use super::{Data, Exchange, Sheet, TTL};
+use crate::{
+    claims::Claims,
+    facts::{Facts, Tlsa},
+    moment::Moment,
+    world::Store,
+};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -55,6 +61,22 @@ pub fn tell(store: &Store, now: Moment, what: impl FnOnce(&mut Claims)) -> io::R
 /// As [`tell`].
 pub fn see(store: &Store, facts: &Facts) -> io::Result<Claims> {
     tell(store, facts.now, |claims| claims.see(facts))
+}
+
+/// Takes in the keys that the records of an exchange name for each MX name, beside those that DNS names already.
+pub fn promise_keys(claims: &mut Claims, facts: &Facts, sheet: &Sheet, exchange: &Exchange) {
+    for mx in &facts.mx_hosts {
+        let Ok(owner) = mx.name.under("_25._tcp") else { continue };
+        let new = sheet.wanted.iter().filter(|w| w.owner == owner && exchange.add.iter().any(|r| r.owner == *w.at() && r.data == w.data));
+        let mut keys: Vec<Tlsa> = new.filter_map(|w| if let Data::Tlsa(tlsa) = &w.data { Some(tlsa.clone()) } else { None }).collect();
+        if keys.is_empty() {
+            continue;
+        }
+        let there = mx.tlsa.value();
+        let ttl = there.map_or(TTL, |a| a.ttl.max(TTL));
+        keys.extend(there.into_iter().flat_map(|a| a.records.clone()));
+        claims.see_tlsa(&mx.name, &keys, ttl, facts.now);
+    }
 }
 
 #[cfg(test)]

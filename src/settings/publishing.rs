@@ -63,6 +63,12 @@ impl Publishing {
         }
     }
 
+    /// The way that is wished, where mxseal can go it by itself.
+    #[must_use]
+    pub fn by_itself(&self) -> Option<Result<Publisher, String>> {
+        self.publish.filter(|how| *how != How::Manual).map(|_| self.publisher())
+    }
+
     pub(super) fn beside(&mut self, dir: &Path) {
         for file in [&mut self.tsig_file, &mut self.zone_file, &mut self.hook].into_iter().flatten() {
             *file = dir.join(&*file);

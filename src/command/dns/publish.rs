@@ -1,20 +1,18 @@
-//! `mxseal dns --publish`: what is missing is brought into DNS, a zone at a time; claims first, so that a crash errs to the safe
-//! side.
+//! `mxseal dns --publish`: what is missing is brought into DNS, a zone at a time.
 
-use super::super::{Trouble, place, place::Site};
+use super::super::{Trouble, place, place::Site, tell::bring};
 use crate::{
     cli::Dns,
-    command::interrupt::{Reached, reached},
-    facts::{Facts, Tlsa},
+    facts::Facts,
     finding::Finding,
     publish::{
-        Data, Exchange, Ours, Sheet, TTL, exchanges,
+        Exchange, Ours, Sheet, exchanges,
         publisher::{Publisher, Refused, Words},
         told,
     },
     report::json::ZoneDoc,
     settings::Settings,
-    world::{self, Store},
+    world,
 };
 
 /// What became of each zone, and of the records that are left to others.
@@ -36,11 +34,7 @@ pub(super) async fn run(
         let done = if args.dry_run {
             publisher.draft(&site.net, exchange, world::now()).await
         } else {
-            claim(&site.store, facts, sheet, exchange).map_err(Trouble::state)?;
-            reached(Reached::Telling);
-            let done = publisher.publish(&site.net, &site.store, exchange, world::now()).await;
-            reached(Reached::Told);
-            done
+            bring(site, &publisher, exchange, |claims| told::promise_keys(claims, facts, sheet, exchange)).await
         };
         let by_hand = publisher == Publisher::Manual;
         zones.push(match done {
@@ -66,21 +60,4 @@ pub(super) async fn run(
         });
     }
     Ok((zones, findings))
-}
-
-/// The keys of each MX name that the world is about to be told of, beside those that it knows already.
-pub(in crate::command) fn claim(store: &Store, facts: &Facts, sheet: &Sheet, exchange: &Exchange) -> std::io::Result<()> {
-    for mx in &facts.mx_hosts {
-        let Ok(owner) = mx.name.under("_25._tcp") else { continue };
-        let new = sheet.wanted.iter().filter(|w| w.owner == owner && exchange.add.iter().any(|r| r.owner == *w.at() && r.data == w.data));
-        let mut keys: Vec<Tlsa> = new.filter_map(|w| if let Data::Tlsa(tlsa) = &w.data { Some(tlsa.clone()) } else { None }).collect();
-        if keys.is_empty() {
-            continue;
-        }
-        let there = mx.tlsa.value();
-        let ttl = there.map_or(TTL, |a| a.ttl.max(TTL));
-        keys.extend(there.into_iter().flat_map(|a| a.records.clone()));
-        told::tell(store, facts.now, |claims| claims.see_tlsa(&mx.name, &keys, ttl, facts.now))?;
-    }
-    Ok(())
 }

@@ -4,13 +4,13 @@ use crate::{
     change::{Receipt, Want},
     claims::{Claim, Claims},
     cli::{Global, Undo},
-    command::{Trouble, course::Ended, place::Site},
+    command::{Trouble, course::Ended, place::Site, tell::bring},
     facts::Security,
     finding::{Finding, Verdict},
     moment::Moment,
     name::DnsName,
     plan::{Retreat, RetreatStep},
-    publish::{Data, Exchange, Ours, Record, publisher::Publisher, told},
+    publish::{Data, Exchange, Ours, Record, told},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json::Outcome},
     settings::Settings,
     survey, world,
@@ -67,10 +67,10 @@ pub(super) async fn step(
         }
         RetreatStep::Withdraw(names) => {
             let ours: Ours = site.store.load(Ours::FILE).map_err(Trouble::state)?.unwrap_or_default();
-            let way = |zone: &DnsName| settings.publishing(zone).publisher();
             let exchanges = withdrawals(&ours, names);
-            let by_us = exchanges.iter().all(|e| matches!(way(&e.zone), Ok(way) if way != Publisher::Manual));
-            if exchanges.is_empty() || !by_us {
+            let ways = exchanges.iter().filter_map(|e| settings.publishing(&e.zone).by_itself());
+            let ways = ways.collect::<Result<Vec<_>, _>>().map_err(Trouble::usage)?;
+            if exchanges.is_empty() || ways.len() < exchanges.len() {
                 let owners: Vec<String> = names.iter().map(|n| format!("_25._tcp.{n}")).collect();
                 return held(format!("Withdraw the TLSA records of {}, {again}.", owners.join(", "))).tell(outcome, global);
             }
@@ -84,10 +84,9 @@ pub(super) async fn step(
             if !args.yes && !super::agreed(args, "Withdraw these records, as the first step?")? {
                 return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, global);
             }
-            for exchange in &exchanges {
+            for (exchange, publisher) in exchanges.iter().zip(&ways) {
                 progress.see(Event::Started(format!("withdraw {} records from {}", exchange.remove.len(), exchange.zone)));
-                let publisher = way(&exchange.zone).map_err(Trouble::usage)?;
-                publisher.publish(&site.net, &site.store, exchange, world::now()).await.map_err(Trouble::human)?;
+                bring(site, publisher, exchange, |_| ()).await.map_err(Trouble::human)?;
                 progress.see(Event::Done("done".into()));
             }
             let until = withdrawn(site, names)?;
