@@ -15,7 +15,7 @@ use crate::{
     name::DnsName,
     nearest::{meant, nearest},
     policy::tls_rpt::Rua,
-    publish::publisher::How,
+    publish::{ServedBy, WebServer, publisher::How},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
@@ -80,6 +80,12 @@ pub struct Settings {
     pub tell: Vec<Tell>,
     /// Where TLS reports go.
     pub rua: Vec<Rua>,
+    /// Who serves the MTA-STS policy that setup begins.
+    pub policy_host: Option<ServedBy>,
+    /// The web server that a site is printed for.
+    pub web_server: Option<WebServer>,
+    /// Where the policy's file is written for it.
+    pub export_dir: Option<PathBuf>,
     /// How records get into DNS.
     pub publish: Option<How>,
     /// The server that takes updates.
@@ -125,6 +131,9 @@ pub const KEYS: &[(&str, &str)] = &[
     ("textfile", "File for Prometheus' textfile collector, which every renewal writes anew."),
     ("tell", "What senders are told: \"tls-rpt\", \"dane\", \"mta-sts\", or \"nothing\". Without it, all of them."),
     ("rua", "Where TLS reports go, besides where they go now. Without it, the domain's postmaster."),
+    ("policy-host", "Who serves the policy that setup begins: \"builtin\", \"snippet\", \"export\" or \"none\"."),
+    ("web-server", "Web server that a site is printed for: \"nginx\", \"apache\" or \"caddy\"."),
+    ("export-dir", "Directory of the policy's file. Without it, /var/www/mta-sts."),
     ("publish", "How records get into DNS: \"manual\", \"zonefile\", \"rfc2136\" or \"hook\"."),
     ("dns-server", "Server that takes updates (RFC 2136). Without it, the primary that the zone's SOA record names."),
     ("tsig-file", "File with the key for updates, as nsupdate -k reads it."),
@@ -187,6 +196,9 @@ impl Settings {
             textfile: self.textfile.or(lower.textfile),
             tell: list(self.tell, lower.tell),
             rua: list(self.rua, lower.rua),
+            policy_host: self.policy_host.or(lower.policy_host),
+            web_server: self.web_server.or(lower.web_server),
+            export_dir: self.export_dir.or(lower.export_dir),
             publish: self.publish.or(lower.publish),
             dns_server: self.dns_server.or(lower.dns_server),
             tsig_file: self.tsig_file.or(lower.tsig_file),
@@ -201,7 +213,7 @@ impl Settings {
     /// Files that are named without their directory lie beside the settings.
     fn beside(mut self, dir: &Path) -> Self {
         let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile];
-        let publishing = [&mut self.tsig_file, &mut self.zone_file, &mut self.hook];
+        let publishing = [&mut self.export_dir, &mut self.tsig_file, &mut self.zone_file, &mut self.hook];
         self.zone.values_mut().for_each(|zone| zone.beside(dir));
         self.list.beside(dir);
         for file in single.into_iter().chain(publishing).flatten().chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {

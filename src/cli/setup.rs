@@ -6,7 +6,7 @@ use crate::{
     mta::companion::COMPANIONS,
     name::DnsName,
     policy::tls_rpt::Rua,
-    publish::publisher::How,
+    publish::{ServedBy, WebServer, publisher::How},
     rehearsal::Fault,
     settings::{Settings, addressee, resolver},
 };
@@ -105,6 +105,15 @@ pub struct Setup {
     /// postmaster]
     #[arg(long, value_name = "URI", value_delimiter = ',', help_heading = "Telling senders")]
     pub rua: Vec<Rua>,
+    /// Begin an MTA-STS policy in mode testing for each domain that has none, and let it be served so
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Telling senders")]
+    pub policy_host: Option<ServedBy>,
+    /// The web server that a site is printed for [default: the one that listens on port 443]
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Telling senders")]
+    pub web_server: Option<WebServer>,
+    /// Where the file is written for a web server: DIR/mta-sts.DOMAIN/.well-known/mta-sts.txt [default: /var/www/mta-sts]
+    #[arg(long, value_name = "DIR", help_heading = "Telling senders")]
+    pub export_dir: Option<PathBuf>,
     /// How the records get into DNS [default: manual]
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Telling senders")]
     pub publish: Option<How>,
@@ -163,6 +172,9 @@ impl Setup {
             textfile: one(&self.textfile),
             tell: self.tell.clone(),
             rua: self.rua.clone(),
+            policy_host: self.policy_host,
+            web_server: self.web_server,
+            export_dir: one(&self.export_dir),
             publish: self.publish,
             dns_server: self.way.dns_server,
             tsig_file: one(&self.way.tsig_file),

@@ -8,9 +8,8 @@ use crate::{
         policy_list::{self, Fingerprint},
         tls_rpt::Rua,
     },
-    publish::WebServer,
-    publish::publisher::How,
-    settings::{Publishing, resolver},
+    publish::{ServedBy, WebServer, publisher::How},
+    settings::{Publishing, Settings, resolver},
 };
 use clap::{Args, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
@@ -201,13 +200,14 @@ pub struct PolicyMxOf {
 pub struct PolicyHow {
     /// Who serves the policy [default: as before, else builtin, or none where it is served already]
     #[arg(long, value_enum, value_name = "HOW")]
-    pub policy_host: Option<PolicyHostFlag>,
+    pub policy_host: Option<ServedBy>,
     /// The web server that a site is printed for [default: the one that listens on port 443]
     #[arg(long, value_enum, value_name = "NAME")]
     pub web_server: Option<WebServer>,
     /// Where the file is written for a web server: DIR/mta-sts.DOMAIN/.well-known/mta-sts.txt
-    #[arg(long, value_name = "DIR", default_value = "/var/www/mta-sts")]
-    pub export_dir: PathBuf,
+    /// [default: /var/www/mta-sts]
+    #[arg(long, value_name = "DIR")]
+    pub export_dir: Option<PathBuf>,
     /// The DNS resolver to ask, instead of those of /etc/resolv.conf
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = resolver)]
     pub resolver: Option<SocketAddr>,
@@ -222,17 +222,13 @@ pub struct PolicyHow {
     pub dry_run: bool,
 }
 
-/// Who serves a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PolicyHostFlag {
-    /// `mxseal serve` on port 443 of this host, as nobody, with a certificate of its own
-    Builtin,
-    /// A web server that is here already: a file for it, and the site that serves it
-    Snippet,
-    /// The file alone
-    Export,
-    /// Somebody else: the text is printed
-    None,
+impl PolicyHow {
+    /// What the flags say of who serves it, in the words of the settings file.
+    #[must_use]
+    pub fn wishes(&self) -> Settings {
+        let export_dir = self.export_dir.as_deref().map(absolute);
+        Settings { policy_host: self.policy_host, web_server: self.web_server, export_dir, ..Settings::default() }
+    }
 }
 
 /// `mxseal serve`

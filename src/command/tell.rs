@@ -4,6 +4,7 @@ use super::{
     dns,
     interrupt::{Reached, reached},
     place::Site,
+    policy,
 };
 use crate::{
     claims::Claims,
@@ -32,10 +33,10 @@ pub(super) fn note(facts: &Facts, mx: &[DnsName], settings: &Settings) -> Option
         Some(How::Rfc2136) => "mxseal sends the records to the zone's server; --tell nothing leaves it out",
         Some(How::Hook) => "mxseal gives the records to your program; --tell nothing leaves it out",
     };
-    publish::outlook(facts, mx, &settings.tell, how)
+    publish::outlook(facts, mx, &settings.tell, settings.policy_host, how)
 }
 
-/// What is asked for. A policy is begun by a verb of its own, so nothing is told of one before it is there.
+/// What is asked for. Of a policy nothing is told before it is there.
 pub(super) fn asked(site: &Site, settings: &Settings) -> Asked {
     let mut tell = settings.tell.clone();
     if tell.is_empty() && policies::all(&site.store).is_ok_and(|kept| kept.is_empty()) {
@@ -56,6 +57,12 @@ pub(super) async fn senders(
     if settings.tell.contains(&Tell::Nothing) {
         return;
     }
+    let begun = if settings.policy_host.is_some() && Tell::MtaSts.is_in(&settings.tell) {
+        policy::begin::all(site, settings, &facts, progress).await
+    } else {
+        Vec::new()
+    };
+    let not_begun = begun.iter().any(|f| f.verdict == Verdict::Fail || f.id == "policy-not-begun");
     progress.see(Event::Started("compare what senders are told with what is true now".into()));
     match told::see(&site.store, &facts) {
         Ok(claims) => facts.claims = claims,
@@ -91,13 +98,14 @@ pub(super) async fn senders(
     let failed = by_hand.iter().any(|f| f.id == "publish-failed");
     let open: Vec<&Wanted> = sheet.open().filter(|w| w.zone().is_none_or(|zone| !zones.contains(zone))).collect();
     if !global.json {
+        Terminal::print(&report::findings(Style::of_stdout(), &begun));
         Terminal::print(&page(&open, &sheet, published));
         Terminal::print(&report::findings(Style::of_stdout(), &by_hand));
     }
-    let exit = u8::from(failed);
+    let exit = u8::from(failed || not_begun);
     let all = [&sheet.findings[..], &by_hand[..]].concat();
     outcome.dns = Some(json::DnsDoc::of(&sheet.open().collect::<Vec<_>>(), &all, exit));
-    outcome.findings.extend(by_hand);
+    outcome.findings.extend(begun.into_iter().chain(by_hand));
     outcome.exit = outcome.exit.max(exit);
 }
 

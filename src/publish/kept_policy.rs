@@ -40,6 +40,21 @@ pub enum PolicyHost {
     None,
 }
 
+/// Who is to serve a policy, as flag and settings say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "wires", derive(clap::ValueEnum))]
+pub enum ServedBy {
+    /// `mxseal serve` on port 443 of this host, as nobody, with a certificate of its own
+    Builtin,
+    /// A web server that is here already: a file for it, and the site that serves it
+    Snippet,
+    /// The file alone
+    Export,
+    /// Somebody else: the text is printed
+    None,
+}
+
 /// A web server that a site is printed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -31,8 +31,8 @@ pub mod zone_file;
 
 pub use crate::record::{Data, Record};
 pub use exchange::{Exchange, InTheWay, Ours, Told, exchanges};
-pub use kept_policy::{Former, KeptPolicy, PolicyHost, Step, WebServer};
-pub use outlook::{can_tell, outlook};
+pub use kept_policy::{Former, KeptPolicy, PolicyHost, ServedBy, Step, WebServer};
+pub use outlook::{can_tell, domains_here, outlook};
 pub use policy_site::{policy_file, put_in_place, site};
 pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
 pub use sheet::{Asked, Sheet, Sight};

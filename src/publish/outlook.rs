@@ -1,5 +1,6 @@
 //! What senders are told after the proof, as an outlook: what can be said of it before there is a certificate. Pure.
 
+use super::ServedBy;
 use crate::{
     facts::{DomainFacts, Facts, Here, MxFacts, Security},
     finding::{Finding, Subject, Verdict},
@@ -20,9 +21,16 @@ pub fn can_tell(facts: &Facts, mx: &[DnsName]) -> Vec<Tell> {
     Tell::ALL.into_iter().filter(possible).collect()
 }
 
-/// The note of a plan that says what follows the proof; `None` where nothing is to be told. `how` says by whom.
+/// The domains whose mail comes to an MX name of this host, by what is seen or said.
 #[must_use]
-pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], how: &str) -> Option<Finding> {
+pub fn domains_here<'a>(facts: &'a Facts, mx: &[DnsName]) -> Vec<&'a DomainFacts> {
+    domains(facts, &ours(facts, mx))
+}
+
+/// The note of a plan that says what follows the proof; `None` where nothing is to be told. `host` is who is to serve a policy that
+/// is begun, `how` says by whom the records are published.
+#[must_use]
+pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], host: Option<ServedBy>, how: &str) -> Option<Finding> {
     let ours = ours(facts, mx);
     let domains = domains(facts, &ours);
     let mut parts = Vec::new();
@@ -30,7 +38,14 @@ pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], how: &str) -> Optio
         parts.push(match what {
             Tell::TlsRpt => format!("where to report how TLS went, for {}", list(domains.iter().map(|d| &d.domain))),
             Tell::Dane => format!("the keys of {}, for DANE", list(ours.iter().filter(|mx| is_signed(mx)).map(|mx| &mx.name))),
-            Tell::MtaSts => format!("the MTA-STS policy of {}, once one is served", list(domains.iter().map(|d| &d.domain))),
+            Tell::MtaSts => {
+                let begun = match host {
+                    None => "once one is served",
+                    Some(ServedBy::Builtin) => "begun in mode testing and served by mxseal on port 443 where there is none",
+                    Some(_) => "begun in mode testing where there is none",
+                };
+                format!("the MTA-STS policy of {}, {begun}", list(domains.iter().map(|d| &d.domain)))
+            }
             Tell::Nothing => continue,
         });
     }

@@ -172,6 +172,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "RFC 8460; mxseal-policy(8)",
     },
     Topic {
+        id: "policy-begun",
+        title: "An MTA-STS policy is begun",
+        text: "Setup was told who serves a policy, and the domain had none. In mode testing senders report what would fail, and deliver all the same. The record that announces it follows once every address of the policy host serves it; after two weeks of good reports `mxseal policy enforce` makes it bind.",
+        see: "mxseal policy show",
+        reference: "mxseal-setup(8) --policy-host; mxseal-policy(8)",
+    },
+    Topic {
         id: "policy-host-taken",
         title: "Port 443 is another program's",
         text: "Senders fetch policies from port 443, which another program has: a web server, most likely. It can serve the policy as well as mxseal: --policy-host snippet writes the file and prints a site for nginx, Apache or Caddy.",
@@ -191,6 +198,13 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "The file of the policies and their certificates is missing, of another release, or damaged; or a file for a web server could not be written. mxseal policy and mxseal renew write it anew.",
         see: "mxseal renew\njournalctl -u mxseal-policy.service",
         reference: "mxseal-serve(8)",
+    },
+    Topic {
+        id: "policy-not-begun",
+        title: "An MTA-STS policy could not be begun",
+        text: "Setup was told who serves a policy, and something is in the way; the reason stands beside this. Nothing is taken back: the certificate is served and proved. `mxseal policy testing` begins the policy at any later time.",
+        see: "mxseal policy testing DOMAIN --dry-run",
+        reference: "mxseal-setup(8) --policy-host; mxseal-policy(8)",
     },
     Topic {
         id: "publish-failed",

@@ -104,7 +104,8 @@ impl Id {
             Self::Tell => {
                 "tls-rpt asks senders for a daily report on how TLS went: it binds nobody. dane publishes the keys of this host in a \
                  signed zone: senders that know DANE then accept no others, so mxseal keeps them at every renewal. mta-sts says that \
-                 the domain has a policy, which a web server has to serve: `mxseal policy testing DOMAIN` begins it. The records are \
+                 the domain has a policy, which a web server has to serve: --policy-host or `mxseal policy testing DOMAIN` begins \
+                 it. The records are \
                  printed for your zone once the proof stands; --publish lets mxseal put them there itself. A problem with them \
                  takes nothing back of what was proved. `mxseal dns` does the same at any later time."
             }
@@ -161,12 +162,12 @@ impl Question {
             .or(Some("none"))
     }
 
-    /// What senders are told; `possible` is what can be kept here.
+    /// What senders are told; `possible` is what can be kept here. Whoever said who serves a policy means to have one.
     #[must_use]
-    pub fn tell(possible: &[Tell]) -> Self {
+    pub fn tell(possible: &[Tell], policy: bool) -> Self {
         let names: Vec<&str> = possible.iter().map(|t| t.name()).collect();
         // A policy wants a web server, and a decision of its own.
-        let usual: Vec<&str> = possible.iter().filter(|t| **t != Tell::MtaSts).map(|t| t.name()).collect();
+        let usual: Vec<&str> = possible.iter().filter(|t| policy || **t != Tell::MtaSts).map(|t| t.name()).collect();
         let why = "Once the proof stands, records in DNS let senders verify this host and report to you.";
         Self::new(Id::Tell, why, format!("What to tell them ({}; or nothing)", names.join(", "))).or(Some(usual.join(" ")))
     }

@@ -1,12 +1,16 @@
 //! The way back once senders were told: step by step, and no file before they have forgotten.
 
 use crate::lab::{
-    dns::Signed,
+    authority::Authority,
+    dns::{Signed, own_loopback},
     household::{Household, MX, MXSEAL},
+    web::{Web, serve},
 };
+use mxseal::certificate::KeyType;
 use serde_json::Value;
 use std::{
     fs,
+    net::SocketAddr,
     process::{Command, Stdio},
 };
 
@@ -79,6 +83,40 @@ fn nothing_goes_back_before_senders_have_forgotten() {
     let (code, undone) = told(&house, "undo", &[]);
     assert_eq!(code, 0, "{undone:#}");
     assert_eq!(house.tree(), before);
+}
+
+/// A policy that setup begins: the file is written, and the record follows once it is served. None is begun that nobody asked for,
+/// or beside one that is there.
+#[test]
+fn a_policy_that_setup_begins_is_announced_once_it_is_served() {
+    let house = Household::in_zone(Signed::Yes);
+    let (host, authority) = (own_loopback(), Authority::new());
+    let root = house.root.join("web.pem");
+    fs::write(&root, authority.root_pem()).expect("written");
+    house.dns.set("example.test", "mta-sts", "A", 60, &[&host.to_string()]);
+    let web = serve(SocketAddr::from((host, 443)), &authority.issue(&["mta-sts.example.test"], KeyType::Ecdsa), Web::new());
+    let (www, root) = (house.root.join("www"), root.display().to_string());
+    let kept = house.state().join("policies");
+
+    let export = www.display().to_string();
+    let how = ["--trust-anchor", &root, "--alarm", "", "--tell", "mta-sts", "--policy-host", "export", "--export-dir", &export];
+    let (code, done) = told(&house, "setup", &how);
+    assert_eq!((code, &done["outcome"]), (0, &"proved".into()), "{done:#}");
+    let begun = done["findings"].as_array().expect("findings").iter().find(|f| f["id"] == "policy-begun");
+    let begun = begun.unwrap_or_else(|| panic!("{done:#}")).to_string();
+    assert!(begun.contains("let the web server of mta-sts.example.test serve the file"), "{begun}");
+    let text = fs::read(www.join("mta-sts.example.test/.well-known/mta-sts.txt")).expect("the file");
+    assert_eq!(String::from_utf8_lossy(&text), "version: STSv1\nmode: testing\nmx: mx.example.test\nmax_age: 86400\n");
+    assert!(kept.exists() && !done["dns"]["records"].to_string().contains("_mta-sts"), "the file comes first: {done:#}");
+
+    web.show(Web::from([("/.well-known/mta-sts.txt".to_owned(), ("text/plain", text))]));
+    let resolver = house.dns.resolver.to_string();
+    let mut dns = Command::new(MXSEAL);
+    dns.args(&house.arguments("status")[..4]).args(["--json", "dns", "--domain", "example.test", "--mx", MX, "--resolver", &resolver]);
+    dns.args(["--mta", "postfix", "--mta-config"]).arg(house.postfix.etc()).args(["--trust-anchor", &root]);
+    let out = dns.output().expect("mxseal");
+    let document: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+    assert!(document["records"].to_string().contains("v=STSv1; id="), "{document:#}");
 }
 
 #[test]

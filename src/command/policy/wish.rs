@@ -5,17 +5,20 @@ use super::{
     Seen, document, exit, tell,
 };
 use crate::{
-    cli::{Global, PolicyHostFlag, PolicyHow, Where, absolute},
+    cli::{Global, PolicyHow, Where},
     facts::DomainFacts,
     finding::{Finding, Verdict},
     name::DnsName,
     policy::sts_policy::StsPolicy,
-    publish::{KeptPolicy, PolicyHost, PolicySeen, PolicyWish, Step, WebServer, Wished, policies, policy_file, told, wished},
+    publish::{KeptPolicy, PolicyHost, PolicySeen, PolicyWish, ServedBy, Step, WebServer, Wished, policies, policy_file, told, wished},
     report::{self, Progress, Style, Terminal},
     settings::Settings,
     survey,
     world::{self, Hands as _, Machine},
 };
+
+/// Where the file is written for a web server, where nobody says.
+const EXPORT_DIR: &str = "/var/www/mta-sts";
 
 pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &PolicyHow, global: &Global) -> Result<u8, Trouble> {
     place::needs_root()?;
@@ -41,7 +44,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     let kept = policies::load(&site.store, &about.domain).map_err(Trouble::state)?;
     let kept = kept.map(|k| seen.keep(&site, k)).transpose()?;
     let hosts = if *wish == PolicyWish::Leave { Vec::new() } else { seen.hosts(&site, &about, entering).await };
-    let host = policy_host(how, kept.as_ref(), &seen, &about)?;
+    let host = policy_host(&how.wishes(), kept.as_ref(), &settings, &seen, &about)?;
     let view = PolicySeen {
         domain: &about.domain,
         mx: &about.mx,
@@ -117,24 +120,31 @@ fn about_now(seen: &Seen, before: &DomainFacts) -> DomainFacts {
     seen.facts.domains.iter().find(|d| d.domain == before.domain).unwrap_or(before).clone()
 }
 
-/// Who serves it: as is said, else as before, else we do, unless somebody does already.
-fn policy_host(how: &PolicyHow, kept: Option<&KeptPolicy>, seen: &Seen, about: &DomainFacts) -> Result<PolicyHost, Trouble> {
+/// Who serves it: as is said, else as before, else nobody new where somebody does already, else as the settings say, else we do.
+pub(super) fn policy_host(
+    said: &Settings,
+    kept: Option<&KeptPolicy>,
+    written: &Settings,
+    seen: &Seen,
+    about: &DomainFacts,
+) -> Result<PolicyHost, Trouble> {
     let served = || seen.sight.policies.get(&about.domain).is_some_and(|p| p.value().is_some());
-    let flag = match (how.policy_host, kept) {
+    let by = match (said.policy_host, kept) {
         (None, Some(kept)) => return Ok(kept.host.clone()),
-        (Some(flag), _) => flag,
-        (None, None) if served() => PolicyHostFlag::None,
-        (None, None) => PolicyHostFlag::Builtin,
+        (Some(by), _) => by,
+        (None, None) if served() => ServedBy::None,
+        (None, None) => written.policy_host.unwrap_or(ServedBy::Builtin),
     };
-    let dir = absolute(&how.export_dir);
-    Ok(match flag {
-        PolicyHostFlag::Builtin => match policy_host::taken() {
+    let wishes = said.clone().over(written.clone());
+    let dir = wishes.export_dir.unwrap_or_else(|| EXPORT_DIR.into());
+    Ok(match by {
+        ServedBy::Builtin => match policy_host::taken() {
             Some(taken) => return Err(taken),
             None => PolicyHost::Builtin,
         },
-        PolicyHostFlag::Snippet => PolicyHost::Snippet { server: how.web_server.map_or_else(listening, Ok)?, dir },
-        PolicyHostFlag::Export => PolicyHost::Export { dir },
-        PolicyHostFlag::None => PolicyHost::None,
+        ServedBy::Snippet => PolicyHost::Snippet { server: wishes.web_server.map_or_else(listening, Ok)?, dir },
+        ServedBy::Export => PolicyHost::Export { dir },
+        ServedBy::None => PolicyHost::None,
     })
 }
 

@@ -190,7 +190,7 @@ impl Conversation<'_> {
             return None;
         }
         let possible = publish::can_tell(facts, &self.site.place.mx);
-        (!possible.is_empty()).then(|| Question::tell(&possible))
+        (!possible.is_empty()).then(|| Question::tell(&possible, self.settings().policy_host.is_some()))
     }
 
     /// Asks; whether it must be looked again. `None` leaves.
