@@ -21,23 +21,12 @@ struct Kept {
     claims: Claims,
 }
 
-/// Read before the rest, so that another release's file is refused by its number.
-#[derive(Deserialize)]
-struct Head {
-    version: u16,
-}
-
 /// The claims that are kept; none where nothing was ever told.
 ///
 /// # Errors
 /// When they cannot be read, or another release wrote them: then nobody knows what is promised, and nothing may be changed.
 pub fn claims(store: &Store) -> io::Result<Claims> {
-    let Some(Head { version }) = store.load(KEPT)? else { return Ok(Claims::default()) };
-    if version != VERSION {
-        let says = format!("{} was written by another release (format {version}, this one reads {VERSION})", store.path(KEPT).display());
-        return Err(io::Error::new(io::ErrorKind::InvalidData, says));
-    }
-    Ok(store.load::<Kept>(KEPT)?.map(|kept| kept.claims).unwrap_or_default())
+    Ok(store.load_format::<Kept>(KEPT, VERSION)?.map(|kept| kept.claims).unwrap_or_default())
 }
 
 /// Changes the claims: to be called before the world is told.

@@ -2,7 +2,7 @@
 //! server.
 
 use crate::certificate::Digest;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
@@ -22,6 +22,11 @@ pub struct Store {
 /// Held while it lives; the kernel lets go when we die.
 #[derive(Debug)]
 pub struct Lock(File);
+
+#[derive(Deserialize)]
+struct Head {
+    version: u16,
+}
 
 impl Lock {
     /// The locked file. A process that inherits it shares the lock, which then lasts as long as the longest of us.
@@ -112,6 +117,22 @@ impl Store {
             read => Zeroizing::new(read.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {e}", path.display())))
+    }
+
+    /// [`Store::load`] of a value that has the number of its format beside it, `version`, which is read before the rest.
+    ///
+    /// # Errors
+    /// As [`Store::load`], and when the value is of another format, so that another release wrote it.
+    pub fn load_format<T: DeserializeOwned>(&self, below: impl AsRef<Path>, format: u16) -> io::Result<Option<T>> {
+        let Some(Head { version }) = self.load(&below)? else { return Ok(None) };
+        if version == format {
+            return self.load(below);
+        }
+        let says = format!(
+            "{} was written by another release (format {version}, this one reads {format}): use that release of mxseal",
+            self.path(below).display()
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidData, says))
     }
 
     /// Writes a JSON value whole or not at all (0600).
