@@ -115,6 +115,18 @@ fn it_comes_and_goes_without_harm() {
     assert!(internet.s_client(&[]).contains(SNAKE_OIL));
     host.ok(&["systemctl", "start", "mxseal-renew.service"]);
     host.ok(&["mkdir", "-p", "/etc/mxseal/hooks/before.d", "/etc/mxseal/hooks/after.d"]);
+
+    // A policy that senders may go by is named with the way out, and keeps what ends it.
+    let kept = "/var/lib/mxseal/policies/example.test.json";
+    host.ok(&["mkdir", "-p", "/var/lib/mxseal/policies"]);
+    host.write(kept, "{}");
+    for how in ["-r", "-P"] {
+        let said = dpkg(&host, &[how, "mxseal"]);
+        assert!(said.contains(&format!("{kept} stays")) && said.contains("mxseal policy leave example.test"), "{said}");
+        assert!(host.path(kept).exists() && !said.contains("mail server"), "{said}");
+    }
+    dpkg(&host, &["-i", "/root/mxseal.deb"]);
+    host.ok(&["rm", "-r", "/var/lib/mxseal/policies"]);
     let said = dpkg(&host, &["-P", "mxseal"]);
     assert!(!said.contains("mxseal: "), "{said}");
     assert_eq!(differences(&untouched, &contents(&host.tree("/etc"))), Vec::<String>::new());
