@@ -254,7 +254,7 @@ impl Driver<'_> {
             if authorization.status != AuthorizationStatus::Pending {
                 continue;
             }
-            let offered: Vec<String> = authorization.challenges.iter().map(|c| format!("{:?}", c.r#type)).collect();
+            let offered: Vec<String> = authorization.challenges.iter().map(|c| called(&c.r#type)).collect();
             let Some(mut challenge) = authorization.challenge(asked(kind)) else {
                 let says = format!("it offers no {} challenge for {name}, only {}", kind.name(), offered.join(", "));
                 return Err(Trouble::Broken { url: said(&url), says });
@@ -359,6 +359,18 @@ const fn asked(kind: intent::ChallengeType) -> ChallengeType {
     }
 }
 
+/// A kind of challenge as the CA calls it, and which of them mxseal cannot answer: one that stays in DNS, `dns-persist-01`
+/// (draft-ietf-acme-dns-persist), would be another arm of [`crate::plan::Challenge`].
+fn called(kind: &ChallengeType) -> String {
+    match kind {
+        ChallengeType::Http01 => "http-01".to_owned(),
+        ChallengeType::TlsAlpn01 => "tls-alpn-01".to_owned(),
+        ChallengeType::Dns01 => "dns-01".to_owned(),
+        ChallengeType::Unknown(name) => format!("{} (which mxseal does not answer yet)", said(name)),
+        other => format!("{other:?} (which mxseal does not answer)"),
+    }
+}
+
 /// Checks a chain as it came: our key, every name, dates that make sense. What is kept is written anew from its bytes.
 fn arrived(pem: &str, spki: &Digest, names: &[String], now: Moment) -> Result<Chain, Trouble> {
     let wrong = |why: String| Err(Trouble::Arrived(why));
@@ -419,6 +431,22 @@ mod tests {
             Err(Trouble::Clock { ahead: -1200, .. })
         ));
         assert!(ok("", &spki, &["a.example"], day(1)).is_err());
+    }
+
+    /// It has no token, and must not make the others unreadable.
+    #[test]
+    fn a_challenge_of_another_kind_is_named() {
+        let offered: Vec<instant_acme::Challenge> = serde_json::from_value(serde_json::json!([
+            {"type": "dns-persist-01", "url": "https://ca.example/1", "status": "pending", "issuer-domain-names": ["ca.example"]},
+            {"type": "http-01", "url": "https://ca.example/2", "status": "pending", "token": "abc"},
+            {"type": "tls-alpn-01", "url": "https://ca.example/3", "status": "pending", "token": "abc"},
+            {"type": "dns-01", "url": "https://ca.example/4", "status": "pending", "token": "abc"},
+            {"type": "\u{1b}[2J-99", "url": "https://ca.example/5", "status": "pending"},
+        ]))
+        .expect("challenges");
+        let called: Vec<String> = offered.iter().map(|c| super::called(&c.r#type)).collect();
+        assert_eq!(called[..4], ["dns-persist-01 (which mxseal does not answer yet)", "http-01", "tls-alpn-01", "dns-01"]);
+        assert!(!called[4].contains('\u{1b}'), "{}", called[4]);
     }
 
     #[test]
