@@ -1,7 +1,7 @@
 //! Why there is no certificate, as the admin's sentence with the next step. What a CA says is quoted, bounded and without
 //! control characters: it is text from the network.
 
-use crate::{facts::Known, moment::Moment, topics::Explained};
+use crate::{facts::Known, intent::ChallengeType, moment::Moment, name::DnsName, topics::Explained};
 use serde_json::Value;
 use std::{fmt, io, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -99,6 +99,21 @@ pub enum Trouble {
         /// The bound.
         after: Duration,
     },
+    /// CAA records forbid it; nothing was ordered.
+    #[error(
+        "the CAA records that govern {name} ({}) do not let this certificate authority issue for it by {}, so nothing was ordered: add {add} to them, choose another way with --challenge, or a certificate authority that they name with --acme-directory",
+        .governing.join(", "), .method.name()
+    )]
+    Caa {
+        /// The name.
+        name: DnsName,
+        /// The records, as in a zone file.
+        governing: Vec<String>,
+        /// A record that would let it issue.
+        add: String,
+        /// How it would check.
+        method: ChallengeType,
+    },
     /// Nobody can answer the CA's challenge.
     #[error("port {port} cannot be opened for the certificate authority's question ({why}); {next}")]
     Listen {
@@ -189,6 +204,7 @@ impl Explained for Trouble {
                 "invalidProfile" => "ca-profile",
                 _ => "ca-refused",
             }),
+            Self::Caa { .. } => "challenge-caa",
             Self::Broken { .. } => "ca-broken",
             Self::Late { .. } => "ca-late",
             Self::Listen { .. } => "challenge-port",

@@ -7,6 +7,7 @@
 mod account;
 mod adopted;
 mod bad_news;
+mod caa;
 mod challenge;
 mod clock;
 mod dns_01;
@@ -143,6 +144,7 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
         let offered = directory.profiles.into_keys().collect();
         return Err(Trouble::Profile { directory: order.directory.clone(), asked: asked.clone(), offered });
     }
+    caa::check(net, &directory.caa_identities, &order.names, wishes.challenge.kind()).await?;
     let mut account = Account::join(&transport, store, &directory, wishes, say, false).await?;
     let mut answers = Answers::new(wishes.challenge.clone(), net);
     Texts::new(net, store, &wishes.publishers, say).withdraw().await;

@@ -10,11 +10,13 @@ use crate::{
     facts::Facts,
     finding::Verdict,
     name::DnsName,
-    publish::{Asked, Sheet, Wanted, dialect::Dialect, policies, sheet},
+    plan,
+    publish::{Asked, Issuer, Sheet, Wanted, dialect::Dialect, policies, sheet},
     report::{
         self, Style, Terminal, json,
         json::{WaitDoc, ZoneDoc},
     },
+    settings::Settings,
     survey,
 };
 use std::collections::BTreeSet;
@@ -34,7 +36,7 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     let asked = Asked {
         mx: site.place.mx.clone(),
         rua: if args.rua.is_empty() { settings.rua.clone() } else { args.rua.clone() },
-        caa: issuer(args, &facts)?,
+        caa: issuer(args, &facts, &settings)?,
         tell: settings.tell.clone(),
     };
     let (facts, mut sheet) = compared(&site, facts, &asked).await;
@@ -118,13 +120,15 @@ fn exit(args: &Dns, sheet: &Sheet, zones: &[ZoneDoc], is_left: bool, waited: Opt
 }
 
 /// The CA that CAA records name (RFC 8659 §4.2), where they were asked for.
-fn issuer(args: &Dns, facts: &Facts) -> Result<Option<String>, Trouble> {
-    match &args.caa {
-        None => Ok(None),
-        Some(Some(name)) => Ok(Some(name.to_string())),
-        Some(None) if facts.lineages.iter().any(|l| l.directory.contains(".letsencrypt.org/")) => Ok(Some("letsencrypt.org".into())),
-        Some(None) => Err(Trouble::usage("say which CA may issue, as it calls itself in CAA records: --caa DOMAIN")),
-    }
+fn issuer(args: &Dns, facts: &Facts, settings: &Settings) -> Result<Option<Issuer>, Trouble> {
+    let name = match &args.caa {
+        None => return Ok(None),
+        Some(Some(name)) => name.to_string(),
+        Some(None) if facts.lineages.iter().any(|l| l.directory.contains(".letsencrypt.org/")) => "letsencrypt.org".into(),
+        Some(None) => return Err(Trouble::usage("say which CA may issue, as it calls itself in CAA records: --caa DOMAIN")),
+    };
+    let publisher = settings.publishers().map_err(Trouble::usage)?.any();
+    Ok(Some(Issuer { name, methods: plan::challenges(settings.challenge, publisher) }))
 }
 
 const fn dialect(format: RecordFormat) -> Option<Dialect> {

@@ -67,6 +67,13 @@ pub fn ladder(rungs: &Rungs<'_>) -> (Challenge, String) {
     }
 }
 
+/// What the ladder may come to, today or at a renewal.
+#[must_use]
+pub fn challenges(asked: Option<ChallengeType>, publisher: bool) -> Vec<ChallengeType> {
+    let all = [ChallengeType::Http01, ChallengeType::TlsAlpn01, ChallengeType::Dns01];
+    all.into_iter().filter(|rung| asked.map_or(publisher || *rung != ChallengeType::Dns01, |asked| asked == *rung)).collect()
+}
+
 impl Challenge {
     /// Its name (RFC 8555 §8).
     #[must_use]
@@ -85,6 +92,19 @@ mod tests {
 
     fn owner(pid: u32, program: &str, webroot: Option<&str>) -> Known<PortOwner> {
         Known::seen(PortOwner { pid, program: program.into(), elsewhere: false, webroot: webroot.map(Into::into) }, "test")
+    }
+
+    #[test]
+    fn every_rung_that_may_be_taken_is_named() {
+        use ChallengeType::{Dns01, Http01, TlsAlpn01};
+        for (asked, publisher, expected) in [
+            (None, false, &[Http01, TlsAlpn01][..]),
+            (None, true, &[Http01, TlsAlpn01, Dns01]),
+            (Some(Dns01), false, &[Dns01]),
+            (Some(Http01), true, &[Http01]),
+        ] {
+            assert_eq!(challenges(asked, publisher), expected);
+        }
     }
 
     #[test]

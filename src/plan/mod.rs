@@ -16,7 +16,7 @@ mod tlsa;
 mod undo;
 
 pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
-pub use challenge::{Challenge, Rungs, ladder};
+pub use challenge::{Challenge, Rungs, challenges, ladder};
 pub use renewal::{LiveFile, Renewal, Standing, renewal};
 pub use retreat::{Retreat, Step as RetreatStep, retreat};
 pub use undo::undo;

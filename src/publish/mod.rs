@@ -35,7 +35,7 @@ pub use kept_policy::{Former, KeptPolicy, PolicyHost, ServedBy, Step, WebServer}
 pub use outlook::{can_tell, domains_here, outlook};
 pub use policy_site::{policy_file, put_in_place, site};
 pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
-pub use sheet::{Asked, Sheet, Sight};
+pub use sheet::{Asked, Issuer, Sheet, Sight};
 pub use sts::policy_for;
 pub use wanted::sheet;
 

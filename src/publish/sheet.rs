@@ -4,11 +4,20 @@ use super::{Data, KeptPolicy, State, Wanted};
 use crate::{
     facts::{Answer, Known, Whereabouts},
     finding::{Finding, Remedy, Subject, Verdict},
-    intent::Tell,
+    intent::{ChallengeType, Tell},
     name::DnsName,
     policy::{Reading, sts_policy::StsPolicy, tls_rpt::Rua},
 };
 use std::{collections::BTreeMap, net::IpAddr};
+
+/// Who may issue, and how it checks (RFC 8659 §4.2, RFC 8657 §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// The CA, as it calls itself in CAA records.
+    pub name: String,
+    /// Every challenge that a renewal may come to use.
+    pub methods: Vec<ChallengeType>,
+}
 
 /// What the admin asks for beyond what follows from the facts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,8 +26,8 @@ pub struct Asked {
     pub mx: Vec<DnsName>,
     /// Where TLS reports go; empty means to whom they go now, else to each domain's postmaster.
     pub rua: Vec<Rua>,
-    /// CAA records that let this CA alone issue for the MX names and policy hosts.
-    pub caa: Option<String>,
+    /// Who alone may issue for the MX names and policy hosts, by CAA records.
+    pub caa: Option<Issuer>,
     /// What senders are to be told; empty means all that there is.
     pub tell: Vec<Tell>,
 }

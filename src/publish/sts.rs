@@ -2,7 +2,7 @@
 
 use super::{
     Data, Need, State, Wanted,
-    sheet::{Asked, Sheet, Sight},
+    sheet::{Asked, Issuer, Sheet, Sight},
     tls_rpt::unknown,
 };
 use crate::{
@@ -129,15 +129,25 @@ fn certificate(domain: &DomainFacts, host: &DnsName, sight: &Sight, asked: &Aske
 }
 
 /// The CAA record of exactly this name: nothing above it changes (RFC 8659 §3).
-pub(super) fn want_caa(name: &DnsName, governing: &Known<crate::facts::Answer<String>>, issuer: &str, sheet: &mut Sheet) {
+pub(super) fn want_caa(name: &DnsName, governing: &Known<crate::facts::Answer<String>>, issuer: &Issuer, sheet: &mut Sheet) {
     let records: Vec<Caa> = match governing {
         Known::Seen { value, .. } => value.records.iter().filter_map(|r| r.parse().ok()).collect(),
         Known::Unknown { why } => return sheet.findings.push(unknown(name, "its CAA records", why)),
     };
-    let ours = Caa::issue(issuer, &["http-01"]);
-    let (need, state, why) = match (records.iter().any(|c| c.tag == "issue"), permits(&records, issuer, "http-01")) {
+    let methods: Vec<&str> = issuer.methods.iter().map(|m| m.name()).collect();
+    let (issuer, ours) = (&issuer.name, Caa::issue(&issuer.name, &methods));
+    let forbidden: Vec<&str> = methods.iter().copied().filter(|method| !permits(&records, issuer, method)).collect();
+    let (need, state, why) = match (records.iter().any(|c| c.tag == "issue"), forbidden.is_empty()) {
         (false, true) => (Need::Recommended, State::Missing, format!("only {issuer} may issue a certificate for this name")),
         (true, true) => (Need::Recommended, State::Right, format!("{issuer} may issue a certificate for this name, and not everybody")),
+        (_, false) if forbidden.len() < methods.len() => {
+            let how = forbidden.join(" and ");
+            (
+                Need::Recommended,
+                State::Missing,
+                format!("what governs this name now lets {issuer} issue, but not by {how}, which a renewal may need"),
+            )
+        }
         (_, false) => {
             (Need::Required, State::Missing, format!("what governs this name now forbids {issuer} to issue, so the next renewal fails"))
         }

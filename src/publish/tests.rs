@@ -5,6 +5,7 @@ use crate::{
     certificate::{Certificate, Digest, KeyType},
     facts::{Answer, Deployment, DomainFacts, Facts, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security, Source, Tlsa},
     finding::Verdict,
+    intent::ChallengeType,
     moment::Moment,
     policy::{Reading, caa::Caa, sts_policy::StsPolicy},
     view::{EndpointView, Judged, Offer, Probe, TlsView, Wire},
@@ -409,10 +410,12 @@ fn reports_must_be_deliverable() {
 
 #[test]
 fn caa_is_wanted_at_the_exact_names_alone() {
-    let asked = Asked { caa: Some("ca.example".into()), ..Asked::default() };
+    let methods = vec![ChallengeType::Http01, ChallengeType::Dns01];
+    let asked = Asked { caa: Some(Issuer { name: "ca.example".into(), methods }), ..Asked::default() };
     for (governing, expected) in [
         (&[][..], "recommended missing"),
         (&["0 issue \"ca.example\""], "recommended right"),
+        (&["0 issue \"ca.example; validationmethods=http-01\""], "recommended missing"),
         (&["0 issue \"other.example\""], "required missing"),
     ] {
         let mut facts = facts();
@@ -420,7 +423,7 @@ fn caa_is_wanted_at_the_exact_names_alone() {
         let sight = Sight { policy_caa: [(name("example.org"), texts(governing))].into(), ..serving(POLICY) };
         let seen = about(&told(&facts, &sight, &asked), " CAA ");
         let mut lines: Vec<String> = ["mta-sts.example.org", "mx.example.org"]
-            .map(|n| format!("{expected} {n} CAA 0 issue \"ca.example; validationmethods=http-01\""))
+            .map(|n| format!("{expected} {n} CAA 0 issue \"ca.example; validationmethods=http-01,dns-01\""))
             .into();
         lines.sort();
         assert_eq!(seen, lines, "{governing:?}");

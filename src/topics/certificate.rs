@@ -97,7 +97,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "challenge-caa",
         title: "A CAA record names other CAs",
-        text: "A CAA record of the name, or of the nearest domain above it that has one, does not list this CA, so it must not issue.",
+        text: "A CAA record of the name, or of the nearest domain above it that has one, does not list this CA, or not the way in which it would check, so it must not issue. mxseal asks for these records before it orders anything, so that no refusal counts against the CA's limits.",
         see: "dig CAA mx.example.org\ndig CAA example.org",
         reference: "RFC 8659 section 3",
     },

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lab::{
+    dns::{Dns, Signed},
     front::{Fate, Front},
     pebble::YEARS,
 };
@@ -56,6 +57,33 @@ fn a_rate_limit_is_named_and_never_slept_through() {
                 assert!(after.is_none() == until.is_none() && rest.is_none_or(|r| (3500..=3600).contains(&r)), "{until:?}");
             }
             (_, other) => panic!("{status} {after:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_ca_that_records_forbid_is_not_asked() {
+    let dns = Dns::start(&[
+        ("open.test", "mx A 127.0.0.1", Signed::No),
+        ("ours.test", "@ CAA 0 issue \"ca.example\"\nmx A 127.0.0.1", Signed::Yes),
+        ("theirs.test", "@ CAA 0 issue \"ca.example\"\nmx A 127.0.0.1\nmx CAA 0 issue \"other.example\"", Signed::Yes),
+    ]);
+    for (name, permitted) in [("mx.open.test", true), ("mx.ours.test", true), ("mx.theirs.test", false)] {
+        let bench = Bench::new(&Options::default());
+        let front = Front::start(&bench.pebble, YEARS, |_, line| match line {
+            "GET /dir" => Fate::CalledInCaa("ca.example"),
+            _ => Fate::Pass,
+        });
+        let net = Net { resolver: Some(dns.resolver), ..behind(&front, &bench) };
+        let wanted = order(&front.directory, ECDSA, &[name]);
+        let result = on_a_runtime(acme::obtain(&net, &bench.store, &wanted, &wishes(), &Nobody));
+        match (permitted, result) {
+            (true, Ok(_)) => assert_eq!(bench.pebble.issued(), 1),
+            (false, Err(Trouble::Caa { governing, .. })) => {
+                assert_eq!(governing, ["0 issue \"other.example\""]);
+                assert_eq!(*front.requests.lock().unwrap(), ["GET /dir"], "nothing but its directory is read");
+            }
+            (_, other) => panic!("{name}: {other:?}"),
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Fate {
     Page(u16, Option<&'static str>),
     /// Passed on; the answer says that it is two days later than it is.
     Tomorrow,
+    /// Passed on; the answer, the directory, says how the CA calls itself in CAA records.
+    CalledInCaa(&'static str),
 }
 
 /// A front end; its thread ends with the value.
@@ -114,6 +116,13 @@ async fn accept(
                         }
                         Fate::Pass => pass(client, behind, request).await,
                         Fate::Lose => pass(client, behind, request).await.and(Err(cut())),
+                        Fate::CalledInCaa(name) => {
+                            let answer = pass(client, behind, request).await?;
+                            let body = answer.into_body().collect().await.expect("bytes").to_bytes();
+                            let mut directory: serde_json::Value = serde_json::from_slice(&body).expect("a directory");
+                            directory["meta"]["caaIdentities"] = serde_json::json!([name]);
+                            Ok(Response::new(Full::from(directory.to_string())))
+                        }
                         Fate::Tomorrow => {
                             let mut answer = pass(client, behind, request).await?;
                             let then = std::time::SystemTime::now() + std::time::Duration::from_secs(2 * 86_400);
