@@ -5,8 +5,8 @@ mod told;
 
 pub use setup::{CertificatesFlag, ChallengeFlag, ExistingFlags, KeyTypeFlag, Rehearse, Setup, Where};
 pub use told::{
-    Dns, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, ListSubmit, Policy, PolicyHow, PolicyMx, PolicyMxOf,
-    PolicyOf, PolicyShow, PolicyTesting, PublicResolver, RecordFormat, Serve, Way,
+    Dns, List, ListExport, ListFetch, ListOf, ListShow, ListSource, ListSubmit, Policy, PolicyHow, PolicyMx, PolicyMxOf, PolicyOf,
+    PolicyShow, PolicyTesting, PublicResolver, RecordFormat, Serve, Way,
 };
 
 use crate::{name::DnsName, rehearsal::Fault};

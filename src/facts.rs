@@ -249,6 +249,12 @@ pub struct Service {
     pub listens: Vec<SocketAddr>,
     /// What it is for.
     pub role: Role,
+    /// How TLS begins there, where a setting says something else than what it is for does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Wire>,
+    /// It tests strangers before a service behind it serves them, and may let addresses of this host pass.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tests_strangers: bool,
     /// Whether it runs in a chroot.
     pub chroot: bool,
     /// Effective value of each TLS setting, with where it comes from.
@@ -259,8 +265,8 @@ impl Service {
     /// How TLS begins there: as its own setting says, else by what it is for.
     #[must_use]
     pub fn wire(&self) -> Wire {
-        let wrapper = self.settings.get("smtpd_tls_wrappermode").map(|e| e.value.eq_ignore_ascii_case("yes"));
-        if wrapper.unwrap_or(self.role == Role::Submissions) { Wire::Implicit } else { Wire::StartTls }
+        let usual = if self.role == Role::Submissions { Wire::Implicit } else { Wire::StartTls };
+        self.wire.unwrap_or(usual)
     }
 }
 

@@ -285,7 +285,7 @@ impl<'a> Court<'a> {
             } else if verb == "RCPT" && (400..500).contains(now) {
                 let says = format!("mail to postmaster is answered {now}, as before the change");
                 let note = Finding::new("wire-tempfail", Verdict::Unknown, at.clone(), says)
-                    .means("our address is tested like a stranger's (greylisting, postscreen): acceptance itself was not seen");
+                    .means("our address is tested like a stranger's (greylisting and the like): acceptance itself was not seen");
                 merge(&mut self.notes, note);
             }
         }

@@ -10,14 +10,15 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// What stays unknown after a proof on this host: what senders elsewhere are shown. A finding for each name and port that is
-/// ours now, and one for each postscreen.
+/// ours now, and one for each service that
+/// tests strangers.
 #[must_use]
 pub fn outside(expect: &[Expect], services: &[Service]) -> Vec<Finding> {
     let ours = |e: &&Expect| matches!(e.want, Want::Ours(_)) && e.wire == Wire::StartTls && e.domain.is_some();
     let asked: BTreeSet<(&DnsName, u16)> = expect.iter().filter(ours).map(|e| (&e.name, e.addr.port())).collect();
     let mut unknown: Vec<Finding> = asked.iter().map(|(name, port)| elsewhere(name, *port)).collect();
     if !asked.is_empty() {
-        unknown.extend(services.iter().filter(|s| s.program == "postscreen").map(postscreen));
+        unknown.extend(services.iter().filter(|s| s.tests_strangers).map(exempt));
     }
     unknown
 }
@@ -36,15 +37,15 @@ fn elsewhere(name: &DnsName, port: u16) -> Finding {
     .remedy(Remedy::Command(command))
 }
 
-fn postscreen(service: &Service) -> Finding {
+fn exempt(service: &Service) -> Finding {
     Finding::new(
         "wire-exempt",
         Verdict::Unknown,
         Subject::Setting(service.name.clone()),
-        format!("postscreen ({}) may let this host's own addresses pass untested", service.name),
+        format!("{} ({}) may let this host's own addresses pass untested", service.program, service.name),
     )
-    .means("strangers that it tests are served by tlsproxy, which was not seen from here")
-    .remedy(Remedy::Do("ask from a host that postscreen does not exempt".into()))
+    .means("strangers that it tests are served by another program, which was not seen from here")
+    .remedy(Remedy::Do(format!("ask from a host that {} does not exempt", service.program)))
 }
 
 #[cfg(test)]
@@ -77,6 +78,8 @@ mod tests {
             program: program.into(),
             listens: Vec::new(),
             role: Role::Mx,
+            wire: None,
+            tests_strangers: program == "postscreen",
             chroot: false,
             settings: BTreeMap::new(),
         };

@@ -97,6 +97,8 @@ mod tests {
             program: "smtpd".into(),
             listens: listens.iter().map(|l| l.parse().expect("an address")).collect(),
             role: Role::Mx,
+            wire: None,
+            tests_strangers: false,
             chroot: false,
             settings: BTreeMap::new(),
         };
@@ -177,8 +179,7 @@ mod tests {
         );
         // STARTTLS on port 465, because the service says so.
         let Known::Seen { value, .. } = &mut facts.server else { panic!("a server") };
-        let no = crate::facts::Effective { value: "no".into(), from: crate::facts::Origin::Default };
-        value.services[0].settings.insert("smtpd_tls_wrappermode".into(), no);
+        value.services[0].wire = Some(Wire::StartTls);
         assert_eq!(places(&facts)[0].wire, Wire::StartTls);
     }
 }

@@ -3,6 +3,7 @@
 use super::{Where, absolute};
 use crate::{
     moment::Moment,
+    mta::policy_map::PolicyMap,
     name::DnsName,
     policy::{
         policy_list::{self, Fingerprint},
@@ -341,22 +342,13 @@ pub struct ListShow {
 pub struct ListExport {
     /// The mail server
     #[arg(value_enum)]
-    pub server: ListServer,
+    pub server: PolicyMap,
     /// The list.
     #[command(flatten)]
     pub source: ListSource,
     /// Write it to this file, whole or not at all, instead of standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-}
-
-/// A mail server that sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ListServer {
-    /// A table for smtp_tls_policy_maps
-    Postfix,
-    /// A table for lsearch: the MX hosts of each domain
-    Exim,
 }
 
 /// `mxseal list fetch`

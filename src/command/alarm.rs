@@ -10,7 +10,7 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     maintain::{self, Run, Told},
     moment::Moment,
-    mta::fate::{Fate, fate},
+    mta::fate::{Fate, LOGS, fate},
     name::DnsName,
     report::{self, Letter, json, json::Outcome},
     settings::Settings,
@@ -22,13 +22,11 @@ use std::{path::Path, thread, time::Duration};
 const TOLD: &str = "watch/told.json";
 const PROVED: &str = "watch/alarm.json";
 /// Every mail server brings a program of this name, which takes a message at any time.
-const SENDMAIL: &str = "sendmail";
+const MAILER: &str = "sendmail";
 /// It takes a message within this time.
 const HAND_IN: Duration = Duration::from_secs(60);
 /// A server delivers to itself, or hands on to the next one, within this time.
 const ARRIVES: Duration = Duration::from_secs(20);
-/// Where mail servers log that do not log to the journal.
-const LOGS: [&str; 4] = ["/var/log/exim4/mainlog", "/var/log/exim/main.log", "/var/log/mail.log", "/var/log/maillog"];
 
 pub(super) fn run(args: &Alarm, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "alarm", ..Outcome::default() };
@@ -230,7 +228,7 @@ pub(super) fn prove(store: &Store, standing: Option<&Receipt>, to: &str) -> Find
 }
 
 fn send(letter: &Letter) -> Result<(), String> {
-    let words = [SENDMAIL, "-i", "-f", &letter.from, "--", &letter.to].map(str::to_owned);
+    let words = [MAILER, "-i", "-f", &letter.from, "--", &letter.to].map(str::to_owned);
     let command = Command(words.into());
     match Machine.feed(&command, letter.message().as_bytes(), &[], HAND_IN) {
         Ok(output) if output.code == 0 => Ok(()),

@@ -5,7 +5,7 @@ mod submit;
 use super::{Trouble, place, place::Site};
 use crate::{
     check::{eligible, list_entry, observe, sender_probes},
-    cli::{self, Global, List, ListExport, ListFetch, ListOf, ListServer, ListShow, ListSource, Where},
+    cli::{self, Global, List, ListExport, ListFetch, ListOf, ListShow, ListSource, Where},
     facts::{Facts, Known, MxFacts, Security},
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
@@ -155,10 +155,7 @@ fn export(args: &ListExport, global: &Global) -> Result<u8, Trouble> {
         return Err(Trouble::of(Refused::Time(unfit)));
     }
     let now = args.source.at.unwrap_or_else(world::now);
-    let export = match args.server {
-        ListServer::Postfix => policy_list::postfix(&list, now),
-        ListServer::Exim => policy_list::exim(&list, now),
-    };
+    let export = args.server.of(&list, now);
     match &args.output {
         // A server that reads it meanwhile sees the old one or the new one.
         Some(file) => world::put_file(&cli::absolute(file), export.text.as_bytes())

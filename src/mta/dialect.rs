@@ -3,7 +3,7 @@
 pub use super::{
     lines::Unreadable,
     syntax::Dialect,
-    understood::{ByName, Certificates, INTERFACES, MACROS, PROCESS, Understood},
+    understood::{ByName, Certificates, Expanded, INTERFACES, MACROS, PROCESS, ReadFile, Received, Understood},
     wanted::Wish,
 };
 
@@ -31,6 +31,34 @@ impl Dialect {
             Self::Exim => exim::ASKS,
             Self::SmtpdConf => &[],
             Self::SendmailCf => sendmail::ASKS,
+        }
+    }
+
+    /// The settings whose values `survey` asks of the server's own tools, with every reference in them expanded, where the profile
+    /// names a tool that says them.
+    #[must_use]
+    pub const fn expands(self) -> &'static [&'static str] {
+        match self {
+            Self::PostfixCf => postfix::EXPANDS,
+            Self::Exim | Self::SmtpdConf | Self::SendmailCf => &[],
+        }
+    }
+
+    /// What the values of [`Self::expands`] say of the server.
+    #[must_use]
+    pub fn expanded(self, values: &BTreeMap<String, String>) -> Option<Expanded> {
+        match self {
+            Self::PostfixCf => Some(postfix::expanded(values)),
+            Self::Exim | Self::SmtpdConf | Self::SendmailCf => None,
+        }
+    }
+
+    /// The domains that the values of [`Self::expands`] name, themselves or in a file.
+    #[must_use]
+    pub fn received(self, values: &BTreeMap<String, String>, read: ReadFile<'_>) -> Received {
+        match self {
+            Self::PostfixCf => postfix::received(values, read),
+            Self::Exim | Self::SmtpdConf | Self::SendmailCf => Received::default(),
         }
     }
 
@@ -142,6 +170,15 @@ impl Dialect {
         match self {
             Self::PostfixCf => postfix::by_name(service, live_dir),
             Self::Exim | Self::SmtpdConf | Self::SendmailCf => None,
+        }
+    }
+
+    /// The names for which [`Self::by_name`] chooses, by table, as far as that can be read.
+    #[must_use]
+    pub fn names_by_table(self, services: &[Service], read: ReadFile<'_>) -> BTreeMap<String, Vec<String>> {
+        match self {
+            Self::PostfixCf => postfix::names_by_table(services, read),
+            Self::Exim | Self::SmtpdConf | Self::SendmailCf => BTreeMap::new(),
         }
     }
 

@@ -1,5 +1,8 @@
 //! What became of one message, from what mail servers log of it: pure.
 
+/// Where mail servers log that do not log to the journal.
+pub const LOGS: [&str; 4] = ["/var/log/exim4/mainlog", "/var/log/exim/main.log", "/var/log/mail.log", "/var/log/maillog"];
+
 /// How far a message came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {

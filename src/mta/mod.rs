@@ -9,6 +9,7 @@ pub mod fate;
 mod lines;
 pub mod main_cf;
 pub mod master_cf;
+pub mod policy_map;
 pub mod postfix;
 pub mod profile;
 pub mod sendmail;

@@ -4,7 +4,14 @@ use crate::{
     facts::{Effective, Known, Service},
     name::DnsName,
 };
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Reads a file that a setting names; `None` where there is none.
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Option<Vec<u8>>>;
 
 /// Among the answers: macros that are defined outside of the files and asked for in them, a space between.
 pub const MACROS: &str = "macros";
@@ -24,6 +31,38 @@ pub struct Understood {
     pub hostname: Known<DnsName>,
     /// The domains for which it accepts mail, as far as the files write them down.
     pub receives_for: Known<Vec<DnsName>>,
+}
+
+/// What a server says of itself once its tools expanded every reference in its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expanded {
+    /// The file in which the process that holds its sockets writes its process id.
+    pub pid_file: PathBuf,
+    /// The directory in which that process works.
+    pub works_in: PathBuf,
+    /// Its own host name.
+    pub hostname: Option<DnsName>,
+}
+
+/// Domains that are written down, and the reasons why others may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// The domains.
+    pub domains: BTreeSet<DnsName>,
+    /// The reasons, as parts of a sentence.
+    pub missing: Vec<String>,
+}
+
+impl Received {
+    /// All of them, or why not all.
+    #[must_use]
+    pub fn known(&self, at: &str) -> Known<Vec<DnsName>> {
+        if self.missing.is_empty() {
+            Known::seen(self.domains.iter().cloned().collect(), at)
+        } else {
+            Known::unknown(format!("{}; name the domains with --domain", self.missing.join("; ")))
+        }
+    }
 }
 
 /// A setting that chooses certificates by the name that a sender sends.

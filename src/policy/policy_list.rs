@@ -1,10 +1,6 @@
 //! A policy list: which mail domains want TLS of which MX hosts, in one signed file, in the format (version 0.1) of the list
 //! that the EFF kept until 2020.
 
-mod export;
-
-pub use export::{Export, exim, postfix};
-
 use crate::{moment::Moment, name::DnsName};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::{

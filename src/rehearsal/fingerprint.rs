@@ -9,9 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Directories of a Postfix queue in which mail comes and goes (QSHAPE_README): only they themselves are compared.
-const MAIL: [&str; 12] =
-    ["active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "saved", "trace", "pid"];
 /// Larger files are compared by size and times alone, in bytes.
 const LARGEST: u64 = 4 << 20;
 
@@ -30,14 +27,15 @@ struct Entry {
 }
 
 /// How closely a tree is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moves {
     /// Nothing in it changes by itself.
     Nothing,
-    /// A queue: mail comes and goes, sockets and programs of the chroot stay.
-    Mail,
-    /// Times and contents, as of sockets that are used.
-    Content,
+    /// A queue: files come and go in the directories of these names, which the server made itself; sockets stay, and programs of a
+    /// chroot are as they were.
+    Mail(Vec<String>),
+    /// Files, and what times tell of their use; sockets and pipes stay.
+    Files,
     /// Everything below it, such as caches.
     Everything,
 }
@@ -50,7 +48,7 @@ impl Fingerprint {
     pub fn of(trees: &[(PathBuf, Moves)]) -> io::Result<Self> {
         let mut all = BTreeMap::new();
         for (tree, moves) in trees {
-            look(tree, *moves, &mut all)?;
+            look(tree, moves, &mut all)?;
         }
         Ok(Self(all))
     }
@@ -91,7 +89,7 @@ impl Fingerprint {
     }
 }
 
-fn look(path: &Path, moves: Moves, all: &mut BTreeMap<PathBuf, Entry>) -> io::Result<()> {
+fn look(path: &Path, moves: &Moves, all: &mut BTreeMap<PathBuf, Entry>) -> io::Result<()> {
     let about = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         about => about?,
@@ -100,25 +98,20 @@ fn look(path: &Path, moves: Moves, all: &mut BTreeMap<PathBuf, Entry>) -> io::Re
         Moves::Nothing => {
             Some((about.size(), [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()], digest(path, &about)?))
         }
-        Moves::Mail | Moves::Content | Moves::Everything => None,
+        Moves::Mail(_) | Moves::Files | Moves::Everything => None,
     };
     let owner = (about.uid(), about.gid());
     all.insert(path.to_owned(), Entry { mode: about.mode(), owner, inode: about.ino(), content });
-    if !about.is_dir() || moves == Moves::Everything {
+    if !about.is_dir() || *moves == Moves::Everything {
         return Ok(());
     }
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let below = match moves {
-            Moves::Mail if MAIL.iter().any(|m| entry.file_name() == *m) => {
-                let Ok(about) = entry.metadata() else { continue };
-                let owner = (about.uid(), about.gid());
-                all.insert(entry.path(), Entry { mode: about.mode(), owner, inode: about.ino(), content: None });
-                continue;
-            }
-            // Sockets and pipes are told of their use by their times.
-            Moves::Mail if ["private", "public"].iter().any(|s| entry.file_name() == *s) => Moves::Content,
-            Moves::Mail => Moves::Nothing,
+            Moves::Mail(made) if made.iter().any(|m| entry.file_name() == **m) => &Moves::Files,
+            Moves::Mail(_) => &Moves::Nothing,
+            // Messages may lie in folders of their own.
+            Moves::Files if entry.file_type().is_ok_and(|t| t.is_file() || t.is_dir()) => continue,
             other => other,
         };
         look(&entry.path(), below, all)?;
@@ -144,7 +137,7 @@ fn digest(path: &Path, about: &fs::Metadata) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::{fs::PermissionsExt as _, net::UnixListener};
 
     type Change = fn(&Path);
 
@@ -158,7 +151,8 @@ mod tests {
             ("a cache is written", |d| fs::write(d.join("data/new"), "new").expect("a file"), &[]),
             ("a mode", |d| fs::set_permissions(d.join("queue/hold"), fs::Permissions::from_mode(0o711)).expect("a mode"), &["queue/hold"]),
             ("a content", |d| fs::write(d.join("etc/main.cf"), "b").expect("a file"), &["etc/main.cf"]),
-            ("a new socket", |d| fs::write(d.join("queue/private/x"), "").expect("a file"), &["queue/private/x"]),
+            ("a new socket", |d| drop(UnixListener::bind(d.join("queue/private/x")).expect("a socket")), &["queue/private/x"]),
+            ("a socket is gone", |d| fs::remove_file(d.join("queue/private/smtp")).expect("a socket"), &["queue/private/smtp"]),
             ("a new directory in the queue", |d| fs::create_dir(d.join("queue/tmp")).expect("a folder"), &["queue/tmp"]),
             (
                 "a replaced file",
@@ -171,10 +165,12 @@ mod tests {
             for below in ["etc", "queue/incoming", "queue/deferred", "queue/hold", "queue/private", "data"] {
                 fs::create_dir_all(dir.path().join(below)).expect("a folder");
             }
-            for file in ["etc/main.cf", "etc/copy", "data/cache", "queue/private/smtp"] {
+            for file in ["etc/main.cf", "etc/copy", "data/cache"] {
                 write(dir.path().join(file), "a");
             }
-            let trees = [("etc", Moves::Nothing), ("queue", Moves::Mail), ("data", Moves::Everything), ("none", Moves::Nothing)]
+            drop(UnixListener::bind(dir.path().join("queue/private/smtp")).expect("a socket"));
+            let made = ["incoming", "deferred", "hold", "private"].map(ToOwned::to_owned).to_vec();
+            let trees = [("etc", Moves::Nothing), ("queue", Moves::Mail(made)), ("data", Moves::Everything), ("none", Moves::Nothing)]
                 .map(|(t, m)| (dir.path().join(t), m));
             let before = Fingerprint::of(&trees).expect("a look");
             change(dir.path());

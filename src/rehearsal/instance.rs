@@ -116,12 +116,12 @@ impl Places {
 
     /// Where it works beside its configuration, and how much moves there by itself.
     pub fn working(&self) -> impl Iterator<Item = (PathBuf, Moves)> {
-        let moves = |copied| match copied {
+        let moves = |d: &Place| match d.copied {
             Copied::Nothing => Moves::Everything,
-            Copied::Rest => Moves::Mail,
+            Copied::Rest => Moves::Mail(d.made.clone()),
             Copied::All => Moves::Nothing,
         };
-        self.directories.iter().map(move |d| (d.path.clone(), moves(d.copied)))
+        self.directories.iter().map(move |d| (d.path.clone(), moves(d)))
     }
 }
 

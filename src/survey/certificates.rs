@@ -176,6 +176,8 @@ mod tests {
             program: "smtpd".into(),
             listens: Vec::new(),
             role: Role::Mx,
+            wire: None,
+            tests_strangers: false,
             chroot: false,
             settings: settings.iter().map(|(n, v)| ((*n).to_owned(), Effective { value: v.clone(), from: Origin::Default })).collect(),
         }

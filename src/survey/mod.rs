@@ -5,9 +5,9 @@ mod clock;
 mod companions;
 mod hand;
 mod host;
+mod instances;
 mod keepers;
 mod port80;
-mod postfix;
 mod published;
 mod readers;
 mod recognise;
@@ -39,7 +39,7 @@ pub use sight::{ask_authorities, policies, sight, tlsa, whereabouts};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -86,7 +86,7 @@ pub async fn survey(look: &dyn Look, store: &Store, net: &Net, wants: &Wants, no
         certificates::foreign(look, found.as_ref().ok().map(|f| (f.profile.dialect, services)), &wants.live_dir, &net.verdict_roots, now);
     let lineages = lineages(store, host.root)?;
     let companions = companions::find(look, &sockets, &owners, &net.verdict_roots, now);
-    let sni_names = postfix::sni_names(look, services);
+    let sni_names = found.as_ref().map(|f| sni_names(look, f)).unwrap_or_default();
 
     let written = found.as_ref().map(|f| f.domains.as_slice()).unwrap_or_default();
     let asked: BTreeSet<DnsName> = if wants.domains.is_empty() { written } else { &wants.domains }.iter().cloned().collect();
@@ -194,6 +194,12 @@ async fn publish(
             Published { domains, mx_hosts: published::unasked_hosts(&mx_names, why), other_names }
         }
     }
+}
+
+/// The names in tables of certificates by name.
+fn sni_names(look: &dyn Look, found: &Found<'_>) -> BTreeMap<String, Vec<String>> {
+    let read = |path: &Path| Ok(look.read(path)?.map(|(bytes, _)| bytes));
+    found.profile.dialect.names_by_table(&found.server.services, &read)
 }
 
 /// Our own certificates. Without root they cannot be seen, and nothing is changed then.

@@ -1,14 +1,13 @@
-//! The mail server: recognised by its profile, read with its own tools. Only tools that write nothing are asked:
-//! `postfix check` makes directories and `postfix status` writes a log line, so neither is run here.
+//! The mail server: recognised by its profile, read with its own tools. Only tools that write nothing are asked.
 
 use super::{
-    Wants, host, postfix,
+    Wants, host, instances,
     recognise::recognise,
     sockets::MAIL_PORTS,
     tools::{PATIENCE, answer, run, settings},
 };
 use crate::{
-    facts::{ConfigFile, Instance, Known, PortOwner, Server, Version},
+    facts::{ConfigFile, Known, PortOwner, Server, Version},
     mta::{
         config::ConfigText,
         dialect::{INTERFACES, MACROS, PROCESS},
@@ -53,12 +52,9 @@ fn read<'a>(
 ) -> Result<Found<'a>, String> {
     let mut answers = BTreeMap::new();
     let config_dir = config_dir(look, profile, wants, &mut answers)?;
-    let instances = instances(look, profile, &config_dir);
+    let instances = instances::instances(look, profile, &config_dir);
     let config_dir = match &wants.config_dir {
-        None => {
-            let values = profile.recognise.values.as_ref();
-            values.and_then(|values| postfix::receiving(look, values, &instances, owners)).unwrap_or(config_dir)
-        }
+        None => instances::receiving(look, profile, &instances, owners).unwrap_or(config_dir),
         Some(_) => config_dir,
     };
     let dir = config_dir.as_path();
@@ -99,8 +95,7 @@ fn read<'a>(
         services: understood.services,
     };
     let mut domains = server.receives_for.value().cloned().unwrap_or_default();
-    if let Some(values) = &profile.recognise.values {
-        let pid = postfix::expanded(look, values, &profile.recognise.processes, &mut server, &mut domains)?;
+    if let Some(pid) = instances::expanded(look, profile, &mut server, &mut domains)? {
         return Ok(Found { server, profile, domains, pid });
     }
     server.running = match pid {
@@ -216,36 +211,4 @@ fn file(look: &dyn Look, path: PathBuf, optional: bool) -> Result<Option<ConfigF
     let real = look.real(&path).map_err(|e| wrong(e.to_string()))?;
     let image = crate::change::Image { digest: crate::certificate::Digest::of(&bytes), meta };
     Ok(Some(ConfigFile { path, real, image, text: ConfigText(crate::change::Raw(bytes)) }))
-}
-
-/// What the server's own list says; the one that is looked at where there is no list.
-fn instances(look: &dyn Look, profile: &Profile, dir: &Path) -> Vec<Instance> {
-    let nothing = BTreeMap::new();
-    let listed = profile.recognise.instances.as_ref().and_then(|argv| run(look, &argv.fill(Filling::new(dir, &nothing))).ok());
-    let mut found: Vec<Instance> = listed.map(|out| out.stdout.lines().filter_map(instance).collect()).unwrap_or_default();
-    if !found.iter().any(|i| i.config_dir == dir) {
-        found.push(Instance { name: "-".into(), config_dir: dir.to_owned(), enabled: true });
-    }
-    found
-}
-
-/// A line of postmulti(1) -l: name, group, enabled, configuration directory.
-fn instance(line: &str) -> Option<Instance> {
-    let mut columns = line.split_whitespace();
-    let (name, _group, enabled, dir) = (columns.next()?, columns.next()?, columns.next()?, columns.next()?);
-    Some(Instance { name: name.to_owned(), config_dir: PathBuf::from(dir), enabled: enabled == "y" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn postmulti_lines_are_read() {
-        let one = instance("-               -               y         /etc/postfix").unwrap();
-        assert_eq!((one.name.as_str(), one.enabled, one.config_dir), ("-", true, PathBuf::from("/etc/postfix")));
-        let two = instance("postfix-out     mta             n         /etc/postfix-out").unwrap();
-        assert_eq!((two.name.as_str(), two.enabled), ("postfix-out", false));
-        assert!(instance("short line").is_none());
-    }
 }

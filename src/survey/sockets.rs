@@ -273,6 +273,8 @@ mod tests {
             program: "smtpd".into(),
             listens: vec![listens.parse().unwrap()],
             role: Role::Mx,
+            wire: None,
+            tests_strangers: false,
             chroot: false,
             settings: BTreeMap::new(),
         };

@@ -56,6 +56,7 @@ mod rehearsal;
 mod rehearse;
 mod renewal;
 mod retreat;
+mod seam;
 mod senders;
 mod sendmail;
 mod shared_facts;

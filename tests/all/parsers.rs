@@ -6,7 +6,7 @@ use mxseal::{
     facts::{ConfigFile, Tlsa, Version},
     image::{Image, Meta},
     moment::Moment,
-    mta::{config::ConfigText, dialect::Dialect, profile::Profile},
+    mta::{config::ConfigText, dialect::Dialect, policy_map::PolicyMap, profile::Profile},
     name::DnsName,
     policy::{
         caa::Caa,
@@ -166,7 +166,7 @@ fn what_keepers_of_lists_write() {
     in_peace("a policy list", &[list], |bytes| {
         if let Ok(list) = PolicyList::read(bytes) {
             let now = Moment(1_900_000_000);
-            let _ = (list.fit(now, None), policy_list::postfix(&list, now), policy_list::exim(&list, now));
+            let _ = (list.fit(now, None), PolicyMap::Postfix.of(&list, now), PolicyMap::Exim.of(&list, now));
         }
     });
     in_peace(

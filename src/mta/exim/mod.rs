@@ -64,6 +64,8 @@ pub(super) fn understand(version: &Version, files: &[ConfigFile], answers: &BTre
             587 | 465 => Role::Submission,
             _ => Role::Mx,
         },
+        wire: None,
+        tests_strangers: false,
         chroot: false,
         settings: settings.clone(),
     };

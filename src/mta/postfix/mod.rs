@@ -1,12 +1,16 @@
 //! Postfix: what its two files mean for each service that answers from the network.
 
 mod certificates;
+mod domains;
 mod harmless;
-pub(crate) mod sni;
+mod sni;
+mod tables;
 mod wanted;
 
 pub(super) use certificates::{by_name, certificates, strangers_see_another};
+pub(super) use domains::received;
 pub(super) use harmless::harmless;
+pub(super) use tables::names_by_table;
 pub(super) use wanted::{is_ours, wanted};
 
 use super::{
@@ -15,17 +19,32 @@ use super::{
     lines::words,
     main_cf, master_cf,
     settings::ASKS,
-    understood::Understood,
+    understood::{Expanded, Understood},
 };
 use crate::{
     facts::{ConfigFile, Effective, Known, Origin, Role, Service},
     name::DnsName,
+    view::Wire,
 };
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
+
+/// What `postconf -x` is asked.
+pub(super) const EXPANDS: &[&str] =
+    &["queue_directory", "myhostname", "mydestination", "relay_domains", "virtual_mailbox_domains", "virtual_alias_domains"];
+
+/// The master process works in its queue, and keeps its lock file there (master(8)).
+pub(super) fn expanded(values: &BTreeMap<String, String>) -> Expanded {
+    let queue = PathBuf::from(values.get("queue_directory").map_or("/var/spool/postfix", String::as_str));
+    Expanded {
+        pid_file: queue.join("pid/master.pid"),
+        works_in: queue,
+        hostname: values.get("myhostname").and_then(|name| name.parse().ok()),
+    }
+}
 
 /// The two files, and the defaults behind them.
 pub(crate) struct Config<'a> {
@@ -165,7 +184,20 @@ fn service(
     let by_default = || config.value("compatibility_level", None).map(|l| l.trim().starts_with('0'));
     let chroot = entry.chroot.map_or_else(by_default, Ok)?;
     let at = (config.master.path.clone(), entry.line);
-    Ok(Service { name: entry.id.clone(), at, program: program.to_owned(), listens, role, chroot, settings })
+    let wrapped = settings.get("smtpd_tls_wrappermode").map(|e| if is_yes(&e.value) { Wire::Implicit } else { Wire::StartTls });
+    let mut service = Service {
+        name: entry.id.clone(),
+        at,
+        program: program.to_owned(),
+        listens,
+        role,
+        wire: None,
+        tests_strangers: program == "postscreen",
+        chroot,
+        settings,
+    };
+    service.wire = wrapped.filter(|wire| *wire != service.wire());
+    Ok(service)
 }
 
 /// Where a service listens, and its port. A host name other than `localhost` cannot be resolved here: the sockets tell.
@@ -361,6 +393,19 @@ pub(crate) mod tests {
         assert_eq!(all[1], ("smtpd/pass", Level::May, vec!["/c".into()]));
         assert_eq!(all[2], ("tlsproxy/unix", Level::May, vec!["/old".into()]));
         assert!(got.services.iter().all(|s| s.listens == got.services[0].listens && !s.listens.is_empty()));
+        assert_eq!(got.services.iter().map(|s| s.tests_strangers).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn tls_begins_as_the_service_says() {
+        for (line, wire) in [
+            ("smtp inet n - y - - smtpd", Wire::StartTls),
+            ("465 inet n - y - - smtpd", Wire::StartTls),
+            ("465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes", Wire::Implicit),
+            ("2525 inet n - y - - smtpd -o smtpd_tls_wrappermode=Yes", Wire::Implicit),
+        ] {
+            assert_eq!(read("", &format!("{line}\n")).services[0].wire(), wire, "{line}");
+        }
     }
 
     #[test]

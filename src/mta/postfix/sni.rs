@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(super) const SNI: &str = "tls_server_sni_maps";
 
 /// The tables of a list: commas and blanks part them, but not within braces.
-pub(crate) fn tables(value: &str) -> Vec<&str> {
+pub(super) fn tables(value: &str) -> Vec<&str> {
     let mut depth = 0_i32;
     let parts = value.split(|c: char| {
         depth += i32::from(c == '{') - i32::from(c == '}');
@@ -22,7 +22,7 @@ pub(crate) fn tables(value: &str) -> Vec<&str> {
 
 /// The names of a table that is written out, each with its files: `{name = value, name = value}`, a pair in braces of its own
 /// where its value holds blanks (DATABASE_README, inline).
-pub(crate) fn inline(pairs: &str) -> Vec<(String, String)> {
+pub(super) fn inline(pairs: &str) -> Vec<(String, String)> {
     let pair = |pair: &str| {
         let (name, files) = pair.split_once('=')?;
         Some((name.trim_matches(['{', '}', ' ']).to_owned(), files.trim_matches(['{', '}', ' ']).to_owned()))
@@ -38,7 +38,7 @@ pub(super) fn ours(by_name: &[(DnsName, Vec<PathBuf>)]) -> Option<String> {
 }
 
 /// Whether a table names nothing but files of ours, which lie in `folder`.
-pub(crate) fn is_ours(table: &str, folder: &Path) -> bool {
+pub(super) fn is_ours(table: &str, folder: &Path) -> bool {
     let pairs = table.strip_prefix("inline:").map(inline).unwrap_or_default();
     !pairs.is_empty() && pairs.iter().all(|(_, file)| Path::new(file).parent() == Some(folder))
 }

@@ -89,6 +89,8 @@ fn service(at: (PathBuf, usize), daemon: &str, settings: &BTreeMap<String, Effec
             25 => Role::Mx,
             _ => Role::Submission,
         },
+        wire: None,
+        tests_strangers: false,
         chroot: false,
         settings,
     }

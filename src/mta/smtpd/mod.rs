@@ -49,6 +49,8 @@ pub(super) fn understand(files: &[ConfigFile], answers: &BTreeMap<String, String
                 program: "smtpd".into(),
                 listens: listener.listens.clone(),
                 role: listener.role,
+                wire: None,
+                tests_strangers: false,
                 chroot: false,
                 settings,
             }

@@ -1,45 +1,31 @@
 //! The domains that the server receives for, as far as they are written down: lists in its settings, files of names, and
 //! the text sources of simple tables. A table that only the server can ask stays unknown, and says so.
 
-use crate::{facts::Known, mta::config::named, name::DnsName, world::Look};
-use std::{collections::BTreeSet, path::Path};
+use super::tables::{TEXT_TABLES, keys};
+use crate::{
+    mta::{
+        config::named,
+        understood::{ReadFile, Received},
+    },
+    name::DnsName,
+};
+use std::{collections::BTreeMap, path::Path};
 
 /// The settings of Postfix that name the domains it receives for (ADDRESS_CLASS_README).
-pub(super) const DOMAIN_SETTINGS: [&str; 4] = ["mydestination", "relay_domains", "virtual_mailbox_domains", "virtual_alias_domains"];
+const DOMAIN_SETTINGS: [&str; 4] = ["mydestination", "relay_domains", "virtual_mailbox_domains", "virtual_alias_domains"];
 
-/// Tables whose source is a text file of the same name (DATABASE_README).
-const TEXT_TABLES: [&str; 7] = ["hash", "btree", "texthash", "lmdb", "cdb", "dbm", "sdbm"];
-
-/// Domains that are written down, and the reasons why others may be missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Received {
-    pub(super) domains: BTreeSet<DnsName>,
-    pub(super) missing: Vec<String>,
-}
-
-impl Received {
-    /// All of them, or why not all.
-    pub(super) fn known(&self, at: &str) -> Known<Vec<DnsName>> {
-        if self.missing.is_empty() {
-            Known::seen(self.domains.iter().cloned().collect(), at)
-        } else {
-            Known::unknown(format!("{}; name the domains with --domain", self.missing.join("; ")))
-        }
-    }
-}
-
-/// Reads the values of [`DOMAIN_SETTINGS`], every `$name` in them replaced already.
-pub(super) fn received<'a>(look: &dyn Look, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Received {
+/// Reads those of the values that name domains, every `$name` in them replaced already.
+pub(in crate::mta) fn received(values: &BTreeMap<String, String>, read: ReadFile<'_>) -> Received {
     let mut all = Received::default();
-    for (setting, value) in settings {
-        for item in items(value) {
-            one(look, setting, &item, &mut all);
+    for setting in DOMAIN_SETTINGS {
+        for item in items(values.get(setting).map_or("", String::as_str)) {
+            one(read, setting, &item, &mut all);
         }
     }
     all
 }
 
-fn one(look: &dyn Look, setting: &str, item: &str, all: &mut Received) {
+fn one(read: ReadFile<'_>, setting: &str, item: &str, all: &mut Received) {
     let (path, is_table) = if item.starts_with('/') {
         (item, false)
     } else if let Some((kind, path)) = item.strip_prefix("proxy:").unwrap_or(item).split_once(':') {
@@ -53,11 +39,11 @@ fn one(look: &dyn Look, setting: &str, item: &str, all: &mut Received) {
         all.domains.extend(domain(item));
         return;
     };
-    match look.read(Path::new(path)) {
-        Ok(Some((bytes, _))) => {
+    match read(Path::new(path)) {
+        Ok(Some(bytes)) => {
             let text = String::from_utf8_lossy(&bytes);
             if is_table {
-                all.domains.extend(table_keys(&text).filter_map(domain));
+                all.domains.extend(keys(&text).filter_map(domain));
             } else {
                 for item in text.lines().filter(|l| !l.starts_with('#')).flat_map(items) {
                     all.domains.extend(domain(&item));
@@ -90,11 +76,6 @@ fn items(value: &str) -> Vec<String> {
     found
 }
 
-/// The keys of a table's source (postmap(1)): the first word of each line that is no comment and no continuation.
-fn table_keys(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|l| !l.starts_with(['#', ' ', '\t'])).filter_map(|l| l.split_whitespace().next())
-}
-
 /// A mail domain of the world: names without a dot and `localhost` are this host's own business.
 fn domain(item: &str) -> Option<DnsName> {
     let name: DnsName = item.parse().ok()?;
@@ -105,10 +86,18 @@ fn domain(item: &str) -> Option<DnsName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Machine;
+
+    const TABLE: &str = "# comment\nexample.org anything\n  continued example.com\nuser@example.net elsewhere\nexample.net x\n";
+    const PLAIN: &str = "one.example, two.example\n# no.example\n";
 
     fn read(settings: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
-        let all = received(&Machine, settings.iter().copied());
+        let values = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let file = |path: &Path| match path.to_str() {
+            Some("/etc/virtual") => Ok(Some(TABLE.into())),
+            Some("/etc/domains") => Ok(Some(PLAIN.into())),
+            _ => Ok(None),
+        };
+        let all = received(&values, &file);
         (all.domains.iter().map(ToString::to_string).collect(), all.missing)
     }
 
@@ -127,15 +116,7 @@ mod tests {
 
     #[test]
     fn text_sources_of_tables_are_read_and_others_are_said() {
-        let dir = tempfile::tempdir().unwrap();
-        let table = dir.path().join("virtual");
-        std::fs::write(&table, "# comment\nexample.org anything\n  continued example.com\nuser@example.net elsewhere\nexample.net x\n")
-            .unwrap();
-        let plain = dir.path().join("domains");
-        std::fs::write(&plain, "one.example, two.example\n# no.example\n").unwrap();
-        let of = |t: &str, p: &Path| format!("{t}{}", p.display());
-
-        let (domains, missing) = read(&[("virtual_alias_domains", &of("hash:", &table)), ("mydestination", &of("", &plain))]);
+        let (domains, missing) = read(&[("virtual_alias_domains", "hash:/etc/virtual"), ("mydestination", "/etc/domains")]);
         assert_eq!(domains, ["example.net", "example.org", "one.example", "two.example"]);
         assert_eq!(missing, Vec::<String>::new());
 
