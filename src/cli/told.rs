@@ -215,6 +215,12 @@ pub struct PolicyHow {
     /// Root that a certificate may end in, besides the system's and Mozilla's; may be repeated
     #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1)]
     pub trust_anchors: Vec<PathBuf>,
+    /// Publish the record that announces the policy, and take it away in the end, in this way [default: that of the settings]
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, help_heading = "Publishing")]
+    pub publish: Option<Option<How>>,
+    /// What a way needs.
+    #[command(flatten)]
+    pub way: Way,
     /// Approve what is said
     #[arg(long)]
     pub yes: bool,

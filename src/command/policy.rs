@@ -1,6 +1,7 @@
 //! `mxseal policy`: the MTA-STS policy of a domain, from the first try to the end of it. Each verb says what is wished; what comes
 //! next is a step between what is kept and what senders see, so that the same verb goes on from wherever the last run came to.
 
+mod announce;
 pub(super) mod begin;
 pub(super) mod wish;
 

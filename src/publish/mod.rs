@@ -16,6 +16,7 @@ pub mod list;
 mod outlook;
 #[cfg(feature = "wires")]
 pub mod policies;
+mod policy_record;
 mod policy_site;
 mod policy_wish;
 #[cfg(feature = "wires")]
@@ -33,6 +34,7 @@ pub use crate::record::{Data, Record};
 pub use exchange::{Exchange, InTheWay, Ours, Told, exchanges};
 pub use kept_policy::{Former, KeptPolicy, PolicyHost, ServedBy, Step, WebServer};
 pub use outlook::{can_tell, domains_here, outlook};
+pub use policy_record::record_due;
 pub use policy_site::{policy_file, put_in_place, site};
 pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
 pub use sheet::{Asked, Issuer, Sheet, Sight};

@@ -4,9 +4,10 @@ use crate::lab::{
     authority::Authority,
     dns::{Dns, Place, Signed, own_loopback},
     household::MXSEAL,
+    process::run,
     web::{Served, Web, serve},
 };
-use mxseal::certificate::KeyType;
+use mxseal::{certificate::KeyType, policy::sts_policy::StsPolicy};
 use serde_json::Value;
 use std::{
     fs,
@@ -147,4 +148,58 @@ fn where_port_443_is_taken_its_owner_is_named() {
     let taken = site.run(0, "testing example.test --policy-host builtin --yes");
     let said = String::from_utf8_lossy(&taken.stderr).into_owned();
     assert!(taken.status.code() == Some(1) && said.contains("port 443 is ") && said.contains("--policy-host snippet"), "{said}");
+}
+
+/// The record follows the file, in place of the one before and of no other, and goes when nobody believes in the policy any more.
+#[test]
+fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
+    let site = Site::new();
+    let www = site.path("www");
+    let file = www.join("mta-sts.example.test/.well-known/mta-sts.txt");
+    let texts = || run(Command::new("kdig").args([&format!("@{}", site.dns.authority.ip()), "+short", "_mta-sts.example.test", "TXT"]));
+    let announced = || {
+        let text = StsPolicy::read(&fs::read(&file).unwrap()).strict().unwrap().record().text();
+        format!("{}\n", [format!("\"{text}\""), "\"not ours\"".to_owned()].join("\n"))
+    };
+    let sorted = |text: String| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    site.dns.set("example.test", "_mta-sts", "TXT", 60, &["\"not ours\""]);
+    let how = format!("--policy-host export --export-dir {} --publish rfc2136", www.display());
+
+    let testing = format!("testing example.test {how}");
+    assert_eq!(site.step(0, &format!("{testing} --yes")), "mta-sts-mx-unreached serve");
+    assert_eq!(texts(), "\"not ours\"\n", "nothing is announced that is not served");
+    let web = site.serve(&fs::read_to_string(&file).unwrap());
+    assert_eq!(site.step(0, &testing), "mta-sts-mx-unreached announce", "nobody said yes");
+    assert_eq!(texts(), "\"not ours\"\n");
+    assert_eq!(site.step(0, &format!("{testing} --yes")), "mta-sts-mx-unreached stands");
+    assert_eq!(sorted(texts()), sorted(announced()));
+
+    let first = texts();
+    let add = format!("mx add mx2.example.test --domain example.test {how} --yes");
+    assert_eq!(site.step(0, &add), "mta-sts-mx-unfit serve");
+    assert_eq!(texts(), first, "the file comes before the record");
+    web.show(files(&fs::read_to_string(&file).unwrap()));
+    assert_eq!(site.step(0, &add), "wait");
+    assert_eq!(sorted(texts()), sorted(announced()));
+
+    // Somebody else wrote one of their own.
+    let ours = announced();
+    site.dns.set("example.test", "_mta-sts", "TXT", 60, &["\"v=STSv1; id=theirs;\""]);
+    let leave = format!("leave example.test {how} --yes");
+    site.run(2, &leave);
+    web.show(files(&fs::read_to_string(&file).unwrap()));
+    assert_eq!(site.step(2, &leave), "dns-left-to-you announce");
+    assert_eq!(texts(), "\"v=STSv1; id=theirs;\"\n");
+    let ours: Vec<&str> = ours.lines().collect();
+    site.dns.set("example.test", "_mta-sts", "TXT", 60, &ours);
+
+    assert_eq!(site.step(2, &leave), "wait");
+    assert_eq!(sorted(texts()), sorted(announced()));
+    assert_eq!(site.step(4, &leave), "wait", "taken away, and caches have to forget it");
+    assert_eq!(texts(), "\"not ours\"\n");
+    assert!(site.run(5, &leave).status.success() && !file.exists());
 }

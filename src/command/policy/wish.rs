@@ -2,7 +2,9 @@
 
 use super::{
     super::{Trouble, dns, no_answer, place, place::Site, policy_host},
-    Seen, document, exit, tell,
+    Seen,
+    announce::{self, Announced},
+    document, exit, tell,
 };
 use crate::{
     cli::{Global, PolicyHow, Where},
@@ -63,9 +65,10 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         }
     };
 
+    let way = announce::way(&site, how, &settings, &about.domain).await?;
     let changes = kept.as_ref() != Some(&new);
     if how.dry_run || changes {
-        approve(how, global, kept.as_ref().map(|k| &k.policy), &new, &notes)?;
+        approve(how, global, kept.as_ref().map(|k| &k.policy), &new, &notes, way.is_some())?;
     }
     if how.dry_run {
         if global.json {
@@ -80,7 +83,15 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     let mut findings = if global.json || !changes { notes } else { Vec::new() };
     let (seen, new, more) = enact(&site, &settings, new, seen, &progress).await?;
     findings.extend(more);
-    let shown = vec![document(&about_now(&seen, &about), &seen.sight, Some(&new), world::now())];
+    let Announced { seen, kept: new, next, left } = match way {
+        Some(way) => announce::record(&site, &way, how, changes, new, seen, &progress).await?,
+        None => Announced { seen, kept: new, next: None, left: None },
+    };
+    findings.extend(left);
+    let mut shown = vec![document(&about_now(&seen, &about), &seen.sight, Some(&new), world::now())];
+    if let (Some(next), Some(kept)) = (next, shown.iter_mut().find_map(|p| p.kept.as_mut())) {
+        kept.next = Some(next);
+    }
     let exit = exit(&shown, &findings);
     tell(global, exit, shown, findings);
     Ok(exit)
@@ -162,19 +173,31 @@ fn listening() -> Result<WebServer, Trouble> {
 }
 
 /// Shows what is to be served from now on, and asks.
-fn approve(how: &PolicyHow, global: &Global, before: Option<&StsPolicy>, new: &KeptPolicy, notes: &[Finding]) -> Result<(), Trouble> {
+fn approve(
+    how: &PolicyHow,
+    global: &Global,
+    before: Option<&StsPolicy>,
+    new: &KeptPolicy,
+    notes: &[Finding],
+    publishes: bool,
+) -> Result<(), Trouble> {
     if !global.json {
         let was = before.map_or_else(|| "no policy is kept here".to_owned(), |p| format!("mode {}", p.mode));
         let says = format!("The policy of {} ({was}) becomes:\n\n{}\n", new.domain, new.policy.text());
-        Terminal::print(&format!("{says}{}", report::findings(Style::of_stdout(), notes)));
+        let record = if publishes { "Its record is published once every address of the policy host serves it.\n" } else { "" };
+        Terminal::print(&format!("{says}{record}{}", report::findings(Style::of_stdout(), notes)));
     }
     if how.yes || how.dry_run {
         return Ok(());
     }
+    agree("Keep it so?")
+}
+
+pub(super) fn agree(question: &str) -> Result<(), Trouble> {
     if !Terminal::can_ask() {
         return Err(Trouble::usage("nothing was changed: --yes approves it where nobody can be asked").about("approval-missing"));
     }
-    if report::agreed("Keep it so?").map_err(no_answer)? { Ok(()) } else { Err(Trouble::human("nothing was changed")) }
+    if report::agreed(question).map_err(no_answer)? { Ok(()) } else { Err(Trouble::human("nothing was changed")) }
 }
 
 /// Lets it be served, as far as that is ours to do.

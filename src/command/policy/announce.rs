@@ -1,0 +1,128 @@
+//! The record of a policy, brought into DNS where that was asked for or is configured: when every address of the policy host
+//! serves the policy, and never before (RFC 8461 §8.1).
+
+use super::{
+    super::{Trouble, place::Site, tell::bring},
+    Seen, wish,
+};
+use crate::{
+    claims::Claims,
+    cli::PolicyHow,
+    facts::{Known, Whereabouts},
+    finding::{Finding, Remedy, Subject, Verdict},
+    name::DnsName,
+    policy::sts_policy::Mode,
+    publish::{
+        Exchange, KeptPolicy, Ours, Record,
+        publisher::{Publisher, Refused},
+        record_due,
+    },
+    report::{Event, Observer as _, Progress, Terminal},
+    settings::Settings,
+    survey, world,
+};
+use std::collections::BTreeSet;
+
+/// Where the record lies, and how it gets there.
+pub(super) struct Way {
+    at: Whereabouts,
+    publisher: Publisher,
+}
+
+/// The way, as flags and settings say it; `None` where it is by hand.
+pub(super) async fn way(site: &Site, how: &PolicyHow, settings: &Settings, domain: &DnsName) -> Result<Option<Way>, Trouble> {
+    if how.publish.is_none() && !settings.publishers().map_err(Trouble::usage)?.any() {
+        return Ok(None);
+    }
+    let owner = domain.under("_mta-sts").map_err(|e| Trouble::usage(e.to_string()))?;
+    let at = match survey::whereabouts(&site.net, &BTreeSet::from([owner.clone()])).await.remove(&owner) {
+        Some(Known::Seen { value, .. }) => value,
+        Some(Known::Unknown { why }) => return Err(unplaced(&owner, &why)),
+        None => return Err(unplaced(&owner, "no resolver could be asked")),
+    };
+    let wishes = how.way.wishes(how.publish.flatten()).over(settings.publishing(&at.zone));
+    if how.publish.is_some() {
+        wishes.publisher().map_err(Trouble::usage)?;
+    }
+    let publisher = wishes.by_itself().transpose().map_err(Trouble::usage)?;
+    Ok(publisher.map(|publisher| Way { at, publisher }))
+}
+
+fn unplaced(owner: &DnsName, why: &str) -> Trouble {
+    let says =
+        format!("nothing was changed: where {owner} lies could not be told ({why}); with --publish manual the record is left to you");
+    Trouble { exit: 3, ..Trouble::human(says) }
+}
+
+/// What came of it.
+pub(super) struct Announced {
+    /// What senders see now.
+    pub seen: Seen,
+    /// What is kept, with that taken in.
+    pub kept: KeptPolicy,
+    /// What is left to the admin, as a sentence.
+    pub next: Option<String>,
+    /// What is left to others, or went wrong.
+    pub left: Option<Finding>,
+}
+
+/// Tells DNS what is due there, and looks again. Whoever agreed to the policy in this run has agreed to its record.
+pub(super) async fn record(
+    site: &Site,
+    way: &Way,
+    how: &PolicyHow,
+    agreed: bool,
+    kept: KeptPolicy,
+    seen: Seen,
+    progress: &Progress,
+) -> Result<Announced, Trouble> {
+    let ours: Ours = site.store.load(Ours::FILE).map_err(Trouble::state)?.unwrap_or_default();
+    let about = seen.facts.domains.iter().find(|d| d.domain == kept.domain);
+    let texts = about.and_then(|d| Some(d.mta_sts.value()?.records.clone())).unwrap_or_default();
+    let exchange = match record_due(&kept, &texts, &way.at, &ours, world::now()) {
+        Ok(Some(exchange)) => exchange,
+        Ok(None) => return Ok(Announced { seen, kept, next: None, left: None }),
+        Err(left) => return Ok(Announced { seen, kept, next: None, left: Some(*left) }),
+    };
+    if !agreed && !how.yes {
+        if !Terminal::can_ask() {
+            let next = Some("say --yes, and mxseal changes the record: nobody could be asked".to_owned());
+            return Ok(Announced { seen, kept, next, left: None });
+        }
+        progress.line(lines(&exchange).trim_end());
+        wish::agree("Tell DNS so?")?;
+    }
+    progress.see(Event::Started(format!("change the record of the policy in {}", exchange.zone)));
+    let promise = |claims: &mut Claims| claims.tell_policy(&kept.domain, Some(&kept.policy), world::now());
+    let done = bring(site, &way.publisher, &exchange, promise).await;
+    progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
+    match done {
+        Ok(draft) => {
+            let seen = Seen::look(site, seen.facts).await;
+            let kept = seen.keep(site, kept)?;
+            Ok(Announced { seen, kept, next: draft.next, left: None })
+        }
+        Err(why) => {
+            let left = Some(as_it_was(&kept, &why));
+            Ok(Announced { seen, kept, next: None, left })
+        }
+    }
+}
+
+fn as_it_was(kept: &KeptPolicy, why: &Refused) -> Finding {
+    let verb = match kept.policy.mode {
+        Mode::None => "leave".to_owned(),
+        mode => mode.to_string(),
+    };
+    let says = format!("the record of the policy of {} is not published", kept.domain);
+    Finding::new("publish-failed", Verdict::Warn, Subject::Domain(kept.domain.clone()), says)
+        .seen(why.to_string())
+        .means("the policy is served as it should be; senders go by what they knew before until the record says that it changed")
+        .remedy(Remedy::Command(format!("mxseal policy {verb} {} --publish", kept.domain)))
+}
+
+/// The change of the zone, a line each.
+fn lines(exchange: &Exchange) -> String {
+    let signed = |sign: char, records: &[Record]| records.iter().map(|r| format!("{sign} {r}\n")).collect::<String>();
+    signed('-', &exchange.remove) + &signed('+', &exchange.add)
+}
