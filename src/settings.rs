@@ -44,6 +44,8 @@ pub struct Settings {
     pub acme_ca_file: Vec<PathBuf>,
     /// Roots for verdicts.
     pub trust_anchor: Vec<PathBuf>,
+    /// Keys of the DNS root.
+    pub dnssec_anchor: Option<PathBuf>,
     /// Key id of an external account.
     pub eab_kid: Option<String>,
     /// File of its key.
@@ -114,6 +116,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("acme-directory", "ACME directory of the CA. Without it, as before, else Let's Encrypt."),
     ("acme-ca-file", "Root of the CA's own API, where it is private."),
     ("trust-anchor", "Certificates that verdicts may end in, besides the system's and Mozilla's roots."),
+    ("dnssec-anchor", "File of root keys that DNSSEC may start from, besides the known ones, as DNSKEY records."),
     ("eab-kid", "Key id of an external account (RFC 8555, section 7.3.4)."),
     ("eab-hmac-key-file", "File with the external account's key in base64url."),
     ("acme-profile", "Certificate profile to ask of the CA."),
@@ -179,6 +182,7 @@ impl Settings {
             acme_directory: self.acme_directory.or(lower.acme_directory),
             acme_ca_file: list(self.acme_ca_file, lower.acme_ca_file),
             trust_anchor: list(self.trust_anchor, lower.trust_anchor),
+            dnssec_anchor: self.dnssec_anchor.or(lower.dnssec_anchor),
             eab_kid: self.eab_kid.or(lower.eab_kid),
             eab_hmac_key_file: self.eab_hmac_key_file.or(lower.eab_hmac_key_file),
             acme_profile: self.acme_profile.or(lower.acme_profile),
@@ -212,7 +216,7 @@ impl Settings {
 
     /// Files that are named without their directory lie beside the settings.
     fn beside(mut self, dir: &Path) -> Self {
-        let single = [&mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile];
+        let single = [&mut self.dnssec_anchor, &mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile];
         let publishing = [&mut self.export_dir, &mut self.tsig_file, &mut self.zone_file, &mut self.hook];
         self.zone.values_mut().for_each(|zone| zone.beside(dir));
         self.list.beside(dir);

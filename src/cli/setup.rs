@@ -35,6 +35,9 @@ pub struct Where {
     /// Certificate that verdicts may end in, besides the system's and Mozilla's roots; may be repeated
     #[arg(long = "trust-anchor", value_name = "PEM", num_args = 1..)]
     pub trust_anchors: Vec<PathBuf>,
+    /// Root keys that DNSSEC may start from, besides the known ones, as DNSKEY records
+    #[arg(long, value_name = "FILE")]
+    pub dnssec_anchor: Option<PathBuf>,
 }
 
 /// `mxseal setup`
@@ -155,6 +158,7 @@ impl Setup {
             acme_directory: self.acme_directory.clone(),
             acme_ca_file: all(&self.acme_ca_files),
             trust_anchor: all(&place.trust_anchors),
+            dnssec_anchor: one(&place.dnssec_anchor),
             eab_kid: self.eab_kid.clone(),
             eab_hmac_key_file: one(&self.eab_hmac_key_file),
             acme_profile: self.acme_profile.clone(),

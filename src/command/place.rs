@@ -46,6 +46,9 @@ impl Site {
         }
         let mut net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
             .map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;
+        if let Some(file) = &place.dnssec_anchor {
+            net.dns_roots = net.dns_roots.and_of(file).map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;
+        }
         net.http_port = settings.http_port.unwrap_or(net.http_port);
         Ok(Self {
             place,
@@ -252,5 +255,6 @@ pub(super) fn over(flags: &Where, settings: &Settings) -> Where {
     place.mta = place.mta.or_else(|| settings.mta.clone());
     place.mta_config = place.mta_config.or_else(|| settings.mta_config.clone()).as_deref().map(absolute);
     place.resolver = place.resolver.or(settings.resolver);
+    place.dnssec_anchor = place.dnssec_anchor.or_else(|| settings.dnssec_anchor.clone());
     place
 }

@@ -28,6 +28,17 @@ pub(super) struct Heard {
     pub(super) from: SocketAddr,
 }
 
+/// What is asked of a resolver beside its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Its judgement: AD in a question asks for AD in the answer, without the weight of the signatures (RFC 6840 §5.7).
+    Judgement,
+    /// The answer, whatever it judges (CD, RFC 4035 §3.2.2).
+    Unchecked,
+    /// The same, with its signatures (DO, RFC 3225).
+    Signatures,
+}
+
 /// Asks until somebody answers NOERROR or NXDOMAIN; else the last fault as a sentence.
 pub(super) async fn ask(servers: &[Server], name: &DnsName, kind: RecordType) -> Result<Heard, String> {
     let name = Name::from_str(&name.absolute()).map_err(|e| format!("{name} cannot be asked of DNS: {e}"))?;
@@ -40,7 +51,7 @@ async fn in_turn(servers: &[Server], name: &Name, kind: RecordType) -> Result<He
     let mut fault = String::new();
     for _ in 0..TRIES {
         for server in servers {
-            let message = match once(server.addr, name, kind, false).await {
+            let message = match once(server.addr, name, kind, Wish::Judgement).await {
                 Ok(message) => message,
                 Err(e) => {
                     fault = format!("{} did not answer {kind} of {name}: {e}", server.addr);
@@ -53,7 +64,7 @@ async fn in_turn(servers: &[Server], name: &Name, kind: RecordType) -> Result<He
                     return Ok(Heard { message, security, from: server.addr });
                 }
                 // SERVFAIL that goes away with checking disabled is the validator's word for bogus (RFC 4035 §5.5).
-                ResponseCode::ServFail if server.believed => match once(server.addr, name, kind, true).await {
+                ResponseCode::ServFail if server.believed => match once(server.addr, name, kind, Wish::Unchecked).await {
                     Ok(message) if matches!(message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain) => {
                         return Ok(Heard { message, security: Security::Bogus, from: server.addr });
                     }
@@ -81,23 +92,23 @@ pub(super) async fn judge(server: &Server, ad: bool) -> Security {
 
 async fn validates(server: &Server) -> bool {
     let ask_root = || async {
-        let root = once(server.addr, &Name::root(), RecordType::SOA, false).await;
+        let root = once(server.addr, &Name::root(), RecordType::SOA, Wish::Judgement).await;
         root.is_ok_and(|m| m.metadata.authentic_data && m.metadata.response_code == ResponseCode::NoError)
     };
     *server.validates.get_or_init(ask_root).await
 }
 
 /// One question to one resolver; a cut answer is asked again over TCP.
-pub(super) async fn once(server: SocketAddr, name: &Name, kind: RecordType, unchecked: bool) -> Result<Message, NetError> {
+pub(super) async fn once(server: SocketAddr, name: &Name, kind: RecordType, wish: Wish) -> Result<Message, NetError> {
     let request = || {
         let mut message = Message::query();
         message.add_query(Query::query(name.clone(), kind));
         message.metadata.recursion_desired = true;
-        // AD in a question asks for AD in the answer, without the weight of the signatures (RFC 6840 §5.7).
         message.metadata.authentic_data = true;
-        message.metadata.checking_disabled = unchecked;
+        message.metadata.checking_disabled = wish != Wish::Judgement;
         let mut edns = Edns::new();
         edns.set_max_payload(1232);
+        edns.set_dnssec_ok(wish == Wish::Signatures);
         message.set_edns(edns);
         DnsRequest::new(message, DnsRequestOptions::default())
     };

@@ -1,15 +1,17 @@
 //! The wire to resolvers: answers that carry their DNSSEC state.
 //!
 //! One resolver does the work of following the tree; we ask it plainly and listen to its AD bit (RFC 6840 §5.7). The bit
-//! is believed from a resolver on loopback or one that the admin named, for nobody else stands between. The absence of
-//! the bit says *insecure* only where the resolver has shown that it validates: it says AD for the root. Names are asked
-//! as absolute ones, `/etc/hosts` is never read, and every question ends in time.
+//! counts from a resolver on loopback or one that the admin named, for nobody else stands between; and an answer is *secure*
+//! only where our own validation agrees. The absence of the bit says *insecure* only where the resolver has shown that it
+//! validates: it says AD for the root. Names are asked as absolute ones, `/etc/hosts` is never read, and every question ends
+//! in time.
 
 mod ask;
 mod one;
 mod reading;
 mod tsig;
 mod update;
+mod validate;
 
 pub use one::{One, Unheard};
 pub use tsig::Key;
@@ -27,6 +29,7 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::OnceCell;
+use validate::Validator;
 
 /// So many name servers of a zone are asked at most.
 const MOST_SERVERS: usize = 4;
@@ -49,6 +52,8 @@ pub(crate) struct Server {
     believed: bool,
     /// Whether it says AD for the root; asked once, when first needed.
     validates: OnceCell<bool>,
+    /// Our own validation through it, where its word alone would count.
+    validator: Option<Validator>,
 }
 
 /// No resolver is known.
@@ -81,7 +86,11 @@ impl Resolver {
             return Err(NoResolver("/etc/resolv.conf names none".into()));
         }
         let believed = |a: &SocketAddr| net.resolver.is_some() || a.ip().is_loopback();
-        let servers = addrs.into_iter().map(|addr| Server { believed: believed(&addr), addr, validates: OnceCell::new() }).collect();
+        let server = |addr| {
+            let validator = believed(&addr).then(|| Validator::new(addr, &net.dns_roots));
+            Server { believed: validator.is_some(), addr, validates: OnceCell::new(), validator }
+        };
+        let servers = addrs.into_iter().map(server).collect();
         Ok(Self(Arc::new(Inner { servers })))
     }
 
@@ -107,7 +116,11 @@ impl Resolver {
             self.get(host, RecordType::AAAA, |data| Ok(if let RData::AAAA(a) = data { Some(IpAddr::V6(a.0)) } else { None })),
         );
         match (v4, v6) {
-            (Known::Seen { value: v4, at }, Known::Seen { value: v6, .. }) => Known::seen(reading::joined(v4, v6), at),
+            (Known::Seen { value: v4, at }, Known::Seen { value: v6, at: other }) => {
+                // Where one of them is less than secure, that is the one to tell of.
+                let at = if v4.security == Security::Secure { other } else { at };
+                Known::seen(reading::joined(v4, v6), at)
+            }
             (Known::Unknown { why }, _) | (_, Known::Unknown { why }) => Known::Unknown { why },
         }
     }
@@ -160,7 +173,7 @@ impl Resolver {
         for name in names.value()?.records.iter().take(MOST_SERVERS) {
             let addresses = self.addresses(name).await;
             let addrs = addresses.value().into_iter().flat_map(|a| &a.records).map(|ip| SocketAddr::new(*ip, 53));
-            servers.extend(addrs.map(|addr| Server { addr, believed: false, validates: OnceCell::new() }));
+            servers.extend(addrs.map(|addr| Server { addr, believed: false, validates: OnceCell::new(), validator: None }));
         }
         (!servers.is_empty()).then(|| Self(Arc::new(Inner { servers })))
     }
@@ -201,12 +214,25 @@ impl Resolver {
 
     /// Asks one question and reads every record of the kind that the name's CNAME chain ends in.
     async fn get<T>(&self, name: &DnsName, kind: RecordType, read: impl Fn(&RData) -> Result<Option<T>, String>) -> Known<Answer<T>> {
-        let Heard { message, security, from } = match ask(&self.0.servers, name, kind).await {
+        let Heard { mut message, mut security, from } = match ask(&self.0.servers, name, kind).await {
             Ok(heard) => heard,
             Err(why) => return Known::unknown(why),
         };
+        let mut at = format!("{kind} of {name} from {from}");
+        let validator = self.0.servers.iter().find(|s| s.addr == from).and_then(|s| s.validator.as_ref());
+        if security == Security::Secure
+            && let Some(validator) = validator
+        {
+            match validator.answer(&message, kind).await {
+                Ok(validated) => message = validated,
+                Err(why) => {
+                    security = Security::Unknown;
+                    at += &format!(", which says that it is signed; our own validation {why}");
+                }
+            }
+        }
         match reading::answer(&message, name, kind, security, read) {
-            Ok(answer) => Known::seen(answer, format!("{kind} of {name} from {from}")),
+            Ok(answer) => Known::seen(answer, at),
             Err(why) => Known::unknown(format!("{kind} of {name} from {from}: {why}")),
         }
     }

@@ -1,6 +1,10 @@
 //! One server, asked by itself: what it says, and not what another would say in its place.
 
-use super::{Server, ask, reading};
+use super::{
+    Server,
+    ask::{self, Wish},
+    reading,
+};
 use crate::{facts::Answer, name::DnsName, record::Data};
 use hickory_net::NetError;
 use hickory_proto::{
@@ -27,13 +31,13 @@ impl One {
     /// A name server: what it vouches for does not count.
     #[must_use]
     pub fn authority(addr: SocketAddr) -> Self {
-        Self(Arc::new(Server { addr, believed: false, validates: OnceCell::new() }))
+        Self(Arc::new(Server { addr, believed: false, validates: OnceCell::new(), validator: None }))
     }
 
     /// A resolver; whether what it vouches for is shown.
     #[must_use]
     pub fn resolver(addr: SocketAddr, believed: bool) -> Self {
-        Self(Arc::new(Server { addr, believed, validates: OnceCell::new() }))
+        Self(Arc::new(Server { addr, believed, validates: OnceCell::new(), validator: None }))
     }
 
     /// Its address.
@@ -48,7 +52,7 @@ impl One {
     /// When it does not answer, or does not serve the zone.
     pub async fn serial(&self, zone: &DnsName) -> Result<u32, Unheard> {
         let name = Name::from_str(&zone.absolute()).map_err(|e| Unheard::Silent(e.to_string()))?;
-        let answer = ask::once(self.0.addr, &name, RecordType::SOA, false).await.map_err(|e| unheard(&e))?;
+        let answer = ask::once(self.0.addr, &name, RecordType::SOA, Wish::Judgement).await.map_err(|e| unheard(&e))?;
         let soa = answer.answers.iter().find_map(|r| if let RData::SOA(soa) = &r.data { Some(soa.serial) } else { None });
         let none = || Unheard::Silent(format!("it does not serve {zone} ({})", answer.metadata.response_code));
         soa.filter(|_| answer.metadata.authoritative).ok_or_else(none)
@@ -62,7 +66,7 @@ impl One {
         let silent = |e: &dyn std::fmt::Display| Unheard::Silent(e.to_string());
         let name = Name::from_str(&owner.absolute()).map_err(|e| silent(&e))?;
         let kind = RecordType::from_str(kind).map_err(|e| silent(&e))?;
-        let answer = ask::once(self.0.addr, &name, kind, false).await.map_err(|e| unheard(&e))?;
+        let answer = ask::once(self.0.addr, &name, kind, Wish::Judgement).await.map_err(|e| unheard(&e))?;
         match answer.metadata.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => {}
             code => return Err(Unheard::Silent(format!("it says {code} to {kind} of {owner}"))),

@@ -16,7 +16,7 @@ use hickory_proto::{
 use std::str::FromStr as _;
 
 /// Longer chains of CNAMEs are loops or worse.
-const LONGEST_CHAIN: usize = 16;
+pub(super) const LONGEST_CHAIN: usize = 16;
 
 /// The records of `kind` where the CNAME chain of `asked` ends, with the smallest TTL on the way. Where there is none,
 /// the TTL is how long their absence may be believed (RFC 2308 §5).

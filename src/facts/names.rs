@@ -29,13 +29,13 @@ pub struct Answer<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Security {
-    /// Validated: a validating resolver on loopback says AD, or our own validation does.
+    /// Validated: a resolver on loopback, or one that the admin named, says AD, and our own validation agrees.
     Secure,
     /// Proven to be unsigned.
     Insecure,
     /// Signed and wrong.
     Bogus,
-    /// Nobody that we may believe could tell.
+    /// Nobody that we may believe could tell, or two disagree.
     Unknown,
 }
 

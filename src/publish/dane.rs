@@ -127,8 +127,8 @@ fn lineage_of<'a>(facts: &'a Facts, mx: &DnsName) -> Option<&'a Lineage> {
 fn reason(mx: &MxFacts, lineage: Option<&Lineage>, owner: &DnsName, published: bool) -> Option<Finding> {
     let subject = || Subject::Mx(mx.name.clone());
     let none = |verdict, says: String| Finding::new("tlsa-not-proposed", verdict, subject(), says);
-    let security = match &mx.addresses {
-        Known::Seen { value, .. } => value.security,
+    let (security, at) = match &mx.addresses {
+        Known::Seen { value, at } => (value.security, at),
         Known::Unknown { why } => return Some(unknown(&mx.name, "its addresses", why)),
     };
     match security {
@@ -163,8 +163,9 @@ fn reason(mx: &MxFacts, lineage: Option<&Lineage>, owner: &DnsName, published: b
             return Some(
                 none(
                     Verdict::Unknown,
-                    format!("whether the zone of {} is signed is unknown: the resolver of this host does not say", mx.name),
+                    format!("whether the zone of {} is signed is unknown: the resolver and our own validation do not both say so", mx.name),
                 )
+                .seen(at.as_str())
                 .means("TLSA records are proposed only where they are signed")
                 .remedy(Remedy::Do("name a validating resolver of your own with --resolver, such as unbound on 127.0.0.1".into())),
             );

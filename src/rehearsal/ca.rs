@@ -7,7 +7,7 @@ mod look;
 mod request;
 
 use super::{Fault, aside::Aside};
-use crate::world::Net;
+use crate::world::{Net, RootKeys};
 use bytes::Bytes;
 use desk::{Desk, Look};
 use http::{Request, Response, header};
@@ -70,7 +70,7 @@ impl Ca {
             .and_then(|c| c.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key))
             .map_err(io::Error::other)?;
         let (verdict_roots, api_roots) = (only(issuer.root.der())?, only(api_root.der())?);
-        let net = Net { resolver: Some(resolver), verdict_roots, api_roots, http_port, tls_port: 443 };
+        let net = Net { resolver: Some(resolver), verdict_roots, api_roots, dns_roots: RootKeys::default(), http_port, tls_port: 443 };
         let (directory, root) = (format!("{base}/directory"), issuer.root.pem());
         let authority = Authority { desk: Mutex::new(Desk::new(base, issuer, fault)), net: net.clone(), fault, gone: Notify::new() };
         let aside = Aside::run("rehearsal ca", serve(listener, TlsAcceptor::from(Arc::new(tls)), Arc::new(authority)))?;

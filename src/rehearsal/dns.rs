@@ -37,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(10);
 pub struct Dns {
     /// Where it answers, UDP and TCP: what `--resolver` gets.
     pub addr: SocketAddr,
-    /// The root's DS in zone-file form, for whoever validates.
+    /// The root's key in zone-file form, for whoever validates.
     pub anchor: String,
     told: Arc<Told>,
     _aside: Aside,

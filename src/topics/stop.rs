@@ -5,10 +5,10 @@ use super::Topic;
 pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "anchor-unusable",
-        title: "A root certificate cannot be used",
-        text: "A file that was named as a root for verdicts, or for the CA's API, cannot be read or holds no certificate. Nothing was looked at.",
+        title: "A root certificate or key cannot be used",
+        text: "A file that was named as a root for verdicts, or for the CA's API, cannot be read or holds no certificate; or that of --dnssec-anchor holds no DNSKEY record of the DNS root. Nothing was looked at.",
         see: "openssl x509 -in root.pem -noout -subject -dates",
-        reference: "mxseal(8) --trust-anchor",
+        reference: "mxseal(8) --trust-anchor, --dnssec-anchor",
     },
     Topic {
         id: "answers-missing",

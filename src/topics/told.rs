@@ -251,7 +251,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "tlsa-not-proposed",
         title: "No TLSA record is proposed",
-        text: "A TLSA record is a promise that senders hold the host to, so it is proposed only where it can be kept and is of use: the zone of the MX name is signed, every address of the name is this host's, and the key is proved on the wire. The reason stands beside this.",
+        text: "A TLSA record is a promise that senders hold the host to, so it is proposed only where it can be kept and is of use: the zone of the MX name is signed, by the word of a resolver on loopback (or one that --resolver names) and by our own validation both, every address of the name is this host's, and the key is proved on the wire. The reason stands beside this.",
         see: "delv mx.example.org A\nmxseal status",
         reference: "RFC 7672 section 2.2; RFC 7671 section 8",
     },

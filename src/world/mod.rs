@@ -26,7 +26,7 @@ pub use interrupt::before_an_interrupt;
 pub use journald::journal;
 pub use listener::listener_on_stdin;
 pub use machine::Machine;
-pub use net::Net;
+pub use net::{Net, RootKeys};
 pub use scratch::Scratch;
 pub use store::{Lock, Store, put_file};
 pub use token::Placed;

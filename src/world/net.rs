@@ -1,8 +1,40 @@
 //! The network as data: rehearsal and tests are other data, not other code.
 
+use hickory_proto::dnssec::TrustAnchors;
 use rustls::RootCertStore;
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{fmt, io, net::SocketAddr, path::Path, sync::Arc};
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
+
+/// Keys of the DNS root, from which signatures are followed. The default are those of 2017 and 2024.
+#[derive(Clone, Default)]
+pub struct RootKeys(pub(crate) Arc<TrustAnchors>);
+
+impl fmt::Debug for RootKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} root keys", self.0.len())
+    }
+}
+
+impl RootKeys {
+    /// These and those in a file of DNSKEY records.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds no key of the root; the text names it.
+    pub fn and_of(&self, file: &Path) -> io::Result<Self> {
+        let wrong =
+            |why: &dyn fmt::Display| io::Error::new(io::ErrorKind::InvalidData, format!("--dnssec-anchor {}: {why}", file.display()));
+        let text = std::fs::read_to_string(file).map_err(|e| wrong(&e))?;
+        let more: TrustAnchors = text.parse().map_err(|e| wrong(&e))?;
+        if more.is_empty() {
+            return Err(wrong(&"holds no DNSKEY record of the root"));
+        }
+        let mut all = TrustAnchors::clone(&self.0);
+        for key in (0..more.len()).filter_map(|i| more.get(i)) {
+            all.insert(key);
+        }
+        Ok(Self(Arc::new(all)))
+    }
+}
 
 /// Where to ask and whom to believe.
 #[derive(Clone, Debug)]
@@ -13,6 +45,8 @@ pub struct Net {
     pub verdict_roots: Arc<RootCertStore>,
     /// Roots for the API of the CA: the system's, Mozilla's and `--acme-ca-file`.
     pub api_roots: Arc<RootCertStore>,
+    /// Keys of the DNS root: the two that are compiled in, and `--dnssec-anchor`.
+    pub dns_roots: RootKeys,
     /// Where the CA will look for http-01 answers: port 80.
     pub http_port: u16,
     /// Where the CA will look for tls-alpn-01 answers: port 443.
@@ -33,7 +67,8 @@ impl Net {
         add_system(&mut common);
         let verdict_roots = with_anchors(common.clone(), "--trust-anchor", trust_anchors)?;
         let api_roots = with_anchors(common, "--acme-ca-file", acme_ca)?;
-        Ok(Self { resolver, verdict_roots: Arc::new(verdict_roots), api_roots: Arc::new(api_roots), http_port: 80, tls_port: 443 })
+        let (verdict_roots, api_roots, dns_roots) = (Arc::new(verdict_roots), Arc::new(api_roots), RootKeys::default());
+        Ok(Self { resolver, verdict_roots, api_roots, dns_roots, http_port: 80, tls_port: 443 })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::lab::ports::free_port;
 use mxseal::{
     smtp::converse,
     view::{EndpointView, Offer, Probe, Wire},
-    world::Net,
+    world::{Net, RootKeys},
 };
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -66,7 +66,14 @@ fn ask(addr: SocketAddr, offer: Offer, limit: Duration) -> EndpointView {
     let name: mxseal::name::DnsName = "mx.example.test".parse().unwrap();
     let probe = Probe { addr, wire: Wire::StartTls, name, sni: true, offer, postmaster_of: Some("example.test".parse().unwrap()) };
     let roots = Arc::new(rustls::RootCertStore::empty());
-    let net = Net { resolver: None, verdict_roots: Arc::clone(&roots), api_roots: roots, http_port: 80, tls_port: 443 };
+    let net = Net {
+        resolver: None,
+        verdict_roots: Arc::clone(&roots),
+        api_roots: roots,
+        dns_roots: RootKeys::default(),
+        http_port: 80,
+        tls_port: 443,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(converse(&net, &probe, limit))
 }

@@ -8,7 +8,7 @@ use mxseal::{
     dns::Resolver,
     facts::{Answer, Known, Security},
     name::DnsName,
-    world::Net,
+    world::{Net, RootKeys},
 };
 use rustls::RootCertStore;
 use std::{
@@ -20,7 +20,14 @@ use std::{
 /// A network that asks only `resolver`.
 pub fn net(resolver: SocketAddr) -> Net {
     let roots = Arc::new(RootCertStore::empty());
-    Net { resolver: Some(resolver), verdict_roots: roots.clone(), api_roots: roots, http_port: 80, tls_port: 443 }
+    Net {
+        resolver: Some(resolver),
+        verdict_roots: roots.clone(),
+        api_roots: roots,
+        dns_roots: RootKeys::default(),
+        http_port: 80,
+        tls_port: 443,
+    }
 }
 
 fn name(text: &str) -> DnsName {
@@ -42,6 +49,11 @@ fn ask_at(resolver: SocketAddr) -> Resolver {
     Resolver::new(&net(resolver)).unwrap()
 }
 
+/// The same, starting from the lab's root.
+fn ask(dns: &Dns) -> Resolver {
+    Resolver::new(&dns.net(net(dns.resolver))).unwrap()
+}
+
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 #[test]
@@ -50,7 +62,7 @@ fn answers_carry_their_dnssec_state() {
                 @ CAA 0 issue \"letsencrypt.org\"\n_smtp._tls TXT \"v=TLSRPTv1; \" \"rua=mailto:a@example.test\"\n";
     let dns = Dns::start(&[("example.test", zone, Signed::Yes), ("plain.test", zone, Signed::No), ("bogus.test", zone, Signed::Wrong)]);
     here(async {
-        let r = ask_at(dns.resolver);
+        let r = ask(&dns);
         for (zone, state) in [("example.test", Security::Secure), ("plain.test", Security::Insecure), ("bogus.test", Security::Bogus)] {
             let sub = |label: &str| name(&format!("{label}.{zone}"));
             let mx = seen(r.mx(&name(zone)).await);
@@ -81,11 +93,49 @@ fn answers_carry_their_dnssec_state() {
     });
 }
 
+/// Every kind of answer and of absence, behind aliases too; in zones that prove absence in either way.
+#[test]
+fn our_own_validation_agrees() {
+    let zone = "mx A 192.0.2.25\nto CNAME mx\nnowhere CNAME gone\naway CNAME mx.other.test.\nout CNAME mx.plain.test.\n\
+                *.wild TXT \"any\"\ndeep.ent TXT \"below\"\n";
+    let dns = Dns::start(&[
+        ("nsec.test", zone, Signed::Yes),
+        ("nsec3.test", zone, Signed::Nsec3),
+        ("other.test", "mx A 192.0.2.26\n", Signed::Nsec3),
+        ("plain.test", "mx A 192.0.2.27\n", Signed::No),
+    ]);
+    let validating = ask(&dns);
+    // Somebody who starts from another root finds no way to it, whatever the resolver says.
+    let elsewhere = ask_at(dns.resolver);
+    here(async {
+        for zone in ["nsec.test", "nsec3.test"] {
+            for (label, addresses) in
+                [("mx", 1), ("to", 1), ("nowhere", 0), ("away", 1), ("absent", 0), ("a.b.absent", 0), ("x.wild", 0), ("ent", 0)]
+            {
+                let owner = name(&format!("{label}.{zone}"));
+                let known = validating.addresses(&owner).await;
+                let answer = known.value().unwrap_or_else(|| panic!("{known:?}"));
+                assert_eq!((answer.records.len(), answer.security), (addresses, Security::Secure), "{owner}: {known:?}");
+                let known = elsewhere.addresses(&owner).await;
+                let Known::Seen { value, at } = &known else { panic!("{known:?}") };
+                assert_eq!((value.records.len(), value.security), (addresses, Security::Unknown), "{owner}: {known:?}");
+                assert!(at.contains("says that it is signed; our own validation"), "{owner}: {at}");
+            }
+            assert_eq!(seen(validating.addresses(&name(&format!("out.{zone}"))).await).security, Security::Insecure, "{zone}");
+        }
+        // A record made from a wildcard is beyond our own validation where NSEC shows that nothing is nearer.
+        for (zone, security) in [("nsec.test", Security::Unknown), ("nsec3.test", Security::Secure)] {
+            let text = seen(validating.txt(&name(&format!("x.wild.{zone}"))).await);
+            assert_eq!((text.records, text.security), (vec!["any".to_owned()], security), "{zone}");
+        }
+    });
+}
+
 #[test]
 fn an_answer_too_large_for_udp_comes_whole() {
     let many: String = (0..120).map(|i| format!("@ TXT \"{i:0>60}\"\n")).collect();
     let dns = Dns::start(&[("large.test", &many, Signed::Yes)]);
-    let all = here(async { seen(ask_at(dns.resolver).txt(&name("large.test")).await) });
+    let all = here(async { seen(ask(&dns).txt(&name("large.test")).await) });
     assert_eq!((all.records.len(), all.security), (120, Security::Secure));
 }
 

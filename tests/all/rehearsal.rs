@@ -18,9 +18,9 @@ use mxseal::{
     report::observer::Nobody,
     survey,
     view::{Judged, Offer},
-    world::{self, Machine, Net, Store},
+    world::{self, Machine, Net, RootKeys, Store},
 };
-use std::{fs, future::Future, net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{fs, future::Future, path::Path, process::Command, sync::Arc, time::Duration};
 
 fn name(text: &str) -> DnsName {
     text.parse().unwrap()
@@ -49,16 +49,27 @@ fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-fn asking(addr: SocketAddr) -> Resolver {
-    let nobody = Arc::new(rustls::RootCertStore::empty());
-    Resolver::new(&Net { resolver: Some(addr), verdict_roots: nobody.clone(), api_roots: nobody, http_port: 80, tls_port: 443 }).unwrap()
+fn asking(dns: &Dns) -> Resolver {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("root.key"), &dns.anchor).unwrap();
+    let roots = RootKeys::default().and_of(&dir.path().join("root.key")).unwrap();
+    let (addr, nobody) = (dns.addr, Arc::new(rustls::RootCertStore::empty()));
+    Resolver::new(&Net {
+        resolver: Some(addr),
+        verdict_roots: nobody.clone(),
+        api_roots: nobody,
+        dns_roots: roots,
+        http_port: 80,
+        tls_port: 443,
+    })
+    .unwrap()
 }
 
 #[test]
 fn the_resolver_sees_records_and_how_far_to_trust_them() {
     let dns = Dns::start(three_zones()).unwrap();
     on_a_runtime(async {
-        let resolver = asking(dns.addr);
+        let resolver = asking(&dns);
         for (domain, security) in [("signed.test", Security::Secure), ("plain.test", Security::Insecure), ("bogus.test", Security::Bogus)] {
             let under = |label: &str| name(&format!("{label}.{domain}"));
             let mx = resolver.mx(&name(domain)).await;
@@ -87,7 +98,7 @@ fn what_is_changed_is_answered_at_once() {
     let dns = Dns::start(three_zones()).unwrap();
     let (mx, owner) = (name("mx.signed.test"), name("_25._tcp.mx.signed.test"));
     on_a_runtime(async {
-        let resolver = asking(dns.addr);
+        let resolver = asking(&dns);
         dns.change(|table| {
             table.records.remove(&owner);
             table.zones.insert(name("signed.test"), Signing::Bogus);
@@ -108,11 +119,11 @@ fn an_independent_validator_believes_it() {
     let dns = Dns::start(three_zones()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let at = free_port();
-    fs::write(dir.path().join("root.ds"), format!("{}\n", dns.anchor)).unwrap();
+    fs::write(dir.path().join("root.key"), format!("{}\n", dns.anchor)).unwrap();
     let (home, port) = (dir.path().display(), at.port());
     let conf = format!(
         "server:\n directory: \"{home}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n use-syslog: no\n verbosity: 1\n num-threads: 1\n \
-         interface: 127.0.0.1\n port: {port}\n do-ip6: no\n do-not-query-localhost: no\n trust-anchor-file: \"{home}/root.ds\"\n \
+         interface: 127.0.0.1\n port: {port}\n do-ip6: no\n do-not-query-localhost: no\n trust-anchor-file: \"{home}/root.key\"\n \
          module-config: \"validator iterator\"\n local-zone: \"test.\" nodefault\n local-zone: \"invalid.\" nodefault\n \
          qname-minimisation: no\nstub-zone:\n name: \".\"\n stub-addr: {}@{}\nremote-control:\n control-enable: no\n",
         dns.addr.ip(),

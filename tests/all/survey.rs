@@ -90,7 +90,7 @@ fn a_running_server_is_seen_whole() {
     postfix.launch();
 
     let web = TcpListener::bind("127.0.0.1:0").unwrap();
-    let net = Net { verdict_roots: roots, http_port: web.local_addr().unwrap().port(), ..net(dns.resolver) };
+    let net = Net { verdict_roots: roots, http_port: web.local_addr().unwrap().port(), ..dns.net(net(dns.resolver)) };
     let facts = look(&net, &Wants { served: true, ..wants(&postfix.etc()) });
 
     let server = facts.server.value().unwrap_or_else(|| panic!("{:?}", facts.server));
@@ -356,7 +356,7 @@ fn a_plan_can_be_made_of_it() {
     // DANE senders know this key: the new certificate must be for it.
     let spki = Certificate::read_pem(chain.as_bytes()).unwrap()[0].spki.clone();
     dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &[&format!("3 1 1 {spki}")]);
-    let facts = look(&net(dns.resolver), &Wants { served: true, live_dir: "/etc/mxseal/live".into(), ..wants(&postfix.etc()) });
+    let facts = look(&dns.net(net(dns.resolver)), &Wants { served: true, live_dir: "/etc/mxseal/live".into(), ..wants(&postfix.etc()) });
     let intent = Intent {
         domains: Vec::new(),
         mx: Vec::new(),

@@ -51,6 +51,8 @@ impl Site {
             .args(["--domain", "example.test", "--mx", "mx.example.test", "--resolver", &self.dns.resolver.to_string()])
             .arg("--trust-anchor")
             .arg(root)
+            .arg("--dnssec-anchor")
+            .arg(self.dns.anchor())
             .arg("--state-dir")
             .arg(self.dir.path().join("state"))
             .arg("--config")
@@ -173,12 +175,13 @@ fn the_policy_is_shown_as_senders_see_it() {
 #[test]
 fn keys_are_published_with_those_that_follow() {
     let house = Household::in_zone(Signed::Yes);
-    let resolver = house.dns.resolver.to_string();
+    let (resolver, anchor) = (house.dns.resolver.to_string(), house.dns.anchor().display().to_string());
     let tlsa = || {
         let mut arguments = house.arguments("dns")[..5].to_vec();
-        let more = ["--json", "--all", "--mta", "postfix", "--domain", "example.test", "--mx", MX, "--resolver", &resolver, "--mta-config"];
+        let more = ["--json", "--all", "--mta", "postfix", "--domain", "example.test", "--mx", MX, "--resolver", &resolver];
         arguments.extend(more.map(ToOwned::to_owned));
-        arguments.push(house.postfix.etc().display().to_string());
+        let etc = house.postfix.etc().display().to_string();
+        arguments.extend(["--dnssec-anchor", &anchor, "--mta-config", &etc].map(ToOwned::to_owned));
         let out = Command::new(MXSEAL).args(&arguments).output().unwrap();
         let document: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
         let mut records = document["records"].as_array().unwrap().clone();

@@ -121,6 +121,7 @@ pub(super) async fn killed(
         ("--acme-directory", vec![ca[0].to_owned()]),
         ("--acme-ca-file", vec![ca[1].to_owned()]),
         ("--trust-anchor", site.place.trust_anchors.iter().flat_map(one).collect()),
+        ("--dnssec-anchor", site.place.dnssec_anchor.iter().flat_map(one).collect()),
         ("--resolver", site.place.resolver.iter().map(ToString::to_string).collect()),
         ("--domain", site.place.domains.iter().map(ToString::to_string).collect()),
         ("--mx", site.place.mx.iter().map(ToString::to_string).collect()),

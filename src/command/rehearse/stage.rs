@@ -75,6 +75,7 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
     let ca = Ca::start(dns.addr, 80, brief.fault).map_err(not_begun)?;
     let root = inside.file("root.pem", ca.root.as_bytes()).map_err(not_begun)?;
     let api = inside.file("api.pem", ca.api_root.as_bytes()).map_err(not_begun)?;
+    let root_key = inside.file("root.key", dns.anchor.as_bytes()).map_err(not_begun)?;
     start(&Machine, places).map_err(|e| not_begun(with_log(&e, &log)))?;
     progress.see(Event::Done("it runs".into()));
 
@@ -85,8 +86,10 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
         mta_config: Some(brief.config_dir.clone()),
         resolver: Some(dns.addr),
         trust_anchors: brief.trust_anchors.iter().chain([&root]).cloned().collect(),
+        dnssec_anchor: Some(root_key.clone()),
     };
-    let net = Net::of_this_host(Some(dns.addr), &at.trust_anchors, &[&api]).map_err(not_begun)?;
+    let mut net = Net::of_this_host(Some(dns.addr), &at.trust_anchors, &[&api]).map_err(not_begun)?;
+    net.dns_roots = net.dns_roots.and_of(&root_key).map_err(not_begun)?;
     let site = Site::at(at, net, store, global, None);
     let mut arm = |fault| arm(inside, places, fault).map_err(not_begun);
     let scene = Scene {

@@ -121,7 +121,8 @@ async fn play(
     let program = std::env::current_exe().map_err(not_begun)?;
     let server = StandIn::start(&program, room, &name, &cast.domains, args.fault).map_err(not_begun)?;
     let (root, api) = (room.join("root.pem"), room.join("api.pem"));
-    for (path, text) in [(&root, &ca.root), (&api, &ca.api_root)] {
+    let root_key = room.join("root.key");
+    for (path, text) in [(&root, &ca.root), (&api, &ca.api_root), (&root_key, &dns.anchor)] {
         let meta = Meta { uid: geteuid().as_raw(), gid: getegid().as_raw(), mode: 0o644, xattrs: BTreeMap::new() };
         Machine.stage(path, text.as_bytes(), &meta).map_err(not_begun)?;
     }
@@ -153,9 +154,12 @@ async fn play(
         mta_config: Some(server.config_dir.clone()),
         resolver: Some(dns.addr),
         trust_anchors: vec![root],
+        dnssec_anchor: Some(root_key.clone()),
     };
+    let mut net = ca.net();
+    net.dns_roots = net.dns_roots.and_of(&root_key).map_err(not_begun)?;
     let store = Store::open(&inner.state_dir).map_err(not_begun)?;
-    let site = Site::at(at, ca.net(), store, &inner, Some(server.profile.clone()));
+    let site = Site::at(at, net, store, &inner, Some(server.profile.clone()));
     // It was told when it was started.
     let mut arm = |_| Ok(());
     let trees = vec![(room.join("etc"), Moves::Nothing)];

@@ -2,7 +2,6 @@
 
 use super::table::{Signing, Table, absolute};
 use crate::world;
-use data_encoding::HEXUPPER;
 use hickory_proto::{
     ProtoError,
     dnssec::{
@@ -54,11 +53,10 @@ impl Key {
         Ok(DS::new(public.calculate_key_tag()?, ALGORITHM, DigestType::SHA256, digest.as_ref().to_vec()))
     }
 
-    /// The root's DS in zone-file form: what a validating resolver starts from.
+    /// The root's key in zone-file form: what a validating resolver starts from.
     pub(super) fn anchor(&self) -> Result<String, ProtoError> {
-        let ds = self.ds(&Name::root())?;
-        let (algorithm, digest_type) = (u8::from(ALGORITHM), u8::from(ds.digest_type()));
-        Ok(format!(". IN DS {} {algorithm} {digest_type} {}", ds.key_tag(), HEXUPPER.encode(ds.digest())))
+        let key = self.signer(&Name::root())?.to_dnskey();
+        Ok(format!(". IN DNSKEY {key}"))
     }
 }
 

@@ -3,7 +3,7 @@
 use mxseal::{
     certificate::{Certificate, Digest, KeyType},
     change::Presented,
-    world::Net,
+    world::{Net, RootKeys},
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData as _,
@@ -75,7 +75,14 @@ impl Authority {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.der().clone()).unwrap();
         let roots = Arc::new(roots);
-        Net { resolver: None, verdict_roots: Arc::clone(&roots), api_roots: roots, http_port: 80, tls_port: 443 }
+        Net {
+            resolver: None,
+            verdict_roots: Arc::clone(&roots),
+            api_roots: roots,
+            dns_roots: RootKeys::default(),
+            http_port: 80,
+            tls_port: 443,
+        }
     }
 }
 

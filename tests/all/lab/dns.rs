@@ -5,6 +5,7 @@ use super::{
     ports::free_port_of,
     process::{Daemon, run, wait_for, within},
 };
+use mxseal::world::Net;
 use std::{
     fmt::Write as _,
     fs,
@@ -20,6 +21,8 @@ use std::{
 pub enum Signed {
     /// Signed, with its DS in the root.
     Yes,
+    /// The same; what is not there is proved by NSEC3.
+    Nsec3,
     /// Unsigned, proven so by the root.
     No,
     /// Signed, with a wrong DS in the root: a validating resolver answers SERVFAIL.
@@ -92,7 +95,8 @@ impl Dns {
         }
         make_key(&conf, ".");
         fs::write(home.join("zones/root.zone"), root).expect("a zone file");
-        fs::write(home.join("root.ds"), ds(&conf, ".") + "\n").expect("an anchor");
+        let key = run(Command::new("keymgr").arg("-c").arg(&conf).args([".", "dnskey"])).replacen(" DNSKEY ", " IN DNSKEY ", 1);
+        fs::write(home.join("root.key"), key).expect("an anchor");
         let unbound_conf = unbound_conf(&home, authority, resolver, zones);
         let knot = Daemon::start(within(&place.authority_prefix, "knotd").arg("-c").arg(&conf), &home.join("knot.log"));
         // A resolver that finds nobody there would hold that against the server for a while.
@@ -107,7 +111,7 @@ impl Dns {
         for (zone, _, signed) in zones.iter().copied().chain([(".", "", Signed::Yes)]) {
             let what = format!("the lab's DNS to serve {zone}:\n{}{}", this._daemons.0.log(), this._daemons.1.log());
             let (wanted, question) = match signed {
-                Signed::Yes => (" ad", "SOA"),
+                Signed::Yes | Signed::Nsec3 => (" ad", "SOA"),
                 Signed::No => ("NOERROR", "SOA"),
                 Signed::Wrong => ("SERVFAIL", "SOA"),
             };
@@ -137,6 +141,17 @@ impl Dns {
         }
         self.knotc(&["-b", "zone-commit", zone]);
         self.forget();
+    }
+
+    /// The root's key: what `--dnssec-anchor` gets.
+    pub fn anchor(&self) -> PathBuf {
+        self.home.join("root.key")
+    }
+
+    /// The same network, in which DNSSEC may start from the lab's root.
+    pub fn net(&self, mut net: Net) -> Net {
+        net.dns_roots = net.dns_roots.and_of(&self.anchor()).expect("the lab's root key");
+        net
     }
 
     /// Empties the resolver's caches.
@@ -175,7 +190,8 @@ fn knot_conf(home: &Path, at: SocketAddr, zones: &[(&str, &str, Signed)]) -> Pat
     let mut text = format!(
         "server:\n    rundir: {h}\n    listen: {}@{}\n    udp-workers: 1\n    tcp-workers: 1\n    background-workers: 1\n\
          control:\n    listen: {h}/knot.sock\nlog:\n  - target: stdout\n    any: info\ndatabase:\n    storage: {h}\n\
-         acl:\n  - id: anybody\n    action: update\npolicy:\n  - id: lab\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n    nsec3: off\n\
+         acl:\n  - id: anybody\n    action: update\npolicy:\n  - id: lab\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n    nsec3: off\n  \
+         - id: nsec3\n    algorithm: ecdsap256sha256\n    single-type-signing: on\n    nsec3: on\n    nsec3-salt-length: 0\n\
          template:\n  - id: default\n    storage: {h}/zones\n    zonefile-sync: -1\n    acl: anybody\nzone:\n  - domain: .\n    file: root.zone\n    \
          dnssec-signing: on\n    dnssec-policy: lab\n",
         at.ip(),
@@ -184,7 +200,8 @@ fn knot_conf(home: &Path, at: SocketAddr, zones: &[(&str, &str, Signed)]) -> Pat
     for (zone, _, signed) in zones {
         writeln!(text, "  - domain: {zone}.\n    file: {zone}.zone").expect("text");
         if *signed != Signed::No {
-            text += "    dnssec-signing: on\n    dnssec-policy: lab\n";
+            let policy = if *signed == Signed::Nsec3 { "nsec3" } else { "lab" };
+            writeln!(text, "    dnssec-signing: on\n    dnssec-policy: {policy}").expect("text");
         }
     }
     let path = home.join("knot.conf");
@@ -197,7 +214,7 @@ fn unbound_conf(home: &Path, authority: SocketAddr, at: SocketAddr, zones: &[(&s
     let mut text = format!(
         "server:\n directory: \"{h}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"\"\n use-syslog: no\n logfile: \"\"\n verbosity: 1\n \
          num-threads: 1\n interface: {}\n port: {}\n access-control: 127.0.0.0/8 allow\n access-control: 198.18.0.0/15 allow\n do-ip6: no\n do-not-query-localhost: no\n \
-         trust-anchor-file: \"{h}/root.ds\"\n module-config: \"validator iterator\"\n local-zone: \"test.\" nodefault\n \
+         trust-anchor-file: \"{h}/root.key\"\n module-config: \"validator iterator\"\n local-zone: \"test.\" nodefault\n \
          local-zone: \"example.\" nodefault\n local-zone: \"invalid.\" nodefault\n qname-minimisation: no\n aggressive-nsec: no\n \
          infra-host-ttl: 1\nremote-control:\n control-enable: yes\n control-use-cert: no\n control-interface: {h}/unbound.sock\n",
         at.ip(),

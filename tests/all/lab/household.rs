@@ -115,7 +115,7 @@ impl Household {
         ];
         if verb == "setup" {
             let (etc, resolver) = (path(&self.postfix.etc()), self.dns.resolver.to_string());
-            let (api, trusted) = (path(&self.pebble.api_ca), path(&self.root.join("root.pem")));
+            let (api, trusted, anchor) = (path(&self.pebble.api_ca), path(&self.root.join("root.pem")), path(&self.dns.anchor()));
             let flags = [
                 ("--mta", "postfix"),
                 ("--mta-config", &etc),
@@ -125,6 +125,7 @@ impl Household {
                 ("--acme-directory", &self.pebble.directory),
                 ("--acme-ca-file", &api),
                 ("--trust-anchor", &trusted),
+                ("--dnssec-anchor", &anchor),
             ];
             all.extend(flags.iter().flat_map(|(flag, value)| [(*flag).to_owned(), (*value).to_owned()]));
             all.extend(["--agree-tos".to_owned(), "--no-email".to_owned()]);

@@ -148,7 +148,8 @@ impl Internet {
         fs::read_to_string(self.file("root.pem")).expect("the CA's root")
     }
 
-    /// A stock Debian mail host in the MX host's place, with the CA's files at `/root/api-ca.pem` and `/root/root.pem`.
+    /// A stock Debian mail host in the MX host's place, with the CA's files at `/root/api-ca.pem` and `/root/root.pem`, and the
+    /// DNS root's key at `/root/root.key`.
     pub fn mail_host(&self) -> Host {
         self.mail_host_with(Server::Postfix)
     }
@@ -166,6 +167,7 @@ impl Internet {
     fn with_roots(&self, host: Host) -> Host {
         host.write("/root/api-ca.pem", self.api_ca());
         host.write("/root/root.pem", self.root());
+        host.write("/root/root.key", fs::read(self.dns.anchor()).expect("the root's key"));
         host
     }
 

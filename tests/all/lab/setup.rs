@@ -25,6 +25,8 @@ pub const ANSWERS: &[&str] = &[
     "/root/api-ca.pem",
     "--trust-anchor",
     "/root/root.pem",
+    "--dnssec-anchor",
+    "/root/root.key",
 ];
 
 /// What openssl says of the distribution's certificate.
