@@ -239,8 +239,7 @@ async fn fresh_nonce(transport: &Transport, url: &str) -> Result<String, Trouble
 }
 
 fn refused(answer: &Response<Bytes>, bound: bool) -> Trouble {
-    let problem: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-    let mut all = Refusal::all(&problem, &[], 0);
+    let mut all = Refusal::read(answer.body(), &[], 0);
     for refusal in all.iter_mut().filter(|r| bound && !r.kind.ends_with("Contact")) {
         refusal.next =
             "check --eab-kid and --eab-hmac-key-file against its web site; some authorities let a key make one account only".into();

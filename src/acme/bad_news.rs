@@ -250,6 +250,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// From the body of an answer that is a problem document, or none at all.
+    #[must_use]
+    pub fn read(body: &[u8], names: &[String], port: u16) -> Vec<Self> {
+        Self::all(&serde_json::from_slice(body).unwrap_or_default(), names, port)
+    }
+
     /// From a problem document (RFC 7807), perhaps with sub-problems (RFC 8555 §6.7.1): one a name, else one for `names`.
     pub(super) fn all(problem: &Value, names: &[String], port: u16) -> Vec<Self> {
         let subs = problem["subproblems"].as_array().map(Vec::as_slice).unwrap_or_default();

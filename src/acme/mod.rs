@@ -24,7 +24,7 @@ pub use adopted::adopt;
 pub use bad_news::{Refusal, Trouble};
 pub use clock::clock_off;
 pub use lineage::{load_lineage, load_lineages, mark};
-pub use window::ask_windows;
+pub use window::{ask_windows, read_window};
 
 use crate::{
     certificate::{Digest, KeyType},

@@ -52,7 +52,7 @@ pub async fn ask_windows(net: &Net, store: &Store, lineage: &Lineage) -> Result<
                 return Err(broken(&format!("it answers {}", answer.status())));
             }
             let again = now.after(transport.retry_after().unwrap_or(USUAL).clamp(SOONEST, LATEST));
-            key.window = Some(read(answer.body(), again).ok_or_else(|| broken("it suggests no window"))?);
+            key.window = Some(read_window(answer.body(), again).ok_or_else(|| broken("it suggests no window"))?);
         }
         Ok(())
     })
@@ -69,7 +69,9 @@ fn name(key: &LineageKey, now: Moment) -> Option<String> {
     key.leaf.as_ref().filter(|_| !rests)?.renewal_id()
 }
 
-fn read(body: &[u8], again: Moment) -> Option<Window> {
+/// The window that a CA suggests (RFC 9773 §4.2), which need not be asked for before `again`; `None` where the body holds none.
+#[must_use]
+pub fn read_window(body: &[u8], again: Moment) -> Option<Window> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let moment = |name: &str| {
         let at = OffsetDateTime::parse(value["suggestedWindow"][name].as_str()?, &Rfc3339).ok()?;
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_window_is_read() {
-        let read = |text: &str| read(text.as_bytes(), Moment(7));
+        let read = |text: &str| read_window(text.as_bytes(), Moment(7));
         let whole = r#"{"suggestedWindow":{"start":"2026-01-02T04:00:00Z","end":"2026-01-03T04:00:00.5+01:00"},"explanationURL":"https://ca.example/why"}"#;
         let window = read(whole).expect("a window");
         assert_eq!((window.start.to_string(), window.end.to_string()), ("2026-01-02T04:00:00Z".into(), "2026-01-03T03:00:00Z".into()));

@@ -80,8 +80,12 @@ pub(super) fn set_in(entries: &[Entry], bytes: &[u8], name: &str, value: &str, w
     let gap = &bytes[span.start + head.len()..entry.value_at];
     let between = entry.at.between(bytes);
     let mut piece = head.to_vec();
+    // The sign may stand in a line below the name's.
+    if !piece.contains(&b'=') {
+        piece.extend(b" =");
+    }
     if !value.is_empty() {
-        piece.extend(if gap.is_empty() && head.ends_with(b" =") { b" " } else { gap });
+        piece.extend(if gap.is_empty() && piece.ends_with(b" =") { b" " } else { gap });
         piece.extend(value.as_bytes());
     }
     if between.is_empty() {
@@ -173,6 +177,8 @@ mod tests {
             ("a = b", "a = b\nk = new"),
             ("a = b\r\nc = d", "a = b\r\nc = d\r\nk = new"),
             ("a = b\r\n", "a = b\r\nk = new\r\n"),
+            ("k\n = old\n", "k = new\n"),
+            ("k\n# c\n\t=\n old\n", "k = new\n# c\n"),
             ("k=old\n#c\n", "k=new\n#c\n"),
             ("k = 1\nx = y\nk =  2\nz = 1\n", "k = 1\nx = y\nk =  new\nz = 1\n"),
             ("k =\n  /a,\n# the other\n\n  /b\nz = 1\n", "k = new\n# the other\n\nz = 1\n"),

@@ -153,12 +153,16 @@ fn clean(text: &str) -> String {
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn state(response: &Value) -> Option<State> {
+/// The state in an answer; `None` where it holds none that is documented.
+#[must_use]
+pub fn state(response: &Value) -> Option<State> {
     serde_json::from_value(response.get("state")?.clone()).ok()
 }
 
-/// The answer of a scan: status 0 is success, 1 a warning; the domain's and those of every MX host, check by check.
-fn scan(response: &Value) -> Option<Scan> {
+/// The answer of a scan: status 0 is success, 1 a warning; the domain's and those of every MX host, check by check. `None` where it
+/// is no such answer.
+#[must_use]
+pub fn scan(response: &Value) -> Option<Scan> {
     let data = response.get("scandata")?;
     let status = data.get("status")?.as_u64()?;
     let mut against = Vec::new();

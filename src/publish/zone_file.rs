@@ -158,6 +158,7 @@ fn word(file: &[u8], start: usize) -> Result<usize, &'static str> {
     let mut at = start + usize::from(quoted);
     loop {
         match file.get(at) {
+            Some(b'\\') if matches!(file.get(at + 1), None | Some(b'\n')) => return Err("a backslash stands before the end of the line"),
             Some(b'\\') => at += 2,
             Some(b'\n') | None if quoted => return Err("a quotation mark is opened and not closed"),
             Some(b'"') if quoted => return Ok(at + 1),

@@ -36,7 +36,13 @@ pub(in crate::mta) fn set(
         return Err(wrong(second.line, format!("{name} is set at several places under conditions; set TLS up by hand")));
     }
     if all.iter().any(|e| e.name == name) || end == bytes.len() {
-        return Ok(main_cf::set_in(&all, bytes, name, value, why));
+        let (edited, change) = main_cf::set_in(&all, bytes, name, value, why);
+        // What is written below a backslash is part of the line above.
+        if !entries(&edited).0.iter().any(|e| e.name == name) {
+            let last = bytes.split_inclusive(|b| *b == b'\n').count();
+            return Err(wrong(last, format!("the file ends within a line that a backslash continues, so {name} cannot be set below it")));
+        }
+        return Ok((edited, change));
     }
     let line = [format!("{name} = {value}").as_bytes(), line_end_of(bytes)].concat();
     let change = SettingChange { service: None, name: name.to_owned(), was: None, becomes: Some(Raw(line.clone())), why: why.to_owned() };
@@ -70,6 +76,9 @@ mod tests {
             let (got, change) = set(path, before.as_bytes(), name, "/x", "why").expect("an edit");
             assert_eq!(String::from_utf8_lossy(&got), after, "{before:?}");
             assert_eq!(restore(&got, &change.expect("a change")), Restored::Done(before.into()), "{before:?}");
+        }
+        for open in [&b"a = b\\"[..], b"a = b \\\n", b"a = b \\\n# c\n"] {
+            assert!(set(path, open, "o", "/x", "why").is_err(), "{:?}", String::from_utf8_lossy(open));
         }
         let (got, _) = set(path, b"o = /a\n", "o", "/x.rsa : /x.ec", "why").expect("an edit");
         assert_eq!(got, b"o = /x.rsa : /x.ec\n");

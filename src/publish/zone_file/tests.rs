@@ -102,7 +102,8 @@ fn what_cannot_be_read_is_refused_with_its_line() {
         ("x CAA 0\n", "line 1: a CAA record that cannot be read"),
         ("x TYPE52 \\# 1 0\n", "line 1: a TYPE52 record that cannot be read"),
         ("$TTL soon\n", "line 1: \"soon\" is no TTL"),
-        ("x TXT \"a\\", "line 1: a quotation mark is opened and not closed"),
+        ("x TXT \"a\\", "line 1: a backslash stands before the end of the line"),
+        ("x TXT a\\\nb", "line 1: a backslash stands before the end of the line"),
     ] {
         let said = after(file, &new, &[]).expect_err(file);
         assert!(said.starts_with(says), "{file}: {said}");
