@@ -141,6 +141,9 @@ pub struct Companion {
     pub id: String,
     /// The files of its configuration that name a certificate or its key.
     pub files: Vec<ConfigFile>,
+    /// Every file of its configuration as it is, by its real path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<PathBuf, Digest>,
     /// The certificate that it reads.
     pub reads: Vec<ForeignLineage>,
     /// Where it listens, and how TLS begins there.

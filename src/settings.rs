@@ -126,7 +126,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("key-type", "Key types to serve: \"both\", \"ecdsa\" or \"rsa\"."),
     ("certificates", "Certificates for several MX names: \"one\" that holds all, or one for \"each\"."),
     ("existing", "A certificate that another program keeps for this host: \"adopt\" or \"take-over\"."),
-    ("with", "Services beside the mail server that present the same certificate, such as \"dovecot\"."),
+    ("with", "Services beside the mail server that present the same certificate: \"dovecot\", or \"nothing\"."),
     ("mta", "Mail server to work on, where several are installed."),
     ("mta-config", "Configuration directory of the instance to work on."),
     ("resolver", "DNS resolver to ask, with a port where it is not 53. Without it, those of /etc/resolv.conf."),

@@ -3,7 +3,7 @@
 use super::{Way, absolute};
 use crate::{
     intent::{Certificates, ChallengeType, Existing, KeyTypes, Tell},
-    mta::companion::COMPANIONS,
+    mta::companion::{COMPANIONS, NOTHING},
     name::DnsName,
     policy::tls_rpt::Rua,
     publish::{ServedBy, WebServer, publisher::How},
@@ -93,6 +93,7 @@ pub struct Setup {
     #[command(flatten)]
     pub existing: ExistingFlags,
     /// Switch a service beside the mail server to the same certificate, in the same change; several, or repeated
+    /// [default: nothing]
     #[arg(long, value_name = "SERVICE", num_args = 1.., value_delimiter = ',', value_parser = companions(), help_heading = "The certificate")]
     pub with: Vec<String>,
     /// Who is written to when something needs a human; "" for nobody [default: postmaster of the mail domain]
@@ -213,7 +214,7 @@ pub struct Rehearse {
 }
 
 fn companions() -> PossibleValuesParser {
-    PossibleValuesParser::new(COMPANIONS.iter().map(|c| c.id))
+    PossibleValuesParser::new(COMPANIONS.iter().map(|c| c.id).chain([NOTHING]))
 }
 
 /// How control of a name is proved, as a flag.

@@ -179,11 +179,9 @@ impl Envelope {
     /// Everything that the shown plan touches.
     fn of(plan: &Plan) -> Self {
         let mut envelope = Self { files: BTreeSet::new(), settings: BTreeSet::new(), names: BTreeSet::new() };
-        let mut edits: Vec<_> = plan.later.iter().flat_map(|l| &l.edits).collect();
         envelope.names.extend(plan.later.iter().flat_map(|l| l.names.iter().cloned()));
         envelope.files.extend(plan.later.iter().flat_map(|l| l.touches.iter().cloned()));
         match &plan.next {
-            Some(Stage::Change(change)) => edits.extend(&change.edits),
             Some(Stage::Errand(Errand::Obtain(order))) => {
                 envelope.names.extend(order.names.iter().cloned());
                 envelope.files.insert(order.live.clone());
@@ -194,7 +192,7 @@ impl Envelope {
             }
             _ => {}
         }
-        for edit in edits {
+        for edit in plan.edits() {
             envelope.files.insert(edit.path.clone());
             envelope.settings.extend(edit.settings.iter().map(|s| (s.service.clone(), s.name.clone())));
         }

@@ -320,7 +320,7 @@ fn live_files(site: &Site, lineages: &[Lineage]) -> Result<BTreeMap<PathBuf, Liv
 }
 
 /// The configuration's files as they lie there today.
-fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Digest>>, Trouble> {
+pub(super) fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Digest>>, Trouble> {
     let today = |path: &PathBuf| {
         let image = Machine.image(path).map_err(|e| Trouble::human(format!("{}: {e}", path.display())))?;
         Ok((path.clone(), image.map(|i| i.digest)))

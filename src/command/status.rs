@@ -1,13 +1,14 @@
 //! `mxseal status`: what is installed, since when, until when, and what is served. Told from what was seen last, so that it
 //! costs nothing and asks nobody; `--live` asks.
 
-use super::{Trouble, alarm, deployed, enact, kept, place, place::Site, watch};
+use super::{Trouble, alarm, deployed, enact, kept, place, place::Site, renew, watch};
 use crate::{
     acme, apply,
     change::{Content, Edit, Receipt, Want},
     cli::{Global, Status},
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
+    plan,
     publish::told,
     report::{self, Style, Terminal, json},
     view::{EndpointView, Offer},
@@ -56,6 +57,11 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     );
     // What a change has settled since is nobody's affair any more.
     let run = kept::last_run(&store).filter(|run| standing.is_some_and(|s| run.ended.is_none_or(|ended| ended >= s.proved)));
+    // Which files changed can be seen without asking anybody.
+    if let Some(receipt) = standing {
+        let told = |f: &Finding| run.as_ref().is_some_and(|run| run.findings.iter().any(|t| (&t.id, &t.subject) == (&f.id, &f.subject)));
+        findings.extend(plan::drift(&receipt.change.config, &renew::config(receipt)?).into_iter().filter(|f| !told(f)));
+    }
     let needs = run.as_ref().is_some_and(|run| run.ended.is_some() && !run.needs().is_empty());
     if exit == 0 && (needs || !findings.is_empty()) {
         exit = 1;

@@ -29,6 +29,9 @@ pub struct Companion {
     pub activate: &'static [&'static str],
 }
 
+/// The wish for none of them, as flag and settings say it.
+pub const NOTHING: &str = "nothing";
+
 /// All that are known.
 pub const COMPANIONS: &[Companion] = &[Companion {
     id: "dovecot",
@@ -137,6 +140,16 @@ mod tests {
             back = restored;
         }
         assert_eq!(back, before);
+        // Who changed it since keeps it; who took it back has done so.
+        let moved = "ssl_cert = </etc/other.pem\nssl_key =   </etc/d.key\n";
+        for (change, expected) in changes.iter().zip(["conflict", "already"]) {
+            let restored = match dovecot.restore(moved.as_bytes(), change) {
+                Restored::Conflict(_) => "conflict",
+                Restored::Already => "already",
+                Restored::Done(_) => "done",
+            };
+            assert_eq!(restored, expected, "{}", change.name);
+        }
         for nothing in ["", "ssl = no\n", "protocol imap {\nssl_cert = </a\n}\n", "ssl_cert = $ssl_cert\n"] {
             assert_eq!(dovecot.names(nothing.as_bytes()), [None, None], "{nothing}");
         }

@@ -2,7 +2,7 @@
 
 use super::{KeyChoice, planned::Planned};
 use crate::{
-    certificate::KeyType,
+    certificate::{Certificate, KeyType},
     change::{Change, Command, Content, Edit, Expect, Raw, Target, Want},
     check,
     facts::{Companion, Facts, ForeignLineage, Lineage, live_of},
@@ -27,6 +27,15 @@ pub(super) struct Switch<'a> {
 /// Those that are wished for.
 pub(super) fn wished<'a>(facts: &'a Facts, intent: &'a Intent) -> impl Iterator<Item = &'a Companion> {
     facts.companions.iter().filter(|c| intent.with.contains(&c.id))
+}
+
+/// Those that present a certificate which this plan replaces, and that nobody wished to switch.
+pub fn left_behind<'a>(facts: &'a Facts, intent: &'a Intent) -> impl Iterator<Item = &'a Companion> {
+    let stays =
+        |leaf: &Certificate| facts.lineages.iter().flat_map(|l| &l.keys).any(|k| k.leaf.as_ref().is_some_and(|l| l.digest == leaf.digest));
+    let replaced = move |leaf: &Certificate| facts.foreign.iter().any(|f| f.in_use && f.leaf.digest == leaf.digest) && !stays(leaf);
+    let reads = move |c: &&Companion| !c.listens.is_empty() && c.reads.iter().any(|f| replaced(&f.leaf));
+    facts.companions.iter().filter(|c| !intent.with.contains(&c.id)).filter(reads)
 }
 
 /// How each of them is switched to the first certificate.
@@ -62,6 +71,8 @@ impl Switch<'_> {
         if !change.activate.is_empty() {
             change.activate.push(command(self.known.activate));
         }
+        let edited = self.edits.iter().filter_map(|e| Some((e.path.clone(), e.becomes.as_ref()?.content.digest())));
+        change.config.extend(self.companion.config.clone().into_iter().chain(edited));
         // It has to be told of each renewal, whatever the mail server sees by itself.
         change.notices_ms = 0;
         let presented: Vec<_> = super::prove::presented(lineage).into_iter().filter(|p| p.key_type == self.key_type).collect();

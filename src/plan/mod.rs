@@ -17,7 +17,8 @@ mod undo;
 
 pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
 pub use challenge::{Challenge, Rungs, challenges, ladder};
-pub use renewal::{LiveFile, Renewal, Standing, renewal};
+pub use companion::left_behind;
+pub use renewal::{LiveFile, Renewal, Standing, drift, renewal};
 pub use retreat::{Retreat, Step as RetreatStep, retreat};
 pub use undo::undo;
 
@@ -55,6 +56,17 @@ pub struct Plan {
     pub held: Vec<Finding>,
     /// What the admin should know, with what will be done about it.
     pub notes: Vec<Finding>,
+}
+
+impl Plan {
+    /// Every edit that is certain already: those of the next stage, and of the later ones.
+    pub fn edits(&self) -> impl Iterator<Item = &Edit> {
+        let next = match &self.next {
+            Some(Stage::Change(change)) => change.edits.as_slice(),
+            Some(Stage::Errand(_) | Stage::Wait { .. }) | None => &[],
+        };
+        next.iter().chain(self.later.iter().flat_map(|l| &l.edits))
+    }
 }
 
 /// One stage.

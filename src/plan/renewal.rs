@@ -171,12 +171,13 @@ fn expect(before: &Expect, lineages: &[Lineage]) -> Expect {
 }
 
 /// The files of the configuration that are not as the last proof saw them.
-fn drift(proved: &BTreeMap<PathBuf, Digest>, today: &BTreeMap<PathBuf, Option<Digest>>) -> Vec<Finding> {
+#[must_use]
+pub fn drift(proved: &BTreeMap<PathBuf, Digest>, today: &BTreeMap<PathBuf, Option<Digest>>) -> Vec<Finding> {
     let differs = |(path, was): &(&PathBuf, &Digest)| today.get(*path).is_none_or(|is| is.as_ref() != Some(*was));
     let finding = |(path, _): (&PathBuf, &Digest)| {
-        let says = "the configuration changed since the last proof, so the mail server is not told to read it";
+        let says = format!("{} changed since the last proof, so nobody is told to read it", path.display());
         Finding::new("drift", Verdict::Warn, Subject::File { path: path.clone(), line: 0 }, says)
-            .means("a reload at night must not activate what somebody may not have finished; what is renewed is served as the server's processes are replaced")
+            .means("a reload at night must not activate what somebody may not have finished; what is renewed is served as the mail server's processes are replaced")
             .remedy(Remedy::Command("mxseal renew --reload".into()))
     };
     proved.iter().filter(differs).map(finding).collect()

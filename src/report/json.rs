@@ -204,7 +204,7 @@ impl PlanDoc {
     /// The plan in the form of version 1.
     #[must_use]
     pub fn of(files: &[ConfigFile], plan: &Plan) -> Self {
-        let (mut edits, mut names): (Vec<Edit>, Vec<String>) = (Vec::new(), Vec::new());
+        let (edits, mut names): (Vec<Edit>, Vec<String>) = (plan.edits().cloned().collect(), Vec::new());
         let next = match &plan.next {
             Some(Stage::Errand(Errand::Obtain(order))) => {
                 names = order.names.iter().map(ToString::to_string).collect();
@@ -214,14 +214,10 @@ impl PlanDoc {
                 names = wanted.names.iter().map(ToString::to_string).collect();
                 Some("adopt")
             }
-            Some(Stage::Change(change)) => {
-                edits.extend(change.edits.iter().cloned());
-                Some("change")
-            }
+            Some(Stage::Change(_)) => Some("change"),
             Some(Stage::Wait { .. }) => Some("wait"),
             None => None,
         };
-        edits.extend(plan.later.iter().flat_map(|l| l.edits.iter().cloned()));
         let mut touched: Vec<String> = edits.iter().map(|e| e.path.display().to_string()).collect();
         touched.extend(plan.later.iter().flat_map(|l| &l.touches).map(|p| p.display().to_string()));
         touched.sort();

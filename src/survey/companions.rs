@@ -24,17 +24,21 @@ pub(super) fn find(
     now: Moment,
 ) -> Vec<Companion> {
     let one = |known: &'static crate::mta::companion::Companion| {
-        let (mut files, mut chain, mut key) = (Vec::new(), None, None);
+        let (mut files, mut config, mut chain, mut key) = (Vec::new(), BTreeMap::new(), None, None);
         for path in readers::files(look, Path::new(known.folder), DEPTH) {
             let Ok(Some((bytes, meta))) = look.read(&path) else { continue };
+            let real = look.real(&path).unwrap_or_else(|_| path.clone());
+            let image = Image { digest: Digest::of(&bytes), meta };
+            // Lists of users and their passwords lie there too, and change every day.
+            if path.extension().is_some_and(|e| e == "conf") {
+                config.insert(real.clone(), image.digest.clone());
+            }
             let [its_chain, its_key] = known.names(&bytes);
             if its_chain.is_none() && its_key.is_none() {
                 continue;
             }
             chain = its_chain.or(chain);
             key = its_key.or(key);
-            let real = look.real(&path).unwrap_or_else(|_| path.clone());
-            let image = Image { digest: Digest::of(&bytes), meta };
             files.push(ConfigFile { path, real, image, text: ConfigText::of(bytes) });
         }
         let chain = chain?;
@@ -44,7 +48,7 @@ pub(super) fn find(
             |addr: &SocketAddr| owners.get(addr).and_then(Known::value).is_some_and(|o| known.processes.contains(&o.program.as_str()));
         let at = |s: &Socket| Some((s.addr, known.ports.iter().find(|(port, _)| *port == s.addr.port())?.1));
         let listens = sockets.iter().filter(|s| holds(&s.addr)).filter_map(at).collect();
-        Some(Companion { id: known.id.to_owned(), files, reads, listens })
+        Some(Companion { id: known.id.to_owned(), files, config, reads, listens })
     };
     COMPANIONS.iter().filter_map(one).collect()
 }

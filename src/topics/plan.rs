@@ -118,7 +118,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "drift",
         title: "The configuration changed since the last proof",
-        text: "A renewal replaces the file with key and chain and nothing else. Where the configuration is not the one that was proved, the new file is laid in place after the server's own check of a copy, and the server is not told: a reload in the night must not activate what somebody may not have finished. Processes that start later read the new file by themselves. Once the edit is finished, `mxseal renew --reload` checks the configuration on a copy, tells the server and proves it.",
+        text: "A renewal replaces the file with key and chain and nothing else. Where the configuration is not the one that was proved, the new file is laid in place after the server's own check of a copy, and the server is not told: a reload in the night must not activate what somebody may not have finished. Processes of the mail server that start later read the new file by themselves. The configuration of a service that was switched with it, such as Dovecot's, counts like its own. `mxseal undo` takes back the settings that are as mxseal left them, keeps what was added, and names what it cannot take back. Once the edit is finished, `mxseal renew --reload` checks the configuration on a copy, tells the server and proves it.",
         see: "mxseal status\npostconf -n",
         reference: "postfix(1) reload; postconf(5) max_idle",
     },

@@ -1,7 +1,10 @@
 //! Questions as values.
 
 use crate::{
+    certificate::Certificate,
+    change::Edit,
     intent::{Existing, KeyTypes, Tell},
+    mta::companion::{Companion, NOTHING},
     name::{DnsName, NotADnsName},
     settings::Settings,
 };
@@ -28,6 +31,8 @@ pub enum Id {
     AgreeTos,
     /// Where the CA may write.
     Email,
+    /// Whether a service beside the mail server is switched to the same certificate.
+    With,
     /// What senders are told once the proof stands.
     Tell,
 }
@@ -46,6 +51,7 @@ impl Id {
             Self::Webroot => "--webroot DIR",
             Self::AgreeTos => "--agree-tos",
             Self::Email => "--email ADDRESS or --no-email",
+            Self::With => "--with SERVICE",
             Self::Tell => "--tell WHAT",
         }
     }
@@ -100,6 +106,12 @@ impl Id {
                 "The CA may write to this address when it must revoke a certificate, or changes its terms. It is not published. \
                  Let's Encrypt sends no reminders any more: `mxseal status` tells how long the certificate lasts. Leave it empty to \
                  give none."
+            }
+            Self::With => {
+                "Mail programs of your users meet this service's certificate, and go by the name that they were set up with: where \
+                 that is no name of the new certificate, they complain. Switched, it reads the new one in the same change: its \
+                 configuration is checked, its ports are proved with those of the mail server, or everything is put back; each \
+                 renewal is taken along, and `mxseal undo` puts it back too. `nothing` leaves it with the certificate that it has."
             }
             Self::Tell => {
                 "tls-rpt asks senders for a daily report on how TLS went: it binds nobody. dane publishes the keys of this host in a \
@@ -160,6 +172,26 @@ impl Question {
     pub fn email() -> Self {
         Self::new(Id::Email, "The CA can write to you when something is wrong with the certificate.", "E-mail address for the CA")
             .or(Some("none"))
+    }
+
+    /// Whether a service is switched; `presents` says what it presents now, `edits` what would change.
+    #[must_use]
+    pub fn with(service: &Companion, presents: &Certificate, edits: &[&Edit]) -> Self {
+        let ports = service.ports.iter().map(|(port, _)| port.to_string()).collect::<Vec<_>>().join(", ");
+        let known =
+            if presents.self_signed { ", which nobody can verify".to_owned() } else { format!(" (until {})", presents.not_after.day()) };
+        let changes = edits.iter().map(|e| {
+            let settings = e.settings.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(" and ");
+            format!("{settings} in {}", e.path.display())
+        });
+        let why = format!(
+            "{} presents the certificate that is replaced{known} on its ports ({ports}), and would keep it. Switched too, it reads the \
+             new one; that changes {}.",
+            service.title,
+            changes.collect::<Vec<_>>().join(", ")
+        );
+        let choices = [service.id, NOTHING];
+        Self::new(Id::With, why, format!("What to switch with the mail server ({})", choices.join(", "))).or(Some(NOTHING)).of(choices)
     }
 
     /// What senders are told; `possible` is what can be kept here. Whoever said who serves a policy means to have one.
@@ -223,6 +255,7 @@ impl Question {
                 let none = text.is_empty() || text.eq_ignore_ascii_case("none");
                 settings.email = Some(if none { String::new() } else { mail_address(text)? });
             }
+            Id::With => settings.with = vec![text.to_lowercase()],
             Id::Tell => {
                 let words = text.split([' ', ',']).filter(|word| !word.is_empty());
                 let tell = words.map(str::parse).collect::<Result<Vec<Tell>, _>>()?;
@@ -266,6 +299,7 @@ mod tests {
             Id::Mta => question.of(["postfix", "exim-debian"]),
             Id::MtaConfig => question.of(["/etc/postfix", "/etc/postfix-in"]),
             Id::KeyType => question.of(["ecdsa", "rsa"]),
+            Id::With => question.of(["dovecot", "nothing"]),
             _ => question,
         }
     }
@@ -284,6 +318,8 @@ mod tests {
             ),
             (Id::Mx, " MX1.example.org. ", Settings { mx: vec![name("mx1.example.org")], ..Settings::default() }),
             (Id::KeyType, "rsa", Settings { key_type: Some(KeyTypes::Rsa), ..Settings::default() }),
+            (Id::With, "Dovecot", Settings { with: vec!["dovecot".into()], ..Settings::default() }),
+            (Id::With, "nothing", Settings { with: vec!["nothing".into()], ..Settings::default() }),
             (Id::Webroot, "/", Settings { webroot: Some("/".into()), ..Settings::default() }),
             (Id::Webroot, "again", Settings::default()),
             (Id::AgreeTos, "Yes", Settings { agree_tos: true, ..Settings::default() }),
@@ -310,6 +346,7 @@ mod tests {
             (Id::Mx, "mx1.example.org two words", "no dot"),
             (Id::Mx, "a_b$.example", "not a DNS name"),
             (Id::KeyType, "dsa", "ecdsa, rsa"),
+            (Id::With, "y", "dovecot, nothing"),
             (Id::Webroot, "/nowhere/at/all", "no directory"),
             (Id::Webroot, "var", "from the root"),
             (Id::AgreeTos, "perhaps", "y or n"),

@@ -5,8 +5,9 @@ use crate::lab::{
     host::{Host, differences, text},
     internet::Internet,
     process::wait_for,
-    renewal::renew,
-    setup::{VERIFIED, assert_verifiable, contents, outcome, setup},
+    renewal::{ids, renew},
+    setup::{ANSWERS, VERIFIED, assert_verifiable, contents, outcome, setup},
+    terminal::{Terminal, lines},
 };
 use std::time::Duration;
 
@@ -61,6 +62,21 @@ fn dovecot_is_switched_renewed_and_put_back_with_postfix() {
     assert_eq!(verified(&internet), 0);
     host.write(conf, &whole);
 
+    // A person is asked, and shown what would change; an empty line leaves Dovecot as it is.
+    let words = format!("mxseal setup {} --tell nothing", ANSWERS[2..].join(" "));
+    let mut session = Terminal::start(|argv| host.command(argv), &words);
+    let flat = |shown: &str| lines(shown).join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let asked = flat(&session.answer("[nothing]:", "?\n"));
+    assert!(asked.contains("that changes ssl_cert and ssl_key in /etc/dovecot/conf.d/10-ssl.conf."), "{asked}");
+    assert!(flat(&session.answer("[nothing]:", "y\n")).contains("The flag for this question is --with SERVICE."));
+    session.answer("[nothing]:", "dovecot\n");
+    let planned = session.answer("? more [n]:", "b\n");
+    assert!(planned.contains("-ssl_cert = </etc/dovecot/private/dovecot.pem"), "{planned}");
+    session.answer("[dovecot]:", "nothing\n");
+    let planned = session.answer("? more [n]:", "n\n");
+    assert!(!planned.contains("10-ssl.conf"), "{planned}");
+    assert_eq!((session.end().0, configuration()), (1, before.clone()));
+
     let done = outcome(&setup(&host, &["--with", "dovecot"]), 0);
     assert_eq!(done["outcome"], "proved", "{done:#}");
     assert_verifiable(&internet);
@@ -81,8 +97,26 @@ fn dovecot_is_switched_renewed_and_put_back_with_postfix() {
     assert_eq!((verified(&internet), configuration()), (4, standing));
     assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do");
 
+    // What somebody changes there since is told, and stays; no reload at night makes it true.
+    let more = "ssl_min_protocol = TLSv1.2\n";
+    host.write(conf, format!("{whole}{more}"));
+    let status = host.run(&["mxseal", "status"]);
+    assert!(
+        status.status.code() == Some(1) && text(&status).contains("dovecot.conf") && text(&status).contains("drift"),
+        "{}",
+        text(&status)
+    );
+    let drifted = renew(&host, &["--force"], 1);
+    assert_eq!((drifted["outcome"].as_str(), ids(&drifted)), (Some("installed"), vec!["drift"]), "{drifted:#}");
+    let told = text(&host.run(&["mxseal", "status"]));
+    assert_eq!(told.matches("[drift]").count(), 1, "{told}");
+    assert_eq!(renew(&host, &["--reload"], 0)["outcome"], "proved");
+    assert_eq!((verified(&internet), renew(&host, &[], 0)["outcome"].as_str()), (4, Some("nothing-to-do")));
+
     outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
     assert_eq!(differences(&before[0], &configuration()[0]), Vec::<String>::new());
+    assert_eq!(host.read(conf), format!("{whole}{more}"), "what somebody added stays");
+    host.write(conf, &whole);
     assert_eq!(differences(&before[1], &configuration()[1]), Vec::<String>::new());
     assert_eq!(verified(&internet), 0);
     let left = host.run(&["find", "/etc/mxseal/live", "-type", "f"]);

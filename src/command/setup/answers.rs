@@ -10,6 +10,7 @@ use crate::{
     facts::Facts,
     finding::{Finding, Subject, Verdict},
     intent::{ChallengeType, Intent},
+    mta::companion::NOTHING,
     plan::{Challenge, Rungs, ladder},
     publish::publisher::Publishers,
     settings::Settings,
@@ -81,7 +82,7 @@ impl Answers {
             webroot: settings.webroot.clone(),
             key_types: settings.key_type,
             certificates: settings.certificates.unwrap_or_default(),
-            with: settings.with.clone(),
+            with: settings.with.iter().filter(|id| *id != NOTHING).cloned().collect(),
             existing: settings.existing,
         })
     }

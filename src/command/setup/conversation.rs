@@ -12,8 +12,9 @@ use crate::{
         place::{self, Site},
         tell,
     },
-    facts::{Facts, Known},
+    facts::{Companion, Facts, Known},
     intent::{Intent, LETS_ENCRYPT},
+    mta::companion,
     plan::{self, Errand, Plan, Refusal, Stage},
     publish,
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
@@ -91,7 +92,8 @@ impl Conversation<'_> {
                     if !open.is_empty() && !may_ask {
                         return Err(self.unanswered(&open, None));
                     }
-                    open.into_iter().next().or_else(|| may_ask.then(|| self.of_senders(&facts)).flatten())
+                    let more = || self.of_companions(&facts, plan, &intent).or_else(|| self.of_senders(&facts));
+                    open.into_iter().next().or_else(|| may_ask.then(more).flatten())
                 }
             };
             let moved = match (question, planned) {
@@ -182,6 +184,24 @@ impl Conversation<'_> {
         }
         open.extend(self.answers.email_is_open().then(Question::email));
         Ok(open)
+    }
+
+    /// A service beside the mail server that would keep the certificate which is replaced, where nobody said what becomes of it and
+    /// it can be switched. Whoever is not asked leaves it as it is.
+    fn of_companions(&self, facts: &Facts, plan: &Plan, intent: &Intent) -> Option<Question> {
+        if self.args.print_only || self.args.staging || !self.settings().with.is_empty() {
+            return None;
+        }
+        plan.next.as_ref().filter(|next| !matches!(next, Stage::Errand(Errand::Adopt(_))))?;
+        let profile = self.site.profile_of(facts).ok()?;
+        let one = |companion: &Companion| {
+            let service = companion::Companion::named(&companion.id)?;
+            let switched = Intent { with: vec![companion.id.clone()], ..intent.clone() };
+            let plan = plan::plan(facts, &switched, &profile).ok().filter(|plan| plan.held.is_empty())?;
+            let edits: Vec<_> = plan.edits().filter(|e| e.path.starts_with(service.folder)).collect();
+            Some(Question::with(service, &companion.reads.first()?.leaf, &edits))
+        };
+        plan::left_behind(facts, intent).find_map(one)
     }
 
     /// What senders are to be told, where that was not said and there is something that can be kept.
