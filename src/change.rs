@@ -165,6 +165,10 @@ pub struct Change {
     /// The id of the change whose certificates this one renews: both are undone together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renews: Option<String>,
+    /// The id of the change whose certificate this one replaced where it lies, without a setting of its own: both are undone
+    /// together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// Within how many milliseconds the server presents by itself what a certificate file holds anew; 0 where it has to be told.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub notices_ms: u64,

@@ -220,6 +220,7 @@ mod tests {
             prove: vec![],
             undoes: None,
             renews: None,
+            replaces: None,
             notices_ms: 0,
             config: std::collections::BTreeMap::new(),
         }

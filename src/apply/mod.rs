@@ -33,6 +33,7 @@ use beside::{Side, beside};
 use journal::{Journal, Phase};
 use recover::Server;
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -128,7 +129,11 @@ pub fn receipts(store: &Store) -> io::Result<Vec<Receipt>> {
 /// # Errors
 /// When one cannot be read or removed.
 pub fn forget_renewals_before(store: &Store, last: &Receipt) -> io::Result<()> {
-    let earlier = |r: &Receipt| r.change.renews.is_some() && r.change.renews == last.change.renews && r.id < last.id;
+    let lies = |path: &Path| last.change.edits.iter().any(|e| e.path == path);
+    let earlier = |r: &Receipt| {
+        let of_the_same = r.change.renews.is_some() && r.change.renews == last.change.renews && r.id < last.id;
+        of_the_same && r.change.edits.iter().all(|e| lies(&e.path))
+    };
     receipts(store)?.iter().filter(|r| earlier(r)).try_for_each(|r| store.remove(format!("receipts/{}.json", r.id)))
 }
 
@@ -144,11 +149,37 @@ pub fn stands(receipt: &Receipt, receipts: &[Receipt]) -> bool {
     receipt.change.undoes.is_none() && !is_undone(receipt, receipts)
 }
 
-/// Whether another of these undid it, or what it renews.
+/// Whether another of these undid it, or what it is undone with.
 #[must_use]
 pub fn is_undone(receipt: &Receipt, receipts: &[Receipt]) -> bool {
-    let base = receipt.change.renews.as_ref().unwrap_or(&receipt.id);
-    receipts.iter().any(|r| r.change.undoes.as_ref() == Some(base))
+    lies_on(receipt, receipts).iter().any(|id| receipts.iter().any(|r| r.change.undoes.as_ref() == Some(id)))
+}
+
+/// What renewed a change, or replaced its certificate where it lies, and is undone with it.
+pub fn on_top<'a>(below: &'a Receipt, receipts: &'a [Receipt]) -> impl Iterator<Item = &'a Receipt> {
+    receipts.iter().filter(|r| r.id != below.id && r.change.undoes.is_none() && lies_on(r, receipts).contains(&&below.id))
+}
+
+/// The change that stands, where this one does no more than to replace its certificate where it lies.
+#[must_use]
+pub fn replaced_by(change: &Change, receipts: &[Receipt]) -> Option<String> {
+    let below = lies_on(standing(receipts)?, receipts);
+    let laid = receipts.iter().filter(|r| below.contains(&&r.id)).flat_map(|r| &r.change.edits);
+    let laid: BTreeSet<&Path> = laid.filter(|e| e.settings.is_empty()).map(|e| e.path.as_path()).collect();
+    let replaces = |e: &Edit| e.was.is_some() && e.becomes.is_some() && laid.contains(e.path.as_path());
+    let alone = change.edits.iter().all(|e| e.settings.is_empty()) && change.edits.iter().any(replaces);
+    below.last().filter(|_| alone).map(|id| (*id).clone())
+}
+
+/// The change itself, and those below it down to the one that it is undone with.
+fn lies_on<'a>(receipt: &'a Receipt, receipts: &'a [Receipt]) -> Vec<&'a String> {
+    let below = |r: &'a Receipt| r.change.renews.as_ref().or(r.change.replaces.as_ref());
+    let (mut all, mut next) = (vec![&receipt.id], below(receipt));
+    while let Some(id) = next.filter(|id| !all.contains(id)) {
+        all.push(id);
+        next = receipts.iter().find(|r| r.id == *id).and_then(below);
+    }
+    all
 }
 
 /// The id of the change that is open: being made now, or interrupted.

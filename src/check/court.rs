@@ -118,7 +118,7 @@ impl<'a> Court<'a> {
                         .seen(format!("{}: {}", asked(view), leaf_line(now))),
                 ),
                 (Some(old), Some(now)) if matches!(expect.want, Want::Former(_)) && old.chain.first() != now.chain.first() => {
-                    let says = "the server's own certificate is not the one that it presented before, it was renewed meanwhile";
+                    let says = "it presents another certificate than before the change: that one was renewed or replaced since";
                     let renewed = Finding::new("wire-renewed", Verdict::Pass, subject(expect), says)
                         .seen(format!("{}: {}", asked(view), leaf_line(now)))
                         .seen(format!("before: {}", leaf_line(old)));

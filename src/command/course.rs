@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     acme::{self, Wishes},
+    apply,
     change::Change,
     cli::Global,
     facts::Facts,
@@ -107,8 +108,9 @@ impl Course<'_> {
         Err(Trouble::human("the plan did not come to an end; run mxseal survey and see what changes all the time").about("plan-endless"))
     }
 
-    async fn enact(&self, mut facts: Facts, change: Change, lock: Lock, outcome: &mut Outcome) -> Result<Came, Trouble> {
+    async fn enact(&self, mut facts: Facts, mut change: Change, lock: Lock, outcome: &mut Outcome) -> Result<Came, Trouble> {
         let (site, progress) = (self.site, self.progress);
+        change.replaces = apply::replaced_by(&change, &apply::receipts(&site.store).map_err(Trouble::state)?);
         progress.see(Event::Started("try it on a copy".into()));
         enact::try_out(site, &change)?;
         progress.see(Event::Done("accepted".into()));

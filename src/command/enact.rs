@@ -271,7 +271,8 @@ impl Enacted {
                     let until = outcome.certificate.as_ref().map_or_else(String::new, |c| format!(" (now {})", Moment(c.not_after).day()));
                     page.push_str("Next\n  mxseal status\n");
                     page.push_str(&format!("      what is served, and how long the certificate is good{until}\n"));
-                    page.push_str(&format!("  mxseal undo {}\n      puts back what was there before\n", receipt.id));
+                    let id = receipt.change.replaces.as_ref().unwrap_or(&receipt.id);
+                    page.push_str(&format!("  mxseal undo {id}\n      puts back what was there before\n"));
                 }
                 outcome.findings.extend(notes);
             }

@@ -233,8 +233,14 @@ fn standing(site: &Site) -> Result<Option<(Change, Receipt, Vec<Lineage>)>, Trou
     let Some(receipt) = apply::standing(&receipts) else { return Ok(None) };
     let base = receipt.change.renews.as_ref().and_then(|id| receipts.iter().find(|r| r.id == *id)).unwrap_or(receipt);
     let promised: BTreeSet<&Digest> = ours(receipt).flat_map(|(_, all)| all).map(|p| &p.spki).collect();
-    let mut lineages = acme::load_lineages(&site.store).map_err(Trouble::state)?;
+    let all = acme::load_lineages(&site.store).map_err(Trouble::state)?;
+    let mut lineages = all.clone();
     lineages.retain(|l| l.keys.iter().any(|k| promised.contains(&k.spki)));
+    // What replaced the certificate was undone, and the certificate stays: it is kept all the same.
+    if lineages.is_empty() {
+        lineages = all;
+        lineages.retain(|l| base.change.edits.iter().any(|e| l.live_files().any(|file| file == e.path)));
+    }
     // An older one may hold the same key under another name.
     let laid = |l: &Lineage| receipts.iter().flat_map(|r| &r.change.edits).any(|e| l.live_files().any(|file| file == e.path));
     if lineages.iter().any(laid) {
@@ -311,9 +317,12 @@ fn live_files(site: &Site, lineages: &[Lineage]) -> Result<BTreeMap<PathBuf, Liv
     let standing = receipts.iter().filter(|r| apply::stands(r, &receipts));
     let is_live = |path: &PathBuf| lineages.iter().flat_map(Lineage::live_files).any(|live| live == *path);
     for edit in standing.flat_map(|r| &r.change.edits).filter(|e| is_live(&e.path)) {
-        files.entry(edit.path.clone()).or_default().laid.extend(edit.becomes.as_ref().map(|t| t.content.digest()));
+        files.entry(edit.path.clone()).or_default();
     }
     for (path, file) in &mut files {
+        // What was undone since may lie there still.
+        let edits = receipts.iter().flat_map(|r| &r.change.edits).filter(|e| e.path == *path);
+        file.laid.extend(edits.filter_map(|e| Some(e.becomes.as_ref()?.content.digest())));
         file.lies = Machine.image(path).map_err(|e| Trouble::human(format!("{}: {e}", path.display())))?;
     }
     Ok(files)

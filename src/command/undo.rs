@@ -45,13 +45,13 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     }
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let receipt = chosen(args, &receipts)?;
-    let renewals: Vec<&Receipt> = receipts.iter().filter(|r| r.change.renews.as_ref() == Some(&receipt.id)).collect();
+    let on_top: Vec<&Receipt> = apply::on_top(&receipt, &receipts).collect();
     if !args.dry_run {
         outcome.log = log::keep(&site.store, "undo");
     }
     let profile = site.profile(&receipt.change.profile)?;
-    let current = current(&receipt)?;
-    let mut plan = plan::undo(&receipt, &renewals, &current, world::now(), &profile).map_err(Trouble::of)?;
+    let current = current(std::iter::once(&receipt).chain(on_top.iter().copied()))?;
+    let mut plan = plan::undo(&receipt, &on_top, &current, world::now(), &profile).map_err(Trouble::of)?;
     let files: Vec<ConfigFile> = current.into_values().collect();
     let claims = retreat::claims(args, &site, &receipt).await?;
     let retreat = plan::retreat(&claims, &receipt, world::now());
@@ -93,9 +93,17 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
 /// The receipt that is meant: the last one that was not undone, or the one named.
 fn chosen(args: &Undo, receipts: &[Receipt]) -> Result<Receipt, Trouble> {
     let ids: Vec<String> = receipts.iter().map(|r| r.id.clone()).collect();
-    let mut open = receipts.iter().filter(|r| r.change.renews.is_none() && apply::stands(r, receipts)).cloned();
+    let of_its_own = |r: &&Receipt| r.change.renews.is_none() && r.change.replaces.is_none();
+    let mut open = receipts.iter().filter(of_its_own).filter(|r| apply::stands(r, receipts)).cloned();
     match &args.id {
         Some(id) => open.find(|r| r.id == *id).ok_or_else(|| {
+            if let Some(below) =
+                receipts.iter().filter(|r| r.id == *id && apply::stands(r, receipts)).find_map(|r| r.change.replaces.clone())
+            {
+                let says =
+                    format!("change {id} replaced the certificate of {below} and nothing else, and is undone with it: mxseal undo {below}");
+                return Trouble::usage(says).about("undo-nothing");
+            }
             let all = if ids.is_empty() { "there is none".to_owned() } else { format!("there are {}", ids.join(", ")) };
             Trouble::usage(format!("no change {id} that could be undone; {all}")).about("undo-nothing")
         }),
@@ -105,10 +113,10 @@ fn chosen(args: &Undo, receipts: &[Receipt]) -> Result<Receipt, Trouble> {
     }
 }
 
-/// The files of the receipt as they lie on the disk now.
-fn current(receipt: &Receipt) -> Result<BTreeMap<PathBuf, ConfigFile>, Trouble> {
+/// The files of these receipts as they lie on the disk now.
+fn current<'a>(receipts: impl Iterator<Item = &'a Receipt>) -> Result<BTreeMap<PathBuf, ConfigFile>, Trouble> {
     let mut files = BTreeMap::new();
-    for edit in &receipt.change.edits {
+    for edit in receipts.flat_map(|r| &r.change.edits) {
         let read = Machine.read(&edit.path).map_err(|e| Trouble::human(format!("{}: {e}", edit.path.display())))?;
         let Some((bytes, meta)) = read else { continue };
         let image = Image { digest: Digest::of(&bytes), meta };

@@ -188,15 +188,7 @@ impl Adoption<'_> {
         let line = |(f, kept): &(&ForeignLineage, &Kept)| {
             let call = command_line(intent);
             let remedy = match f.keeper.as_str() {
-                "acme.sh" => {
-                    let home = f.chain.ancestors().nth(2).unwrap_or(Path::new("/root/.acme.sh")).display().to_string();
-                    let ecc = if f.chain.parent().is_some_and(|dir| dir.to_string_lossy().ends_with("_ecc")) { " --ecc" } else { "" };
-                    Remedy::Command(format!(
-                        "{home}/acme.sh --home {home} --install-cert -d {}{ecc} --reloadcmd {}",
-                        kept.name,
-                        quoted(&call)
-                    ))
-                }
+                "acme.sh" => Remedy::Command(format!("{} --reloadcmd {}", acme_sh(f, kept, "--install-cert"), quoted(&call))),
                 "lego" => Remedy::Do(format!("add to the line that runs `lego renew`: --renew-hook {}", quoted(&call))),
                 _ => Remedy::Do(format!("add to deploy_cert of the hook script that /etc/dehydrated/config names: {call}")),
             };
@@ -334,10 +326,20 @@ fn ends(f: &ForeignLineage, kept: &Kept) -> Remedy {
             let conf = format!("/etc/letsencrypt/renewal/{name}.conf");
             Remedy::Do(format!("where nothing else reads it, `mv {conf} {conf}.off` ends its renewal and keeps its files"))
         }
-        "acme.sh" => Remedy::Do(format!("where nothing else reads it, `acme.sh --remove -d {name}` ends its renewal and keeps its files")),
+        "acme.sh" => {
+            let command = acme_sh(f, kept, "--remove");
+            Remedy::Do(format!("where nothing else reads it, `{command}` ends its renewal and keeps its files"))
+        }
         "dehydrated" => Remedy::Do(format!("where nothing else reads it, take the line of {name} out of /etc/dehydrated/domains.txt")),
         _ => Remedy::Do(format!("where nothing else reads it, take {name} out of the line that runs `{} renew`", f.keeper)),
     }
+}
+
+/// The command line of acme.sh that does something with a certificate.
+fn acme_sh(f: &ForeignLineage, kept: &Kept, does: &str) -> String {
+    let home = f.chain.ancestors().nth(2).unwrap_or(Path::new("/root/.acme.sh")).display().to_string();
+    let ecc = if f.chain.parent().is_some_and(|dir| dir.to_string_lossy().ends_with("_ecc")) { " --ecc" } else { "" };
+    format!("{home}/acme.sh --home {home} {does} -d {}{ecc}", kept.name)
 }
 
 /// Nothing that others keep can be served: what there is, and why it is not fit.

@@ -415,6 +415,7 @@ fn change(now: Moment, server: &Server, profile: &Profile, live: &[PathBuf], why
         prove,
         undoes: None,
         renews: None,
+        replaces: None,
         notices_ms: profile.notices_ms,
     }
 }

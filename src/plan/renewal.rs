@@ -112,6 +112,7 @@ pub fn renewal(standing: &Standing<'_>, now: Moment) -> Renewal {
         },
         undoes: None,
         renews: Some(base.id.clone()),
+        replaces: None,
         // What somebody says is meant so has to be read.
         notices_ms: if news { 0 } else { base.notices_ms },
         ..before.clone()

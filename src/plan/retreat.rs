@@ -196,6 +196,7 @@ mod tests {
             prove: vec![expect],
             undoes: None,
             renews: None,
+            replaces: None,
             notices_ms: 0,
             config: BTreeMap::new(),
         };

@@ -8,18 +8,21 @@ use crate::{
     moment::Moment,
     mta::{Restored, companion::Companion, profile::Profile},
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// The way back from a change: a setting that is as the change left it gets its former bytes again; one that was changed since
 /// stays and is named (`undo-conflict`); what others wrote elsewhere stays. Where nothing else changed, the files are byte by
-/// byte what they were. A file that the change made goes, where it is as it was made or as a renewal left it. Works on bytes
-/// alone; `current` holds every edited file that exists now, by its real path.
+/// byte what they were. A file that the change made goes, where it is as it was made or as what is undone with it left it: its
+/// renewals, and whatever replaced its certificate. Works on bytes alone; `current` holds every edited file that exists now, by its real path.
 ///
 /// # Errors
 /// When nothing is left to undo.
 pub fn undo(
     receipt: &Receipt,
-    renewals: &[&Receipt],
+    on_top: &[&Receipt],
     current: &BTreeMap<PathBuf, ConfigFile>,
     now: Moment,
     profile: &Profile,
@@ -31,17 +34,13 @@ pub fn undo(
     }
     // A key that a kept setting may still name stays.
     if notes.is_empty() {
-        for edit in receipt.change.edits.iter().filter(|e| e.settings.is_empty() && e.was.is_none()) {
-            let ours = renewals.iter().flat_map(|r| &r.change.edits).filter(|e| e.path == edit.path).chain([edit]);
-            let made: Vec<_> = ours.filter_map(|e| Some(e.becomes.as_ref()?.content.digest())).collect();
-            if let Some(image) = current.get(&edit.path).map(|f| &f.image).filter(|i| made.contains(&i.digest)) {
-                edits.push(Edit {
-                    path: edit.path.clone(),
-                    was: Some(image.clone()),
-                    becomes: None,
-                    edit_lock: None,
-                    settings: Vec::new(),
-                });
+        let laid =
+            || std::iter::once(receipt).chain(on_top.iter().copied()).flat_map(|r| &r.change.edits).filter(|e| e.settings.is_empty());
+        let new: BTreeSet<&PathBuf> = laid().filter(|e| e.was.is_none()).map(|e| &e.path).collect();
+        for path in new {
+            let made: Vec<_> = laid().filter(|e| e.path == *path).filter_map(|e| Some(e.becomes.as_ref()?.content.digest())).collect();
+            if let Some(image) = current.get(path).map(|f| &f.image).filter(|i| made.contains(&i.digest)) {
+                edits.push(Edit { path: path.clone(), was: Some(image.clone()), becomes: None, edit_lock: None, settings: Vec::new() });
             }
         }
     }
@@ -56,7 +55,7 @@ pub fn undo(
         Want::Ours(all) | Want::Former(all) => [all.clone(), e.unnamed.clone()].concat(),
         Want::Unchanged => Vec::new(),
     };
-    let renewed = |e: &Expect| renewals.iter().flat_map(|r| &r.change.prove).filter(|r| r.addr == e.addr).flat_map(brought).collect();
+    let renewed = |e: &Expect| on_top.iter().flat_map(|r| &r.change.prove).filter(|r| r.addr == e.addr).flat_map(brought).collect();
     let back = |e: &Expect| Expect { want: Want::Former([brought(e), renewed(e)].concat()), unnamed: Vec::new(), ..e.clone() };
     let change = Change {
         id: change_id(now, &edits),
@@ -66,6 +65,7 @@ pub fn undo(
         check: Vec::new(),
         undoes: Some(receipt.id.clone()),
         renews: None,
+        replaces: None,
         config: BTreeMap::new(),
         edits,
         ..receipt.change.clone()

@@ -62,14 +62,13 @@ pub(super) fn find(look: &dyn Look) -> Vec<Found> {
             let kept = match keeper {
                 "certbot" => certbot(look, name, job),
                 "acme.sh" => {
-                    let setting = |key| value(look, &key_conf(&chain, &name), key);
-                    let new_key = setting("Le_ForceNewDomainKey").as_deref() == Some("1");
-                    Kept { keeps_key: Some(!new_key), name, renewed_by: job }
+                    let file = key_conf(&chain, &name);
+                    let new_key = value(look, &file, "Le_ForceNewDomainKey").as_deref() == Some("1");
+                    // `acme.sh --remove` takes that file away.
+                    let renewed_by = job.filter(|_| look.identity(&file).is_ok());
+                    Kept { keeps_key: Some(!new_key), name, renewed_by }
                 }
-                "dehydrated" => {
-                    let renews = value(look, Path::new("/etc/dehydrated/config"), "PRIVATE_KEY_RENEW");
-                    Kept { keeps_key: Some(renews.as_deref() == Some("no")), name, renewed_by: job }
-                }
+                "dehydrated" => dehydrated(look, name, job),
                 _ => Kept { name, renewed_by: job, keeps_key: None },
             };
             found.push(Found { keeper, chain, key, kept });
@@ -101,6 +100,19 @@ fn certbot(look: &dyn Look, name: String, job: Option<String>) -> Kept {
     let says = |key| value(look, &file, key).map(|v| v.eq_ignore_ascii_case("true"));
     let renews = look.identity(&file).is_ok() && says("autorenew") != Some(false);
     Kept { name, renewed_by: job.filter(|_| renews), keeps_key: Some(says("reuse_key") == Some(true)) }
+}
+
+/// What dehydrated's settings say, its own and those beside; what its list of names leaves out it does not renew.
+fn dehydrated(look: &dyn Look, name: String, job: Option<String>) -> Kept {
+    let beside = look.list(Path::new("/etc/dehydrated/conf.d")).unwrap_or_default();
+    let mut files = beside.into_iter().rev().chain([PathBuf::from("/etc/dehydrated/config")]);
+    let renews = files.find_map(|file| value(look, &file, "PRIVATE_KEY_RENEW"));
+    let list = look.read(Path::new("/etc/dehydrated/domains.txt")).ok().flatten();
+    let listed = list.is_none_or(|(bytes, _)| {
+        let names = |line: &str| !line.trim_start().starts_with('#') && line.split_whitespace().any(|word| word == name);
+        String::from_utf8_lossy(&bytes).lines().any(names)
+    });
+    Kept { keeps_key: Some(renews.as_deref() == Some("no")), name, renewed_by: job.filter(|_| listed) }
 }
 
 /// The timer or the line of cron that runs a program's renewals.
@@ -258,6 +270,14 @@ mod tests {
             (
                 &[
                     ("/etc/acme.sh/mx.example/fullchain.cer", ""),
+                    ("/etc/acme.sh/mx.example/mx.example.conf.removed", ""),
+                    ("/etc/cron.d/acme", "7 3 * * * root /etc/acme.sh/acme.sh --cron --home /etc/acme.sh\n"),
+                ],
+                ("acme.sh", "mx.example", "/etc/acme.sh/mx.example/mx.example.key", None, Some(true)),
+            ),
+            (
+                &[
+                    ("/etc/acme.sh/mx.example/fullchain.cer", ""),
                     ("/etc/acme.sh/mx.example/mx.example.conf", "Le_ForceNewDomainKey='1'\n"),
                     ("/var/spool/cron/crontabs/root", "# acme.sh --cron\n"),
                 ],
@@ -284,6 +304,23 @@ mod tests {
                     Some("/etc/cron.d/dehydrated"),
                     Some(true),
                 ),
+            ),
+            (
+                &[
+                    ("/etc/dehydrated/certs/mx.example/fullchain.pem", ""),
+                    ("/etc/dehydrated/conf.d/keys.sh", "PRIVATE_KEY_RENEW=no\n"),
+                    ("/etc/dehydrated/domains.txt", "# mx.example\nwww.example\n"),
+                    ("/etc/cron.d/dehydrated", "5 4 * * * root dehydrated -c\n"),
+                ],
+                ("dehydrated", "mx.example", "/etc/dehydrated/certs/mx.example/privkey.pem", None, Some(true)),
+            ),
+            (
+                &[
+                    ("/etc/dehydrated/certs/alias/fullchain.pem", ""),
+                    ("/etc/dehydrated/domains.txt", "mx.example mx2.example > alias\n"),
+                    ("/etc/cron.d/dehydrated", "5 4 * * * root dehydrated -c\n"),
+                ],
+                ("dehydrated", "alias", "/etc/dehydrated/certs/alias/privkey.pem", Some("/etc/cron.d/dehydrated"), Some(false)),
             ),
         ];
         for (files, wanted) in cases {

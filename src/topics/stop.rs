@@ -229,8 +229,8 @@ pub(super) const TOPICS: &[Topic] = &[
     },
     Topic {
         id: "wire-renewed",
-        title: "The server's own certificate was renewed since",
-        text: "After an undo the server presents a certificate of its own that is newer than the one of the day of the change. Nothing is wrong: whoever keeps that certificate renewed it meanwhile.",
+        title: "The certificate of the day of the change is gone",
+        text: "After an undo the server presents another certificate than before the change that was undone, and none that this change brought. Nothing is wrong: whoever keeps that certificate renewed it meanwhile, or a later change replaced it.",
         see: "openssl s_client -starttls smtp -connect mx.example.org:25 -servername mx.example.org -showcerts </dev/null",
         reference: "mxseal-undo(8)",
     },

@@ -146,9 +146,9 @@ fn what_certbot_keeps_is_taken_over_and_left_as_it_is() {
     assert_eq!(outcome(&setup(&host, &[]), 0)["outcome"], "nothing-to-do");
 }
 
-/// What the older change set goes back although its certificate was replaced since; the adoption goes afterwards.
+/// An adoption that only replaced the certificate of an earlier setup goes back with it, whichever is named.
 #[test]
-fn a_setup_below_a_later_adoption_is_undone() {
+fn a_setup_below_a_later_adoption_is_undone_with_it() {
     let internet = Internet::start();
     let host = with_certbot(&internet);
     let (postfix, theirs) = (contents(&host.tree("/etc/postfix")), contents(&host.tree("/etc/letsencrypt")));
@@ -156,17 +156,23 @@ fn a_setup_below_a_later_adoption_is_undone() {
     let adopted = outcome(&setup(&host, &["--adopt"]), 0);
     assert_eq!((adopted["outcome"].as_str(), host.path(HOOK).exists()), (Some("proved"), true), "{adopted:#}");
     assert_eq!(served(&internet, "aRSA"), kept(&host, "mx1-rsa"));
+    certbot(&host, &["renew", "--no-random-sleep-on-renew", "--force-renewal", "--cert-name", "mx1-rsa"]);
+    assert_eq!(served(&internet, "aRSA"), kept(&host, "mx1-rsa"), "renewed once more by its keeper");
+    let theirs_renewed = contents(&host.tree("/etc/letsencrypt"));
 
-    let oldest = first["change"].as_str().expect("a change");
-    let back = outcome(&host.run(&["mxseal", "undo", oldest, "--json", "--yes"]), 0);
-    assert_eq!(back["outcome"], "proved", "{back:#}");
-    assert_eq!(differences(&postfix, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new(), "{back:#}");
+    let [below, above] = [&first, &adopted].map(|done| done["change"].as_str().expect("a change"));
+    let refused = outcome(&host.run(&["mxseal", "undo", above, "--json", "--yes"]), 2);
+    assert!(refused["error"].as_str().is_some_and(|e| e.contains(&format!("undone with it: mxseal undo {below}"))), "{refused:#}");
+    assert_eq!(served(&internet, "aRSA"), kept(&host, "mx1-rsa"));
+
+    let back = outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
+    assert_eq!((back["outcome"].as_str(), ids(&back).contains(&"wire-renewed")), (Some("proved"), false), "{back:#}");
     assert!(internet.s_client(&[]).contains(SNAKE_OIL), "{back:#}");
-
-    let last = outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
-    assert_eq!(differences(&theirs, &contents(&host.tree("/etc/letsencrypt"))), Vec::<String>::new(), "{last:#}");
-    assert_eq!(differences(&postfix, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new(), "{last:#}");
-    assert!(internet.s_client(&[]).contains(SNAKE_OIL), "{last:#}");
+    assert_eq!(differences(&postfix, &contents(&host.tree("/etc/postfix"))), Vec::<String>::new(), "{back:#}");
+    let news = differences(&theirs_renewed, &contents(&host.tree("/etc/letsencrypt")));
+    assert!(news.len() == 1 && news[0].starts_with("renewal-hooks/deploy/mxseal"), "{news:?}");
+    assert!(!theirs.contains_key(std::path::Path::new("renewal-hooks/deploy/mxseal")));
+    assert_eq!(text(&host.run(&["find", "/etc/mxseal/live", "-type", "f"])), "", "no key stays behind");
     let nothing = outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 1);
     assert_eq!(nothing["topic"], "undo-nothing", "{nothing:#}");
 }

@@ -112,6 +112,7 @@ fn dovecot_is_switched_renewed_and_put_back_with_postfix() {
     assert_eq!(told.matches("[drift]").count(), 1, "{told}");
     assert_eq!(renew(&host, &["--reload"], 0)["outcome"], "proved");
     assert_eq!((verified(&internet), renew(&host, &[], 0)["outcome"].as_str()), (4, Some("nothing-to-do")));
+    assert_eq!(renew(&host, &["--force"], 0)["outcome"], "proved", "what lies there is known after a proof that laid nothing");
 
     outcome(&host.run(&["mxseal", "undo", "--json", "--yes"]), 0);
     assert_eq!(differences(&before[0], &configuration()[0]), Vec::<String>::new());

@@ -30,6 +30,7 @@ mod exim_rehearse;
 mod exim_renewal;
 mod faults;
 mod golden;
+mod keepers;
 mod kill_matrix;
 mod kill_program;
 mod kill_renewal;

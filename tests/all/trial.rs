@@ -33,6 +33,7 @@ fn change(dir: &Path, text: &str) -> Change {
         prove: vec![],
         undoes: None,
         renews: None,
+        replaces: None,
         notices_ms: 0,
         config: std::collections::BTreeMap::new(),
     }

@@ -122,6 +122,7 @@ impl Scene {
             prove: vec![],
             undoes: None,
             renews: None,
+            replaces: None,
             notices_ms: 0,
             config: std::collections::BTreeMap::new(),
         }
