@@ -59,7 +59,7 @@ pub fn eligible(domain: &DomainFacts, hosts: &[MxFacts], views: &[EndpointView],
                 "the MTA-STS policy of {} is kept for {} s, and an entry may follow one of {LEAST_AGE} s or more",
                 domain.domain, policy.max_age
             ))
-            .remedy(Remedy::Do(format!("serve it with max_age: {LEAST_AGE}"))),
+            .remedy(Remedy::Command(format!("mxseal policy enforce {} --max-age {LEAST_AGE}", domain.domain))),
         );
     }
     let mut reached = 0;

@@ -7,6 +7,7 @@ use crate::{
     name::DnsName,
     policy::{
         policy_list::{self, Fingerprint},
+        sts_policy::ENFORCE_AGE,
         tls_rpt::Rua,
     },
     publish::{ServedBy, WebServer, publisher::How},
@@ -145,7 +146,7 @@ pub enum Policy {
     /// A policy by which senders report what would fail, and deliver all the same: how a domain begins
     Testing(PolicyTesting),
     /// A policy by which senders deliver to hosts that keep it, and to no others
-    Enforce(PolicyOf),
+    Enforce(PolicyEnforce),
     /// Give the policy up, in the order that loses no mail; to be run again when its waits are over
     Leave(PolicyOf),
     /// Let an MX host enter the policy before it enters DNS, or leave it after it left DNS
@@ -164,7 +165,18 @@ pub struct PolicyTesting {
     pub weaken: bool,
 }
 
-/// `mxseal policy enforce` and `leave`
+/// `mxseal policy enforce`
+#[derive(Clone, Debug, Args)]
+pub struct PolicyEnforce {
+    /// The policy.
+    #[command(flatten)]
+    pub of: PolicyOf,
+    /// How long senders go by it after they fetched it, in seconds; never less than before
+    #[arg(long, value_name = "SECONDS", default_value_t = ENFORCE_AGE, value_parser = clap::value_parser!(u32).range(i64::from(ENFORCE_AGE)..=LONGEST_AGE))]
+    pub max_age: u32,
+}
+
+/// `mxseal policy leave`
 #[derive(Clone, Debug, Args)]
 pub struct PolicyOf {
     /// The mail domain [default: the one that the server receives for]
@@ -195,6 +207,9 @@ pub struct PolicyMxOf {
     #[command(flatten)]
     pub how: PolicyHow,
 }
+
+/// No policy may be kept longer: a year, in seconds (RFC 8461 §3.2).
+const LONGEST_AGE: i64 = 31_557_600;
 
 /// What every verb that changes a policy takes.
 #[derive(Clone, Debug, Args)]

@@ -33,7 +33,7 @@ pub(super) async fn run(policy: &Policy, global: &Global) -> Result<u8, Trouble>
     match policy {
         Policy::Show(args) => show(args, global).await,
         Policy::Testing(t) => wish::run(t.of.domain.as_ref(), &PolicyWish::Testing { weaken: t.weaken }, &t.of.how, global).await,
-        Policy::Enforce(of) => wish::run(of.domain.as_ref(), &PolicyWish::Enforce, &of.how, global).await,
+        Policy::Enforce(e) => wish::run(e.of.domain.as_ref(), &PolicyWish::Enforce { max_age: e.max_age }, &e.of.how, global).await,
         Policy::Leave(of) => wish::run(of.domain.as_ref(), &PolicyWish::Leave, &of.how, global).await,
         Policy::Mx(PolicyMx::Add(of)) => wish::run(of.domain.as_ref(), &PolicyWish::Add(of.host.clone()), &of.how, global).await,
         Policy::Mx(PolicyMx::Remove(of)) => wish::run(of.domain.as_ref(), &PolicyWish::Remove(of.host.clone()), &of.how, global).await,

@@ -9,7 +9,7 @@ use crate::{
     policy::{
         Reading,
         mta_sts::StsRecord,
-        sts_policy::{ENFORCE_AGE, Mode, MxPattern, StsPolicy, TESTING_AGE},
+        sts_policy::{Mode, MxPattern, StsPolicy, TESTING_AGE},
     },
 };
 use std::time::Duration;
@@ -26,7 +26,10 @@ pub enum PolicyWish {
         weaken: bool,
     },
     /// One by which senders do not deliver where it is not kept.
-    Enforce,
+    Enforce {
+        /// Senders shall go by it for so many seconds at least after they fetched it (RFC 8461 §3.2).
+        max_age: u32,
+    },
     /// None, in the order that loses no mail.
     Leave,
     /// An MX host that DNS is to name soon.
@@ -98,7 +101,7 @@ pub fn wished(
             let notes = seen.hosts.to_vec();
             Ok(Wished { kept: base.map_or_else(|| fresh(policy.clone()), |b| becomes(b, policy.clone())), notes })
         }
-        PolicyWish::Enforce => {
+        PolicyWish::Enforce { max_age } => {
             let Some(base) = base.filter(|b| b.policy.mode != Mode::None) else {
                 let says = format!("no policy of {} was tried yet", seen.domain);
                 let tried = finding("mta-sts-not-tried", Verdict::Fail, seen, says)
@@ -117,7 +120,7 @@ pub fn wished(
                     "reports of senders that would fail may not have come yet; whoever enforces now goes by what was seen from here",
                 ));
             }
-            let policy = StsPolicy { mode: Mode::Enforce, max_age: base.policy.max_age.max(ENFORCE_AGE), ..base.policy.clone() };
+            let policy = StsPolicy { mode: Mode::Enforce, max_age: base.policy.max_age.max(*max_age), ..base.policy.clone() };
             Ok(Wished { kept: becomes(base, policy), notes })
         }
         PolicyWish::Leave => {

@@ -114,7 +114,7 @@ impl World {
     fn enforced(mx: &[&'static str]) -> Self {
         let mut world = Self::tried(mx);
         world.now += 15 * DAY;
-        assert_eq!(world.wish(&PolicyWish::Enforce), Vec::<String>::new());
+        assert_eq!(world.wish(&PolicyWish::Enforce { max_age: ENFORCE_AGE }), Vec::<String>::new());
         assert_eq!([world.go(), world.go(), world.go()], ["serve", "announce", "stands"]);
         world
     }
@@ -173,7 +173,7 @@ fn what_binds_senders_is_not_weakened_by_the_way() {
     world.served = Some(policy(Mode::Enforce, 2_000_000, &["*.example.org"]));
     world.id = Some("theirs".into());
     assert_eq!(world.wish(&PolicyWish::Testing { weaken: false }), ["!mta-sts-weaker"]);
-    assert_eq!(world.wish(&PolicyWish::Enforce), Vec::<String>::new());
+    assert_eq!(world.wish(&PolicyWish::Enforce { max_age: ENFORCE_AGE }), Vec::<String>::new());
     assert_eq!(world.kept.as_ref().unwrap().policy, policy(Mode::Enforce, 2_000_000, &["*.example.org"]));
 }
 
@@ -207,7 +207,7 @@ fn a_policy_does_not_bind_while_anything_is_wrong_or_unknown() {
     ];
     for (what, mut world, expected) in table {
         let before = world.kept.as_ref().map(|k| k.policy.clone());
-        assert_eq!(world.wish(&PolicyWish::Enforce), *expected, "{what}");
+        assert_eq!(world.wish(&PolicyWish::Enforce { max_age: ENFORCE_AGE }), *expected, "{what}");
         let bound = world.kept.as_ref().is_some_and(|k| k.policy.mode == Mode::Enforce);
         assert_eq!(bound, !expected.iter().any(|e| e.starts_with('!')), "{what}");
         assert!(bound || world.kept.map(|k| k.policy) == before, "{what}");
