@@ -1,42 +1,37 @@
-//! Real senders decide: with the records that `mxseal dns` prints they verify this host, and whoever sits on the path reads
+//! Real senders decide: with what one setup tells them they verify this host, and whoever sits on the path reads
 //! nothing. Without them he reads everything.
 
 use crate::lab::{
     attacker::{self, Attack, Attacker},
     authority::Authority,
     host::{Host, text},
-    internet::{Internet, SENDER},
+    internet::Internet,
     list_desk::{ListDesk, TOKEN},
-    process::run,
     setup::{outcome, setup},
-    web::{Web, serve_on},
 };
 use mxseal::certificate::KeyType;
-use std::fs;
 
 const TO: &str = "postmaster@example.test";
 const SECRET: &str = "the eagle has landed";
 const BOTH: [Attack; 2] = [Attack::Strip, Attack::Impersonate];
 
-/// An MTA-STS policy as it is served.
-fn policy(mode: &str) -> Web {
-    let text = format!("version: STSv1\r\nmode: {mode}\r\nmx: mx1.example.test\r\nmax_age: 10886400\r\n");
-    Web::from([("/.well-known/mta-sts.txt".to_owned(), ("text/plain", text.into_bytes()))])
-}
+/// Where the host looks: at the one resolver of this world that validates.
+const RESOLVER: [&str; 2] = ["--resolver", "198.18.0.54"];
 
 #[test]
 fn senders_insist_on_what_they_are_told_and_an_attacker_reads_nothing() {
     let mut internet = Internet::start();
     internet.net.plug("web", 80);
     attacker::plug(&mut internet.net);
-    internet.dns.set("example.test", "mta-sts", "A", 60, &["198.18.0.80"]);
+    for (kind, address) in [("A", "198.18.0.25"), ("AAAA", "fd00::25")] {
+        internet.dns.set("example.test", "mta-sts", kind, 60, &[address]);
+    }
     let web = Authority::new();
-    let listener = internet.net.listen("web", "198.18.0.80:443".parse().unwrap());
-    let served = serve_on(listener, &web.issue(&["mta-sts.example.test"], KeyType::Ecdsa), policy("enforce"));
     let host = internet.mail_host();
     host.write("/root/web.pem", web.root_pem());
     let attacker = Attacker::new(&internet.net);
-    let senders = [internet.sender("dane"), internet.sender_by_sts(&web.root_pem())];
+    let senders = [internet.sender("dane"), internet.sender_by_sts("")];
+    let [dane, sts] = &senders;
 
     // Before: encrypted or not, he reads it.
     for (sender, attack) in senders.iter().zip(BOTH) {
@@ -45,17 +40,21 @@ fn senders_insist_on_what_they_are_told_and_an_attacker_reads_nothing() {
         assert!(log.contains("status=sent") && under.read().contains(SECRET), "{attack:?}: {log}");
     }
 
-    outcome(&setup(&host, &[]), 0);
-    let resolver = ["--resolver", "198.18.0.54", "--trust-anchor", "/root/root.pem", "/root/web.pem"];
-    let printed = host.run(&[&["mxseal", "dns", "--format", "nsupdate"], &resolver[..]].concat());
-    let update = text(&printed);
-    assert_eq!((update.matches(" TLSA 3 1 1 ").count(), update.matches("_mta-sts.example.test").count() > 0), (4, true), "{printed:?}");
-    let file = host.path("/root/update");
-    fs::write(&file, format!("server 198.18.0.53\n{update}")).unwrap();
-    run(internet.net.command(SENDER, "knsupdate").arg(&file));
+    // One run proves the certificate, serves a policy and tells the world of all of it.
+    let done = outcome(&setup(&host, &[&RESOLVER[..], &["--publish", "rfc2136", "--policy-host", "builtin"]].concat()), 0);
+    assert!(done["findings"].as_array().is_some_and(|all| all.iter().any(|f| f["id"] == "policy-begun")), "{done:#}");
     internet.dns.forget();
 
-    let [dane, sts] = &senders;
+    // A policy in testing mode holds nothing up, and protects nobody.
+    let log = sts.send_text(TO, SECRET);
+    assert!(log.contains("status=sent") && !log.contains("Verified TLS"), "{log}");
+    {
+        let under = attacker.begins(Attack::Strip);
+        let log = sts.send_text(TO, SECRET);
+        assert!(log.contains("status=sent") && under.read().contains(SECRET), "{log}");
+    }
+    bind(&internet, &host);
+
     let finger = dane.finger("dane", "example.test");
     assert!(finger.contains("Verified TLS connection established to mx1.example.test"), "{finger}");
     for sender in &senders {
@@ -79,15 +78,18 @@ fn senders_insist_on_what_they_are_told_and_an_attacker_reads_nothing() {
     }
     // What waited arrives.
     senders.iter().for_each(|sender| sender.flush(TO));
+}
 
-    // A policy in testing mode holds nothing up, and protects nobody.
-    served.show(policy("testing"));
-    internet.dns.set("example.test", "_mta-sts", "TXT", 60, &["\"v=STSv1; id=testing;\""]);
-    let log = sts.send_text(TO, SECRET);
-    assert!(log.contains("status=sent"), "{log}");
-    let under = attacker.begins(Attack::Strip);
-    let log = sts.send_text(TO, SECRET);
-    assert!(log.contains("status=sent") && under.read().contains(SECRET), "{log}");
+/// From testing to a policy that binds; the record follows what is served.
+fn bind(internet: &Internet, host: &Host) {
+    let policy = |words: &[&str]| host.run(&[&["mxseal", "policy"], words, &["example.test", "--json", "--yes"]].concat());
+    // So long that a list takes the domain too.
+    let bound = policy(&["enforce", "--max-age", "10886400"]);
+    assert!(text(&bound).contains("mode: enforce"), "{bound:?}");
+    host.run(&["mxseal", "dns", "--publish", "--json"]);
+    internet.dns.forget();
+    let stands = outcome(&host.run(&["mxseal", "policy", "show", "--domain", "example.test", "--json"]), 0);
+    assert_eq!(stands["policies"][0]["kept"]["step"], "stands", "{stands:#}");
 }
 
 /// Whoever keeps a list takes the domain, by the documented API.
