@@ -61,6 +61,7 @@ mod seam;
 mod senders;
 mod sendmail;
 mod shared_facts;
+mod signed_zone;
 mod stand_in;
 mod strange_hosts;
 mod survey;

@@ -217,3 +217,37 @@ fn keys_are_published_with_those_that_follow() {
     let (records, document) = tlsa();
     assert!(records.len() == 4 && records.iter().all(|r| r["state"] == "right"), "{document}");
 }
+
+/// The certificate in hand is for keys that no record names: it is not put in place while DANE senders know another key.
+#[test]
+fn a_key_change_without_published_tlsa_is_refused() {
+    let house = Household::in_zone(Signed::Yes);
+    house.keep_port();
+    let before = (house.served(), house.tree());
+    let setup = || {
+        let mut command = Command::new(MXSEAL);
+        command.args(house.arguments("setup")).args(["--json", "--tell", "nothing", "--alarm", ""]);
+        // A file: the guard keeps a pipe open.
+        let file = house.root.join("document");
+        let status = command.stdout(fs::File::create(&file).unwrap()).stderr(std::process::Stdio::null()).status().unwrap();
+        let document: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        (status.code(), document)
+    };
+    let stranger = format!("3 1 1 {}", "ab".repeat(32));
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &[&stranger]);
+    let (code, held) = setup();
+    let breaks = held["findings"].as_array().unwrap().iter().find(|f| f["id"] == "tlsa-would-break");
+    let breaks = breaks.unwrap_or_else(|| panic!("{held:#}"));
+    assert_eq!((code, &held["outcome"]), (Some(1), &"held".into()), "{held:#}");
+    assert!(breaks["evidence"].to_string().contains(&stranger), "{breaks:#}");
+    assert!(before == (house.served(), house.tree()), "something changed");
+
+    // They know the one that is served: it is kept, in a certificate that was ordered for it.
+    let keys: Vec<&String> = before.0.iter().filter(|spki| *spki != "none").collect();
+    let known: Vec<String> = keys.iter().map(|spki| format!("3 1 1 {spki}")).collect();
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &known.iter().map(String::as_str).collect::<Vec<_>>());
+    let (code, done) = setup();
+    assert_eq!((code, &done["outcome"]), (Some(0), &"proved".into()), "{done:#}");
+    assert_eq!(house.served(), before.0);
+    assert_ne!(house.tree(), before.1);
+}
