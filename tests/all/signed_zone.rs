@@ -15,7 +15,7 @@ const TLSA: &str = "_25._tcp.mx1.example.test";
 /// What the zone's own server says, a line a record.
 fn zone(internet: &Internet, name: &str, kind: &str) -> Vec<String> {
     let said = run(internet.net.command(SENDER, "kdig").args(["@198.18.0.53", "+short", name, kind]));
-    let mut lines: Vec<String> = said.lines().map(|l| l.to_ascii_lowercase()).collect();
+    let mut lines: Vec<String> = said.lines().map(str::to_ascii_lowercase).collect();
     lines.sort();
     lines
 }

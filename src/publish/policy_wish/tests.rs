@@ -1,7 +1,7 @@
 //! The table of a policy's states: every wish from each of them, what comes next, and every refusal.
 
 use super::*;
-use crate::{facts::Security, publish::Step, topics};
+use crate::{facts::Security, policy::sts_policy::ENFORCE_AGE, publish::Step, topics};
 
 const DAY: u64 = 86_400;
 const TTL: u32 = 300;
@@ -168,13 +168,15 @@ fn what_binds_senders_is_not_weakened_by_the_way() {
     assert_eq!(world.wish(&PolicyWish::Testing { weaken: true }), Vec::<String>::new());
     assert_eq!(world.kept.as_ref().unwrap().policy.mode, Mode::Testing);
 
-    // Nor is one of somebody else, and its age stays.
+    // Nor is one of somebody else, and its age stays or grows.
     let mut world = World::new(&["mx.example.org"]);
     world.served = Some(policy(Mode::Enforce, 2_000_000, &["*.example.org"]));
     world.id = Some("theirs".into());
     assert_eq!(world.wish(&PolicyWish::Testing { weaken: false }), ["!mta-sts-weaker"]);
     assert_eq!(world.wish(&PolicyWish::Enforce { max_age: ENFORCE_AGE }), Vec::<String>::new());
     assert_eq!(world.kept.as_ref().unwrap().policy, policy(Mode::Enforce, 2_000_000, &["*.example.org"]));
+    assert_eq!(world.wish(&PolicyWish::Enforce { max_age: 3_000_000 }), Vec::<String>::new());
+    assert_eq!(world.kept.as_ref().unwrap().policy.max_age, 3_000_000);
 }
 
 #[test]
