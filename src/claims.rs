@@ -6,11 +6,13 @@
 
 use crate::{
     certificate::Digest,
-    facts::{Facts, Here, Security, Tlsa},
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     name::DnsName,
-    policy::sts_policy::{Mode, MxPattern, StsPolicy},
+    policy::{
+        dane::Tlsa,
+        sts_policy::{Mode, MxPattern, StsPolicy},
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -219,15 +221,6 @@ impl Claims {
                 self.0.push(Claim::Listed { domain: domain.clone(), list: list.to_owned(), seen: now, until: None });
             }
             (None, false) => {}
-        }
-    }
-
-    /// Takes in what DNS says of this host's MX names; an answer that is forged, or did not come, says nothing.
-    pub fn see(&mut self, facts: &Facts) {
-        for mx in facts.mx_hosts.iter().filter(|m| m.here.value() != Some(&Here::No)) {
-            if let Some(answer) = mx.tlsa.value().filter(|a| a.security != Security::Bogus) {
-                self.see_tlsa(&mx.name, &answer.records, answer.ttl, facts.now);
-            }
         }
     }
 

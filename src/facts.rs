@@ -4,8 +4,9 @@
 mod certificates;
 mod names;
 
+pub use crate::policy::dane::Tlsa;
 pub use certificates::{Deployment, ForeignLineage, Kept, Lineage, LineageKey, NextKey, Reader, Source, Window, live_of};
-pub use names::{Answer, DomainFacts, Here, MxFacts, NameFacts, Security, Tlsa, Whereabouts};
+pub use names::{Answer, DomainFacts, Here, MxFacts, NameFacts, Security, Whereabouts};
 
 pub use crate::known::Known;
 use crate::{
@@ -124,6 +125,11 @@ impl Facts {
             image.meta.xattrs.retain(|name, _| name.starts_with("security.") || name.starts_with("system."));
         }
         self
+    }
+
+    /// The services beside the mail server that have one of these ids.
+    pub fn companions_among(&self, ids: &[String]) -> impl Iterator<Item = &Companion> {
+        self.companions.iter().filter(move |c| ids.contains(&c.id))
     }
 
     /// The configuration files of the server and of what is beside it.

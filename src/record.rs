@@ -1,9 +1,8 @@
 //! A record of DNS as a value: what we propose, publish, look for and take away.
 
 use crate::{
-    facts::Tlsa,
     name::DnsName,
-    policy::{caa::Caa, quoted},
+    policy::{caa::Caa, dane::Tlsa, quoted},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -28,6 +28,7 @@ mod survey;
 mod tell;
 mod undo;
 mod watch;
+mod wishes;
 
 use crate::{
     cli::{Cli, Global, Verb},

@@ -1,7 +1,7 @@
 //! The policy host on this machine: a certificate for each name, one file with all that is served, the units that serve it. What
 //! `mxseal policy` brings up, and `mxseal renew` keeps true.
 
-use super::{Trouble, kept, place::Site, renew};
+use super::{Trouble, kept, place::Site, wishes::wishes};
 use crate::{
     acme, apply,
     certificate::KeyType,
@@ -92,7 +92,7 @@ async fn certified(
         return Ok((known, Some(unseen)));
     }
     let order = order(site, settings, name, known.as_ref());
-    let wishes = acme::Wishes { email: settings.email.clone().filter(|e| !e.is_empty()), ..renew::wishes(site, settings, &order) };
+    let wishes = acme::Wishes { email: settings.email.clone().filter(|e| !e.is_empty()), ..wishes(site, settings, &order) };
     match acme::obtain(&site.net, &site.store, &order, &wishes, progress).await {
         Ok(lineage) => {
             kept::rested(&site.store, name);

@@ -12,10 +12,10 @@ use super::{
     hooks, kept,
     place::{self, Site},
     policy_host, recover, watch,
+    wishes::wishes,
 };
 use crate::{
-    acme::{self, Wishes},
-    apply,
+    acme, apply,
     certificate::Digest,
     change::{Activation, Change, Expect, Receipt, Want},
     check,
@@ -26,10 +26,9 @@ use crate::{
     maintain::{self, Due, Rest},
     moment::Moment,
     name::DnsName,
-    plan::{self, Errand, LiveFile, Obtain, Renewal, Rungs, Stage, Standing},
+    plan::{self, Errand, LiveFile, Renewal, Stage, Standing},
     publish::{self, policies},
     report::{self, Progress, Style, Terminal, json, json::Outcome},
-    settings::Settings,
     survey,
     view::{EndpointView, Offer, Probe},
     world::{self, Look as _, Machine, Store},
@@ -335,17 +334,6 @@ pub(super) fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Diges
         Ok((path.clone(), image.map(|i| i.digest)))
     };
     receipt.change.config.keys().map(today).collect()
-}
-
-/// What the CA is told: an account is there, and what the admin answered is in the settings.
-pub(super) fn wishes(site: &Site, settings: &Settings, order: &Obtain) -> Wishes {
-    let names = order.names.iter().cloned().collect();
-    let [port80, port443] = &survey::doors(&Machine, &site.net, &names);
-    // What is wrong with a way is said where it would be gone.
-    let publishers = settings.publishers().unwrap_or_default();
-    let (asked, webroot, publisher) = (settings.challenge, settings.webroot.as_deref(), publishers.any());
-    let (challenge, _) = plan::ladder(&Rungs { asked, webroot, port80, port443, publisher });
-    Wishes { agree_tos: settings.agree_tos, challenge, publishers, ..Wishes::default() }
 }
 
 /// When a renewal that failed is tried again.

@@ -1,9 +1,9 @@
 //! What DNS says of names, and how far that is to be trusted.
 
 use super::Known;
-use crate::name::DnsName;
+use crate::{name::DnsName, policy::dane::Tlsa};
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 /// Where a record of some owner name really lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,23 +86,4 @@ pub struct NameFacts {
     pub name: DnsName,
     /// Whether it is this host's; behind NAT this is unknown.
     pub here: Known<Here>,
-}
-
-/// A TLSA record (RFC 6698 §2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tlsa {
-    /// Certificate usage: 2 is DANE-TA, 3 is DANE-EE; 0 and 1 are ignored by mail senders (RFC 7672 §3.1.3).
-    pub usage: u8,
-    /// 0 the whole certificate, 1 its key.
-    pub selector: u8,
-    /// 0 the bytes themselves, 1 SHA-256, 2 SHA-512.
-    pub matching: u8,
-    /// The data, in lower-case hexadecimal.
-    pub data: String,
-}
-
-impl fmt::Display for Tlsa {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.usage, self.selector, self.matching, self.data)
-    }
 }

@@ -24,11 +24,6 @@ pub(super) struct Switch<'a> {
     pub(super) edits: Vec<Edit>,
 }
 
-/// Those that are wished for.
-pub(super) fn wished<'a>(facts: &'a Facts, intent: &'a Intent) -> impl Iterator<Item = &'a Companion> {
-    facts.companions.iter().filter(|c| intent.with.contains(&c.id))
-}
-
 /// Those that present a certificate which this plan replaces, and that nobody wished to switch.
 pub fn left_behind<'a>(facts: &'a Facts, intent: &'a Intent) -> impl Iterator<Item = &'a Companion> {
     let stays =
@@ -60,7 +55,7 @@ pub(super) fn switches<'a>(facts: &'a Facts, intent: &'a Intent, first: &Planned
         let edits = companion.files.iter().filter_map(edit).collect();
         Some(Switch { known, companion, live, key_type, edits })
     };
-    wished(facts, intent).filter_map(one).collect()
+    facts.companions_among(&intent.with).filter_map(one).collect()
 }
 
 impl Switch<'_> {

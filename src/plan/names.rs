@@ -1,6 +1,6 @@
 //! Which names the certificate must hold.
 
-use super::{Refusal, companion};
+use super::Refusal;
 use crate::{
     certificate::Certificate,
     facts::{Facts, Here, Known, MxFacts},
@@ -64,7 +64,7 @@ fn replaced<'a>(facts: &'a Facts, intent: &'a Intent) -> impl Iterator<Item = &'
     let trusted = |v: &&EndpointView| v.tls.value().is_some_and(|t| t.trusted.value() == Some(&Judged::Good));
     let ours = |c: &&Certificate| facts.lineages.iter().flat_map(|l| &l.keys).any(|k| k.spki == c.spki && k.leaf.is_some());
     let kept = facts.foreign.iter().filter(|f| f.in_use && f.trusted).map(|f| &f.leaf);
-    let beside = companion::wished(facts, intent).flat_map(|c| &c.reads).filter(|f| f.trusted).map(|f| &f.leaf);
+    let beside = facts.companions_among(&intent.with).flat_map(|c| &c.reads).filter(|f| f.trusted).map(|f| &f.leaf);
     kept.chain(beside).chain(facts.views.iter().filter(trusted).filter_map(EndpointView::leaf)).filter(move |c| !ours(c))
 }
 

@@ -3,11 +3,31 @@
 //! We publish `3 1 1` alone: the SHA-256 of the host's own key, which outlives its certificates.
 
 use super::{Remark, Remarks};
-use crate::{certificate::Digest, facts::Tlsa};
-use std::str::FromStr;
+use crate::certificate::Digest;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
 
 /// The SHA-256 of nothing: what scripts publish whose extraction of the key failed.
 const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A TLSA record (RFC 6698 §2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tlsa {
+    /// Certificate usage: 2 is DANE-TA, 3 is DANE-EE; 0 and 1 are ignored by mail senders (RFC 7672 §3.1.3).
+    pub usage: u8,
+    /// 0 the whole certificate, 1 its key.
+    pub selector: u8,
+    /// 0 the bytes themselves, 1 SHA-256, 2 SHA-512.
+    pub matching: u8,
+    /// The data, in lower-case hexadecimal.
+    pub data: String,
+}
+
+impl fmt::Display for Tlsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.usage, self.selector, self.matching, self.data)
+    }
+}
 
 /// The SHA-256 of a public key: never of nothing, never of another length. Only this can become a record of ours.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

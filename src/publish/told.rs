@@ -4,7 +4,7 @@
 use super::{Data, Exchange, Sheet, TTL};
 use crate::{
     claims::Claims,
-    facts::{Facts, Tlsa},
+    facts::{Facts, Here, Security, Tlsa},
     moment::Moment,
     world::Store,
 };
@@ -44,12 +44,20 @@ pub fn tell(store: &Store, now: Moment, what: impl FnOnce(&mut Claims)) -> io::R
     Ok(claims)
 }
 
-/// Takes in what DNS says of the MX names, whoever published it: what the world believes binds us whoever told it.
+/// Takes in what DNS says of this host's MX names, whoever published it: what the world believes binds us whoever told it. An answer
+/// that is forged, or did not come, says nothing.
 ///
 /// # Errors
 /// As [`tell`].
 pub fn see(store: &Store, facts: &Facts) -> io::Result<Claims> {
-    tell(store, facts.now, |claims| claims.see(facts))
+    let ours = facts.mx_hosts.iter().filter(|m| m.here.value() != Some(&Here::No));
+    tell(store, facts.now, |claims| {
+        for mx in ours {
+            if let Some(answer) = mx.tlsa.value().filter(|a| a.security != Security::Bogus) {
+                claims.see_tlsa(&mx.name, &answer.records, answer.ttl, facts.now);
+            }
+        }
+    })
 }
 
 /// Takes in the keys that the records of an exchange name for each MX name, beside those that DNS names already.
