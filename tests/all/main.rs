@@ -70,3 +70,4 @@ mod trial;
 mod trixie;
 mod verdicts;
 mod wizard;
+mod zones;

@@ -154,6 +154,15 @@ impl Dns {
         net
     }
 
+    /// A zone below the root that another server serves, and signs where there is a DS.
+    pub fn delegate(&self, zone: &str, server: SocketAddr, ds: &str) {
+        self.set(".", zone, "NS", 300, &["ns.lab."]);
+        self.set(".", zone, "DS", 300, &[ds]);
+        let at = format!("{}@{}", server.ip(), server.port());
+        run(Command::new("unbound-control").arg("-c").arg(self.home.join("unbound.conf")).args(["stub_add", zone, &at]));
+        self.forget();
+    }
+
     /// Empties the resolver's caches.
     pub fn forget(&self) {
         run(Command::new("unbound-control").arg("-c").arg(self.home.join("unbound.conf")).args(["flush_zone", "."]));

@@ -51,6 +51,11 @@ impl Household {
 
     /// The same, its zone signed or not.
     pub fn in_zone(signed: Signed) -> Self {
+        Self::in_zones(&[("example.test", "@ MX 10 mx\nmx A 127.0.0.1", signed)])
+    }
+
+    /// The same in a tree of zones.
+    pub fn in_zones(zones: &[(&str, &str, Signed)]) -> Self {
         let dir = tempfile::Builder::new().prefix("mxseal-household-").tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let postfix = Postfix::new(MX);
@@ -62,7 +67,7 @@ impl Household {
         let postfix = postfix
             .main(&format!("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {etc}/old.pem\nsmtpd_tls_key_file = {etc}/old.key"))
             .start();
-        let dns = Dns::start(&[("example.test", "@ MX 10 mx\nmx A 127.0.0.1", signed)]);
+        let dns = Dns::start(zones);
         let pebble = Pebble::start(&Options::default());
         fs::write(root.join("root.pem"), pebble.root_pem()).unwrap();
         let mut net = Net::of_this_host(None, &[root.join("root.pem")], &[&pebble.api_ca]).unwrap();

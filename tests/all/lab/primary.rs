@@ -10,6 +10,9 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 /// The secret of the key `mx.key`, as tsig-keygen makes one.
 pub const SECRET: &str = "yCLaUvyUnyJcmWD4ZkcqcWTkU3fMuoIJ+CO7ZvFZmdo=";
 
+/// How BIND signs a zone.
+const SIGNING: &str = "dnssec-policy default; inline-signing yes;";
+
 /// Whose server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
@@ -35,8 +38,28 @@ impl Primary {
         Self::start_at(addr, make, zone, 1, records)
     }
 
+    /// BIND serves `zone`, and signs it with a key that it makes itself.
+    pub fn start_signed(zone: &str, records: &str) -> Self {
+        let this = Self::begin(free_port(), Make::Bind, zone, 1, records, SIGNING);
+        wait_for("BIND's signatures", Duration::from_secs(30), || this.ask(zone, "RRSIG").contains("SOA ") && !this.ds().is_empty());
+        this
+    }
+
+    /// The data of the DS record of its key; empty where the zone is not signed.
+    pub fn ds(&self) -> String {
+        let keys = fs::read_dir(self.dir.path()).expect("its directory").map(|e| e.expect("a file").path());
+        let key = keys.into_iter().find(|p| p.extension().is_some_and(|e| e == "key"));
+        let Some(key) = key else { return String::new() };
+        let ds = run(Command::new("dnssec-dsfromkey").arg("-2").arg(key));
+        ds.split_once(" DS ").map(|(_, data)| data.trim().to_owned()).unwrap_or_default()
+    }
+
     /// The same at a place and with a serial number that the test chooses.
     pub fn start_at(addr: SocketAddr, make: Make, zone: &str, serial: u32, records: &str) -> Self {
+        Self::begin(addr, make, zone, serial, records, "")
+    }
+
+    fn begin(addr: SocketAddr, make: Make, zone: &str, serial: u32, records: &str, signing: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("mxseal-primary").tempdir().expect("a directory");
         let home = dir.path();
         let h = home.display();
@@ -62,7 +85,7 @@ impl Primary {
                 let conf = format!(
                     "include \"{h}/key\";\noptions {{ directory \"{h}\"; listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }}; pid-file none;\n\
                      session-keyfile \"{h}/session\"; recursion no; notify no; dnssec-validation no; }};\ncontrols {{ }};\n\
-                     zone \"{zone}\" {{ type primary; file \"{h}/zone\"; allow-update {{ key mx.key; }}; }};\n"
+                     zone \"{zone}\" {{ type primary; file \"{h}/zone\"; allow-update {{ key mx.key; }}; {signing} }};\n"
                 );
                 fs::write(home.join("conf"), conf).expect("a configuration");
                 // Where AppArmor knows the program by its path it may not read our files.
@@ -77,7 +100,9 @@ impl Primary {
         let mut this = Self { addr, key, dir, zone: zone.to_owned(), daemon };
         wait_for(&format!("{make:?} to serve {zone}"), Duration::from_secs(15), || {
             assert!(this.daemon.is_running(), "{make:?} ended:\n{}", this.daemon.log());
-            this.ask(zone, "SOA").contains(&format!(" {serial} "))
+            let said = this.ask(zone, "SOA");
+            // Signing counts as a change.
+            said.contains(&format!(" {serial} ")) || !signing.is_empty() && said.contains("hostmaster")
         });
         this
     }
