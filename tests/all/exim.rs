@@ -5,13 +5,11 @@ use crate::lab::{
     host::{Host, Server, differences, text},
     internet::Internet,
     load::{self, Load},
-    process::wait_for,
-    setup::{VERIFIED, assert_verifiable, contents, kill, outcome, setup, start, until_changed},
+    setup::{VERIFIED, assert_a_kill_is_put_back, assert_put_back, assert_verifiable, contents, outcome, setup},
 };
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 pub const ALL: [Server; 3] = [Server::Exim, Server::EximSplit, Server::EximOwn];
@@ -103,13 +101,7 @@ fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
     for server in [Server::EximSplit, Server::EximOwn] {
         let internet = Internet::start();
         let host = internet.mail_host_with(server);
-        let (before, in_force) = (configuration(&host), host.read(host.in_force()));
-        let mut running = start(&host);
-        until_changed(&host, &mut running, &in_force);
-        kill(running);
-        wait_for("the guard to put everything back", Duration::from_secs(10), || configuration(&host) == before);
-        wait_for("the old certificate", Duration::from_secs(10), || internet.s_client(&[]).contains(MADE_UP));
-        outcome(&setup(&host, &[]), 0);
+        assert_a_kill_is_put_back(&internet, &host, configuration, MADE_UP);
         assert_verifiable(&internet);
     }
 }
@@ -120,14 +112,8 @@ fn what_cannot_work_is_put_back() {
     let internet = Internet::start();
     let host = internet.mail_host_with(Server::Exim);
     let check = |prepare: &[&str], words: &str, mend: &[&str]| {
-        host.ok(prepare);
-        let before = configuration(&host);
-        let failed = setup(&host, &[]);
-        assert_eq!(failed.status.code(), Some(1), "{words}: {}", text(&failed));
-        assert!(text(&failed).contains(words), "{words}: {}", text(&failed));
-        assert_eq!(differences(&before, &configuration(&host)), Vec::<String>::new(), "{words}");
+        assert_put_back(&host, configuration, prepare, words, mend);
         assert!(internet.s_client(&[]).contains(MADE_UP), "{words}");
-        host.ok(mend);
     };
     let template = "/etc/exim4/exim4.conf.template";
     // The generator refuses what the admin left half done, before anything live is touched.

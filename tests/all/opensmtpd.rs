@@ -4,17 +4,16 @@ use crate::lab::{
     host::{Host, Server, text},
     internet::Internet,
     load::{self, Load},
-    process::wait_for,
-    setup::{VERIFIED, assert_verifiable_with, kill, outcome, setup, start, until_changed},
+    setup::{NO_TLS, VERIFIED, assert_a_kill_is_put_back, assert_put_back, assert_verifiable_with, outcome, setup},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, path::PathBuf};
 
 const CONF: &str = "/etc/smtpd.conf";
 const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
 
 /// The configuration with owner and mode.
-fn configuration(host: &Host) -> String {
-    host.read(CONF) + &host.ok(&["stat", "-c", "%U:%G %a", CONF])
+fn configuration(host: &Host) -> BTreeMap<PathBuf, String> {
+    BTreeMap::from([(CONF.into(), host.read(CONF) + &host.ok(&["stat", "-c", "%U:%G %a", CONF]))])
 }
 
 fn starts(host: &Host) -> String {
@@ -90,13 +89,7 @@ fn mail_flows_through_setup_and_undo() {
 fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
     let internet = Internet::start();
     let host = internet.mail_host_with(Server::OpenSmtpd);
-    let (before, in_force) = (configuration(&host), host.read(CONF));
-    let mut running = start(&host);
-    until_changed(&host, &mut running, &in_force);
-    kill(running);
-    wait_for("the guard to put everything back", Duration::from_secs(60), || configuration(&host) == before);
-    wait_for("port 25 without TLS", Duration::from_secs(60), || internet.s_client(&[]).contains("find STARTTLS in server response"));
-    outcome(&setup(&host, &[]), 0);
+    assert_a_kill_is_put_back(&internet, &host, configuration, NO_TLS);
     assert_verifiable_with(&internet, &["RSA"]);
 }
 
@@ -105,15 +98,7 @@ fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
 fn what_cannot_work_is_put_back() {
     let internet = Internet::start();
     let host = internet.mail_host_with(Server::OpenSmtpd);
-    let check = |prepare: &[&str], words: &str, mend: &[&str]| {
-        host.ok(prepare);
-        let before = configuration(&host);
-        let failed = setup(&host, &[]);
-        assert_eq!(failed.status.code(), Some(1), "{words}: {}", text(&failed));
-        assert!(text(&failed).contains(words), "{words}: {}", text(&failed));
-        assert_eq!(configuration(&host), before, "{words}");
-        host.ok(mend);
-    };
+    let check = |prepare: &[&str], words: &str, mend: &[&str]| assert_put_back(&host, configuration, prepare, words, mend);
     // The server refuses what the admin left half done, before anything live is touched.
     check(&["sed", "-i", "1i nonsense here", CONF], "/etc/smtpd.conf:1: syntax error", &["sed", "-i", "1d", CONF]);
     // A line that we would not read as the server does.

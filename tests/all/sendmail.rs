@@ -1,13 +1,12 @@
 //! What the whole program promises to the admin of Sendmail, on booted hosts.
 
 use crate::lab::{
-    host::{Host, Server, differences, text},
+    host::{Host, Server, differences},
     internet::Internet,
     load::{self, Load},
-    process::wait_for,
-    setup::{assert_verifiable, contents, kill, outcome, setup, start, until_changed},
+    setup::{NO_TLS, assert_a_kill_is_put_back, assert_put_back, assert_verifiable, contents, outcome, setup},
 };
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Both files and all beside them, each with content, owner and mode.
 fn configuration(host: &Host) -> BTreeMap<PathBuf, (String, u32, (u32, u32))> {
@@ -89,13 +88,7 @@ fn mail_flows_through_setup_and_undo() {
 fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
     let internet = Internet::start();
     let host = internet.mail_host_with(Server::Sendmail);
-    let (before, in_force) = (configuration(&host), host.read(host.in_force()));
-    let mut running = start(&host);
-    until_changed(&host, &mut running, &in_force);
-    kill(running);
-    wait_for("the guard to put everything back", Duration::from_secs(60), || configuration(&host) == before);
-    wait_for("port 25 without TLS", Duration::from_secs(60), || internet.s_client(&[]).contains("find STARTTLS in server response"));
-    outcome(&setup(&host, &[]), 0);
+    assert_a_kill_is_put_back(&internet, &host, configuration, NO_TLS);
     assert_verifiable(&internet);
 }
 
@@ -104,15 +97,7 @@ fn a_kill_in_the_middle_leaves_the_host_as_it_was() {
 fn what_cannot_work_is_put_back() {
     let internet = Internet::start();
     let host = internet.mail_host_with(Server::Sendmail);
-    let check = |prepare: &[&str], words: &str, mend: &[&str]| {
-        host.ok(prepare);
-        let before = configuration(&host);
-        let failed = setup(&host, &[]);
-        assert_eq!(failed.status.code(), Some(1), "{words}: {}", text(&failed));
-        assert!(text(&failed).contains(words), "{words}: {}", text(&failed));
-        assert_eq!(differences(&before, &configuration(&host)), Vec::<String>::new(), "{words}");
-        host.ok(mend);
-    };
+    let check = |prepare: &[&str], words: &str, mend: &[&str]| assert_put_back(&host, configuration, prepare, words, mend);
     let (cf, mc) = ("/etc/mail/sendmail.cf", "/etc/mail/sendmail.mc");
     check(&["sed", "-i", "1i O NonsenseOption=1", cf], "unknown option name NonsenseOption", &["sed", "-i", "1d", cf]);
     // What sendmail.mc builds would not be what is proved.

@@ -1,13 +1,14 @@
 //! `mxseal setup` as a test calls it, and how its end is judged.
 
 use super::{
-    host::{Entry, Host, text},
+    host::{Entry, Host, differences, text},
     internet::{DIRECTORY, Internet},
     process::wait_for,
 };
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     path::PathBuf,
     process::{Child, Output, Stdio},
     time::Duration,
@@ -31,6 +32,8 @@ pub const ANSWERS: &[&str] = &[
 
 /// What openssl says of the distribution's certificate.
 pub const SNAKE_OIL: &str = "self-signed certificate";
+/// What openssl says where no TLS is spoken.
+pub const NO_TLS: &str = "find STARTTLS in server response";
 /// What openssl says when all is well.
 pub const VERIFIED: &str = "Verify return code: 0 (ok)";
 
@@ -59,6 +62,35 @@ pub fn kill(mut running: Child) {
     let setup = nix::unistd::Pid::from_raw(children.trim().parse().expect("one child"));
     nix::sys::signal::kill(setup, nix::sys::signal::Signal::SIGKILL).expect("a running setup");
     running.wait().expect("nsenter ends");
+}
+
+/// SIGKILL once the configuration is changed and not yet proved: the guard puts it back with nobody's help, openssl says `presented`
+/// again, and the next setup goes well.
+pub fn assert_a_kill_is_put_back<T: PartialEq>(internet: &Internet, host: &Host, files: impl Fn(&Host) -> T, presented: &str) {
+    let (before, in_force) = (files(host), host.read(host.in_force()));
+    let mut running = start(host);
+    until_changed(host, &mut running, &in_force);
+    kill(running);
+    wait_for("the guard to put everything back", Duration::from_secs(60), || files(host) == before);
+    wait_for(presented, Duration::from_secs(60), || internet.s_client(&[]).contains(presented));
+    outcome(&setup(host, &[]), 0);
+}
+
+/// A setup that cannot work after `prepare` ends with a sentence that holds `words`, and with the host as it was.
+pub fn assert_put_back<T: PartialEq + Debug>(
+    host: &Host,
+    files: impl Fn(&Host) -> BTreeMap<PathBuf, T>,
+    prepare: &[&str],
+    words: &str,
+    mend: &[&str],
+) {
+    host.ok(prepare);
+    let before = files(host);
+    let failed = setup(host, &[]);
+    assert_eq!(failed.status.code(), Some(1), "{words}: {}", text(&failed));
+    assert!(text(&failed).contains(words), "{words}: {}", text(&failed));
+    assert_eq!(differences(&before, &files(host)), Vec::<String>::new(), "{words}");
+    host.ok(mend);
 }
 
 /// The document that a verb printed, when it ended with `code`.
