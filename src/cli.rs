@@ -5,8 +5,8 @@ mod told;
 
 pub use setup::{CertificatesFlag, ChallengeFlag, ExistingFlags, KeyTypeFlag, Rehearse, Setup, Where};
 pub use told::{
-    Dns, List, ListExport, ListFetch, ListOf, ListShow, ListSource, ListSubmit, Policy, PolicyHow, PolicyMx, PolicyMxOf, PolicyOf,
-    PolicyShow, PolicyTesting, PublicResolver, RecordFormat, Serve, Way,
+    Dns, LEAST_WEEKS, List, ListExport, ListFetch, ListOf, ListShow, ListSource, ListSubmit, ListWish, Policy, PolicyHow, PolicyMx,
+    PolicyMxOf, PolicyOf, PolicyShow, PolicyTesting, PublicResolver, RecordFormat, Serve, WaitFor, Way,
 };
 
 use crate::{name::DnsName, rehearsal::Fault};

@@ -154,6 +154,7 @@ mod tests {
             mx: answer(mx.iter().map(|(n, _)| (10, name(n))).collect()),
             mta_sts: answer(vec![]),
             tls_rpt: answer(vec![]),
+            policy_host: Known::unknown("test"),
         };
         let host = |(n, a): &(&str, &str)| MxFacts {
             name: name(n),

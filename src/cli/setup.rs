@@ -1,6 +1,6 @@
 //! What setup and rehearse are told: names, the certificate, the answers.
 
-use super::{Way, absolute};
+use super::{ListWish, PublicResolver, WaitFor, Way, absolute, told::PUBLIC_RESOLVER};
 use crate::{
     intent::{Certificates, ChallengeType, Existing, KeyTypes, Tell},
     mta::companion::{COMPANIONS, NOTHING},
@@ -124,6 +124,16 @@ pub struct Setup {
     /// What a way needs.
     #[command(flatten)]
     pub way: Way,
+    /// Wait at most so long until the world sees what was published, such as 90s or 15m; `no` does not wait [default: 2m where
+    /// mxseal publishes, no with --json]
+    #[arg(long, value_name = "DURATION", help_heading = "Telling senders")]
+    pub wait: Option<WaitFor>,
+    /// The public resolver to ask then; `none` asks none
+    #[arg(long, value_name = "ADDR[:PORT]", default_value = PUBLIC_RESOLVER, help_heading = "Telling senders")]
+    pub public_resolver: PublicResolver,
+    /// At the end, ask for the domains to be taken on the list of the settings, or do not offer it [default: a terminal is asked]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Telling senders")]
+    pub list: Option<ListWish>,
     /// Take the answers from this settings file, over those of --config; a flag wins
     #[arg(long, value_name = "FILE", help_heading = "Approval")]
     pub from: Option<PathBuf>,

@@ -90,7 +90,7 @@ impl Way {
 }
 
 /// One that validates.
-const PUBLIC_RESOLVER: &str = "9.9.9.9";
+pub(super) const PUBLIC_RESOLVER: &str = "9.9.9.9";
 
 /// The public resolver that is asked what the world sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,18 @@ impl FromStr for PublicResolver {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "none" { Ok(Self(None)) } else { resolver(text).map(|addr| Self(Some(addr))) }
+    }
+}
+
+/// How long a setup waits for the world, at most; `no` does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitFor(pub Option<Duration>);
+
+impl FromStr for WaitFor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "no" { Ok(Self(None)) } else { duration(text).map(|at_most| Self(Some(at_most))) }
     }
 }
 
@@ -304,6 +316,18 @@ pub struct ListOf {
     pub trust_anchors: Vec<PathBuf>,
 }
 
+/// A domain waits that many weeks at least before it is taken.
+pub const LEAST_WEEKS: u8 = 4;
+
+/// What a setup does about a list at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListWish {
+    /// Ask whoever keeps the list of the settings to take each domain, where it would be taken
+    Submit,
+    /// Nothing
+    No,
+}
+
 /// `mxseal list submit`
 #[derive(Clone, Debug, Args)]
 pub struct ListSubmit {
@@ -317,7 +341,7 @@ pub struct ListSubmit {
     #[arg(long, value_name = "ADDRESS")]
     pub email: Option<String>,
     /// How many weeks the domain waits before it is taken
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..52))]
+    #[arg(long, value_name = "N", default_value_t = LEAST_WEEKS, value_parser = clap::value_parser!(u8).range(4..52))]
     pub weeks: u8,
     /// The token of the letter that the domain's postmaster got
     #[arg(long, value_name = "TOKEN", conflicts_with = "yes")]

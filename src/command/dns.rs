@@ -1,7 +1,7 @@
 //! `mxseal dns`: what the world should be told in DNS, and is not; where it is asked for, tells it and waits.
 
 mod publish;
-mod wait;
+pub(super) mod wait;
 
 use super::{Trouble, deployed, interrupt, place, place::Site};
 use crate::{
@@ -59,7 +59,9 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
         // A pipe gets records alone.
         Terminal::complain(&report::dns_page(Style::of_stdout(), &sheet, args.publish.is_some()));
     }
-    let waited = if args.wait { Some(wait::run(args, &site, &sheet, &zones, dialect.is_none()).await?) } else { None };
+    let patience = wait::Patience { timeout: args.timeout, public: args.public_resolver.0, quiet: dialect.is_none() };
+    let told = args.publish.is_some().then_some(zones.as_slice());
+    let waited = if args.wait { Some(wait::run(patience, &site, &sheet, told).await?) } else { None };
     let exit = exit(args, &sheet, &zones, is_left, waited.as_ref());
     if dialect.is_none() {
         Terminal::print(&json::text(&json::DnsDoc { zones, wait: waited, ..json::DnsDoc::of(&shown, &sheet.findings, exit) }));

@@ -51,13 +51,20 @@ pub(super) fn failed(store: &Store, lineage: &Lineage, trouble: &acme::Trouble) 
     let asked = if let acme::Trouble::RateLimited { until, .. } = trouble { *until } else { None };
     let passing = ["ca-unreachable", "ca-broken", "ca-late", "ca-rate-limit"].contains(&trouble.topic());
     let verdict = if passing { Verdict::Warn } else { Verdict::Fail };
-    let ends = lineage.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min().unwrap_or_default();
-    let finding =
-        Finding::new("renewal-failed", verdict, Subject::Mx(lineage.name.clone()), "the certificate is due and could not be renewed")
-            .seen(trouble.to_string())
-            .means(format!("senders that verify refuse it from {} on, unless it is renewed before", ends.day()))
-            .remedy(Remedy::Command("mxseal renew --force".into()));
-    let rest = Rest::after(rest(store, &lineage.name).as_ref(), ends.since(now), asked, passing, finding, now);
+    let ends = lineage.keys.iter().filter_map(|k| k.leaf.as_ref()).map(|l| l.not_after).min();
+    let (says, means) = match ends {
+        Some(ends) => (
+            "the certificate is due and could not be renewed".to_owned(),
+            format!("senders that verify refuse it from {} on, unless it is renewed before", ends.day()),
+        ),
+        None => (format!("no certificate for {} was got yet", lineage.name), "what is to be served under that name is not".to_owned()),
+    };
+    let finding = Finding::new("renewal-failed", verdict, Subject::Mx(lineage.name.clone()), says)
+        .seen(trouble.to_string())
+        .means(means)
+        .remedy(Remedy::Command("mxseal renew --force".into()));
+    let left = ends.unwrap_or_default().since(now);
+    let rest = Rest::after(rest(store, &lineage.name).as_ref(), left, asked, passing, finding, now);
     let _ = store.save(rest_of(&lineage.name), &rest);
     rest
 }

@@ -1,5 +1,6 @@
 //! `mxseal list`: a signed list of domains that want TLS; its entries, and maps for servers that send.
 
+pub(super) mod offer;
 mod submit;
 
 use super::{Trouble, place, place::Site};

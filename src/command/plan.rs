@@ -6,11 +6,12 @@ use crate::{
     facts::{FACTS_VERSION, Facts},
     intent::Intent,
     plan,
+    publish::prospects,
     report::{self, Style, Terminal, json, json::Outcome},
     settings::Settings,
 };
 use serde_json::Value;
-use std::{io::Read as _, path::Path};
+use std::{collections::BTreeSet, io::Read as _, path::Path};
 
 pub(super) fn run(args: &Plan, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "plan", ..Outcome::default() };
@@ -24,7 +25,8 @@ fn tell(args: &Plan, global: &Global, outcome: &mut Outcome) -> Result<(), Troub
     let profile = place::profile_of(&facts, &place::profiles(global)?)?;
     let mut planned = plan::plan(&facts, &intent, &profile).map_err(place::refused)?;
     if planned.next.is_some() {
-        planned.notes.extend(super::tell::note(&facts, &settings.mx, &settings));
+        let prospects = prospects(&facts, &settings.mx, settings.policy_host, &BTreeSet::new());
+        planned.notes.extend(super::tell::notes(&facts, &settings.mx, &settings, &prospects));
     }
     outcome.plan = Some(json::PlanDoc::of(&facts.config_files(), &planned));
     outcome.findings.extend(planned.held.iter().chain(&planned.notes).cloned());

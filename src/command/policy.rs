@@ -90,6 +90,9 @@ impl Seen {
     /// A look: the policy by every address of its host, its record at the zone's own servers.
     async fn look(site: &Site, mut facts: Facts) -> Self {
         let sight = survey::sight(&site.net, &facts, &Asked::default()).await;
+        for domain in &mut facts.domains {
+            domain.policy_host = sight.policy_hosts.get(&domain.domain).unwrap_or(&domain.policy_host).clone();
+        }
         let owners: BTreeSet<DnsName> = facts.domains.iter().filter_map(|d| d.domain.under("_mta-sts").ok()).collect();
         let places = survey::whereabouts(&site.net, &owners).await;
         survey::ask_authorities(&site.net, &mut facts, &places, &owners).await;

@@ -49,8 +49,22 @@ pub(super) fn taken() -> Option<Trouble> {
 pub(super) async fn keep(site: &Site, settings: &Settings, insists: bool, progress: &Progress) -> Result<Vec<Finding>, Trouble> {
     let all = policies::all(&site.store).map_err(Trouble::state)?;
     let ours: Vec<&KeptPolicy> = all.iter().filter(|k| k.host == PolicyHost::Builtin).collect();
+    let (served, mut findings) = certify(site, settings, &ours, insists, progress).await?;
+    let installed = if ours.is_empty() { retire(site) } else { install(site, &served) };
+    findings.extend(installed?);
+    Ok(findings)
+}
+
+/// What is to be served of these policies, each with its certificate; and what went wrong.
+pub(super) async fn certify(
+    site: &Site,
+    settings: &Settings,
+    ours: &[&KeptPolicy],
+    insists: bool,
+    progress: &Progress,
+) -> Result<(Served, Vec<Finding>), Trouble> {
     let (mut hosts, mut findings) = (BTreeMap::new(), Vec::new());
-    for kept in &ours {
+    for kept in ours {
         let Ok(name) = kept.domain.under("mta-sts") else { continue };
         let (lineage, fault) = certified(site, settings, &kept.domain, &name, insists, progress).await?;
         findings.extend(fault);
@@ -59,9 +73,7 @@ pub(super) async fn keep(site: &Site, settings: &Settings, insists: bool, progre
             hosts.insert(name, ServedHost { policy: kept.policy.text(), bundle });
         }
     }
-    let installed = if ours.is_empty() { retire(site) } else { install(site, &Served::new(hosts)) };
-    findings.extend(installed?);
-    Ok(findings)
+    Ok((Served::new(hosts), findings))
 }
 
 /// The certificate of a policy host's name, ordered where it is missing or due; and what went wrong. One that is good still is served
@@ -128,7 +140,7 @@ fn order(site: &Site, settings: &Settings, name: &DnsName, known: Option<&Lineag
 /// Where the name leads nowhere, senders cannot fetch anything, and no CA can look.
 async fn no_address(site: &Site, domain: &DnsName, name: &DnsName) -> Option<Finding> {
     let subject = Subject::Domain(domain.clone());
-    let finding = match Resolver::new(&site.net).ok()?.addresses(name).await {
+    let finding = match Resolver::new(&site.net).ok()?.addresses_now(name).await {
         Known::Seen { value, .. } if value.records.is_empty() => Finding::new(
             "mta-sts-not-served",
             Verdict::Fail,

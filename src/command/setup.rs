@@ -9,16 +9,19 @@ use super::{
     course::{Came, Course, Ended, Until},
     deployed,
     enact::Ground,
-    interrupt, log,
+    interrupt, list, log,
     place::{self, Site},
     recover, tell,
 };
 use crate::{
     apply,
-    cli::{Global, Setup},
+    cli::{Global, ListWish, Setup},
     facts::Facts,
     finding::{Finding, Verdict},
+    intent::Tell,
+    name::DnsName,
     plan::Plan,
+    publish,
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     world::{Machine, Store},
@@ -26,7 +29,7 @@ use crate::{
 use std::path::PathBuf;
 
 use answers::Answers;
-use conversation::{Agreed, Conversation};
+use conversation::{Agreed, Conversation, Left};
 
 pub(super) async fn run(args: &Setup, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "setup", ..Outcome::default() };
@@ -71,9 +74,9 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     };
     let Agreed { facts, plan, intent, print_only, asked } = match talk.hold(outcome).await? {
         Ok(agreed) => agreed,
-        Err(ended) => {
+        Err(Left { ended, facts }) => {
             ended.tell(outcome, global)?;
-            return nothing_left(args, &settings, &site, global, &progress, outcome);
+            return nothing_left(&End { args, settings: &settings, site: &site, global, progress: &progress }, facts, outcome).await;
         }
     };
 
@@ -98,7 +101,7 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
     match course.run(facts, plan, asked, outcome).await? {
         Came::Nothing(last) => {
             nothing_to_approve(args, &last.0, &last.1).unwrap_or_else(Ended::done).tell(outcome, global)?;
-            nothing_left(args, &settings, &site, global, &progress, outcome)
+            nothing_left(&End { args, settings: &settings, site: &site, global, progress: &progress }, last.0, outcome).await
         }
         came => {
             if outcome.change.is_some() {
@@ -107,28 +110,47 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
             }
             if let Came::Proved(facts) = came {
                 let settings = answers.said.clone().over(written);
-                tell::senders(&site, &settings, *facts, global, &progress, outcome).await;
+                End { args, settings: &settings, site: &site, global, progress: &progress }.senders(*facts, false, outcome).await;
             }
             Ok(())
         }
     }
 }
 
-/// Where a change stands and nothing is left to do: the units may still be missing, because they could not be installed when
-/// it was made, and who is to hear of it may be another one.
-fn nothing_left(
-    args: &Setup,
-    settings: &Settings,
-    site: &Site,
-    global: &Global,
-    progress: &Progress,
-    outcome: &mut Outcome,
-) -> Result<(), Trouble> {
-    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
-    let Some(standing) = apply::standing(&receipts) else { return Ok(()) };
+/// What the end of a setup has in hand.
+struct End<'a> {
+    args: &'a Setup,
+    settings: &'a Settings,
+    site: &'a Site,
+    global: &'a Global,
+    progress: &'a Progress,
+}
+
+impl End<'_> {
+    /// Tells senders, or shows what they should be told; then lists.
+    async fn senders(&self, facts: Facts, show_only: bool, outcome: &mut Outcome) {
+        let Self { args, settings, site, global, progress } = *self;
+        if settings.tell.contains(&Tell::Nothing) && args.list != Some(ListWish::Submit) {
+            return;
+        }
+        let public = args.public_resolver.0;
+        let domains: Vec<DnsName> = publish::domains_here(&facts, &site.place.mx).into_iter().map(|d| d.domain.clone()).collect();
+        tell::Telling { site, settings, global, progress, show_only, wait: args.wait, public }.senders(facts, outcome).await;
+        let asks = !args.non_interactive && !args.yes && Terminal::can_ask() && outcome.outcome != "nothing-to-do";
+        let offer = list::offer::Offer { site, settings, global, progress, wish: args.list, asks };
+        outcome.findings.extend(offer.make(&domains).await);
+    }
+}
+
+/// Where nothing is left to do: the units may still be missing, because they could not be installed when a change was made, who is
+/// to hear of it may be another one, and senders may not be told yet.
+async fn nothing_left(end: &End<'_>, mut facts: Facts, outcome: &mut Outcome) -> Result<(), Trouble> {
+    let End { args, settings, site, global, progress } = *end;
     if outcome.outcome != "nothing-to-do" || args.dry_run || args.staging || args.print_only {
         return Ok(());
     }
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    let Some(standing) = apply::standing(&receipts) else { return Ok(()) };
     let program = std::env::current_exe().unwrap_or_default();
     if let Some(note) = apply::units_note(&Machine, &site.store, &program) {
         let _lock = place::lock(&standing.change.config_dir)?;
@@ -139,11 +161,13 @@ fn nothing_left(
         outcome.findings.extend(findings);
     }
     let Settings { alarm, textfile, .. } = args.wishes();
-    let told = Settings { alarm, textfile, ..Settings::default() };
-    if told != Settings::default() {
-        outcome.findings.extend(keep::answers(&global.config, &told, false, progress));
+    let said = Settings { alarm, textfile, ..Settings::default() };
+    if said != Settings::default() {
+        outcome.findings.extend(keep::answers(&global.config, &said, false, progress));
         outcome.findings.extend(prove_alarm(site, settings, progress));
     }
+    facts.lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
+    end.senders(facts, !args.yes, outcome).await;
     Ok(())
 }
 

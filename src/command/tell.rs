@@ -2,111 +2,269 @@
 
 use super::{
     dns,
+    dns::wait::{self, Patience},
     interrupt::{Reached, reached},
     place::Site,
     policy,
 };
 use crate::{
     claims::Claims,
-    cli::Global,
+    cli::{Global, WaitFor},
+    dns::Resolver,
     facts::Facts,
     finding::{Finding, Remedy, Subject, Verdict},
     intent::Tell,
     name::DnsName,
     publish::{
-        self, Asked, Exchange, Ours, Sheet, Wanted,
+        self, Asked, Exchange, Ours, Prospect, Sheet, Wanted,
         dialect::Dialect,
-        exchanges, policies,
+        exchanges, policy_notes,
         publisher::{Draft, How, Publisher, Refused},
         told,
     },
-    report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
+    report::{
+        self, Event, Observer as _, Progress, Style, Terminal,
+        json::{self, Outcome, WaitDoc, ZoneDoc},
+    },
     settings::Settings,
     world,
 };
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use tokio::time::{sleep, timeout};
+
+/// How long the world is waited for where nobody says.
+const USUAL_WAIT: Duration = Duration::from_secs(120);
+/// How often a name is looked up that shall be found.
+const LOOK: Duration = Duration::from_secs(1);
+/// What is told in a first round may let a policy host be found, whose policy is told of in the second.
+const ROUNDS: usize = 2;
 
 /// What a plan says of it.
-pub(super) fn note(facts: &Facts, mx: &[DnsName], settings: &Settings) -> Option<Finding> {
+pub(super) fn notes(facts: &Facts, mx: &[DnsName], settings: &Settings, prospects: &BTreeMap<DnsName, Prospect>) -> Vec<Finding> {
+    if settings.tell.contains(&Tell::Nothing) {
+        return Vec::new();
+    }
     let how = match settings.publish {
         None | Some(How::Manual) => "the records are printed for your zone, and nothing is sent anywhere; --tell nothing leaves it out",
         Some(How::Zonefile) => "mxseal puts the records into the zone's file; --tell nothing leaves it out",
         Some(How::Rfc2136) => "mxseal sends the records to the zone's server; --tell nothing leaves it out",
         Some(How::Hook) => "mxseal gives the records to your program; --tell nothing leaves it out",
     };
-    publish::outlook(facts, mx, &settings.tell, settings.policy_host, how)
+    let served: Vec<&DnsName> =
+        prospects.iter().filter(|(_, p)| matches!(p, Prospect::There | Prospect::Begin(_))).map(|(domain, _)| domain).collect();
+    let told = publish::outlook(facts, mx, &settings.tell, &served, how);
+    let publishes = settings.publish.is_some_and(|how| how != How::Manual);
+    let begun = if Tell::MtaSts.is_in(&settings.tell) { policy_notes(prospects, facts, mx, publishes) } else { Vec::new() };
+    told.into_iter().chain(begun).collect()
 }
 
-/// What is asked for. Of a policy nothing is told before it is there.
-pub(super) fn asked(site: &Site, settings: &Settings) -> Asked {
+/// What is asked for. Where nobody says, nothing is told of policies that this host has no part in.
+pub(super) fn asked(site: &Site, settings: &Settings, prospects: &BTreeMap<DnsName, Prospect>) -> Asked {
     let mut tell = settings.tell.clone();
-    if tell.is_empty() && policies::all(&site.store).is_ok_and(|kept| kept.is_empty()) {
+    if tell.is_empty() && !prospects.values().any(Prospect::concerns_us) {
         tell = vec![Tell::TlsRpt, Tell::Dane];
     }
     Asked { mx: site.place.mx.clone(), rua: settings.rua.clone(), caa: None, tell }
 }
 
-/// Tells them, or prints what is left to a person.
-pub(super) async fn senders(
-    site: &Site,
-    settings: &Settings,
-    mut facts: Facts,
-    global: &Global,
-    progress: &Progress,
-    outcome: &mut Outcome,
-) {
-    if settings.tell.contains(&Tell::Nothing) {
-        return;
-    }
-    let begun = if settings.policy_host.is_some() && Tell::MtaSts.is_in(&settings.tell) {
-        policy::begin::all(site, settings, &facts, progress).await
-    } else {
-        Vec::new()
-    };
-    let not_begun = begun.iter().any(|f| f.verdict == Verdict::Fail || f.id == "policy-not-begun");
-    progress.see(Event::Started("compare what senders are told with what is true now".into()));
-    match told::see(&site.store, &facts) {
-        Ok(claims) => facts.claims = claims,
-        // What cannot be kept in mind must not be told.
-        Err(e) => {
-            progress.see(Event::Done("not done".into()));
-            return problem(unkept(&e), global, outcome);
+/// How senders are told.
+pub(super) struct Telling<'a> {
+    pub(super) site: &'a Site,
+    pub(super) settings: &'a Settings,
+    pub(super) global: &'a Global,
+    pub(super) progress: &'a Progress,
+    /// Nobody approved that anything is begun or published: it is shown.
+    pub(super) show_only: bool,
+    /// How long the world is waited for; `None` is as long as is usual where mxseal publishes.
+    pub(super) wait: Option<WaitFor>,
+    /// The public resolver that is asked then.
+    pub(super) public: Option<SocketAddr>,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Told {
+    records: Vec<Wanted>,
+    /// What became of policies and zones.
+    findings: Vec<Finding>,
+    /// What was seen of all the rest at last.
+    seen: Vec<Finding>,
+    zones: Vec<ZoneDoc>,
+    wait: Option<WaitDoc>,
+}
+
+impl Telling<'_> {
+    /// Tells them, or prints what is left to a person.
+    pub(super) async fn senders(&self, mut facts: Facts, outcome: &mut Outcome) {
+        if self.settings.tell.contains(&Tell::Nothing) {
+            return;
         }
-    }
-    let (facts, sheet) = dns::compared(site, facts, &asked(site, settings)).await;
-    progress.see(Event::Done(format!("{} records to add", sheet.open().count())));
-    let ours: Ours = site.store.load(Ours::FILE).ok().flatten().unwrap_or_default();
-    let (all, left) = exchanges(&sheet, &ours);
-    let (mut by_hand, mut published) = (left, 0);
-    let mut zones: Vec<DnsName> = Vec::new();
-    for exchange in &all {
-        let Some(way) = settings.publishing(&exchange.zone).by_itself() else { continue };
-        progress.see(Event::Started(format!("publish {} records in {}", exchange.add.len(), exchange.zone)));
-        let promise = |claims: &mut Claims| told::promise_keys(claims, &facts, &sheet, exchange);
-        let done = match way {
-            Ok(publisher) => bring(site, &publisher, exchange, promise).await.map_err(|e| e.to_string()),
-            Err(why) => Err(why),
-        };
-        progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
-        match done {
-            Ok(_) => {
-                published += exchange.add.len();
-                zones.push(exchange.zone.clone());
+        let mut told = Told::default();
+        for round in 1..=ROUNDS {
+            match self.round(facts, &mut told).await {
+                Ok(Some(seen)) if round < ROUNDS => facts = seen,
+                Ok(_) => break,
+                Err(finding) => {
+                    self.print(&report::findings(Style::of_stdout(), std::slice::from_ref(&finding)));
+                    told.findings.push(finding);
+                    break;
+                }
             }
-            Err(why) => by_hand.push(not_published(exchange, &why)),
+        }
+        let failed = |f: &Finding| f.verdict == Verdict::Fail || ["publish-failed", "policy-not-begun"].contains(&f.id.as_str());
+        let exit = u8::from(told.findings.iter().any(failed));
+        let (records, findings) = (told.records.iter().collect::<Vec<_>>(), [&told.seen[..], &told.findings].concat());
+        outcome.dns = Some(json::DnsDoc { zones: told.zones, wait: told.wait, ..json::DnsDoc::of(&records, &findings, exit) });
+        outcome.findings.extend(told.findings);
+        outcome.exit = outcome.exit.max(exit);
+    }
+
+    /// Policies are begun, records published, and the world is waited for; the facts where a policy can be begun that could not
+    /// before.
+    async fn round(&self, mut facts: Facts, told: &mut Told) -> Result<Option<Facts>, Finding> {
+        let Self { site, settings, progress, .. } = self;
+        let begun = match (Tell::MtaSts.is_in(&settings.tell), self.show_only) {
+            (false, _) => Vec::new(),
+            (true, true) => policy::begin::offered(site, settings, &facts),
+            (true, false) => policy::begin::all(site, settings, &facts, progress).await,
+        };
+        progress.see(Event::Started("compare what senders are told with what is true now".into()));
+        // What cannot be kept in mind must not be told.
+        facts.claims = told::see(&site.store, &facts).map_err(|e| unkept(&e))?;
+        let asked = asked(site, settings, &policy::begin::outlook(site, settings, &facts));
+        let (facts, sheet) = dns::compared(site, facts, &asked).await;
+        progress.see(Event::Done(format!("{} records to add", sheet.open().count())));
+        let (zones, by_hand) = self.publish(&facts, &sheet).await;
+        let published: usize = zones.iter().filter(|z| z.state == "published").map(|z| z.added.len()).sum();
+        let done = |w: &Wanted| zones.iter().any(|z| z.is_told(&w.into()));
+        let (told_now, open): (Vec<&Wanted>, Vec<&Wanted>) = sheet.open().partition(|w| done(w));
+        // What a second round did not publish was waited for in the first.
+        let patience = self.patience(published > 0).filter(|_| published > 0 || told.wait.is_none());
+        self.print(&report::findings(Style::of_stdout(), &begun));
+        self.print(&self.page(&open, &sheet, published, patience.is_some()));
+        self.print(&report::findings(Style::of_stdout(), &by_hand));
+        let waited = match patience {
+            Some(patience) => self.wait(patience, &sheet, (published > 0).then_some(&zones)).await,
+            None => None,
+        };
+
+        let names: Vec<&DnsName> = told_now.iter().map(|w| &w.owner).filter(|name| name.as_str().starts_with("mta-sts.")).collect();
+        let again = match patience {
+            Some(patience) if !names.is_empty() && waited.as_ref().is_some_and(|w| w.exit == 0) => {
+                self.found(&names, patience.timeout).await;
+                true
+            }
+            _ => false,
+        };
+        let new = |w: &&Wanted| !told.records.iter().any(|r| (&r.owner, &r.data) == (&w.owner, &w.data));
+        let records: Vec<Wanted> = sheet.open().filter(new).cloned().collect();
+        told.records.extend(records);
+        told.findings.extend(begun.into_iter().chain(by_hand));
+        told.seen = sheet.findings;
+        told.zones.extend(zones);
+        told.wait = waited.or(told.wait.take());
+        Ok(again.then_some(facts))
+    }
+
+    /// What became of each zone that mxseal brings records into, and what is left to a person.
+    async fn publish(&self, facts: &Facts, sheet: &Sheet) -> (Vec<ZoneDoc>, Vec<Finding>) {
+        let ours: Ours = self.site.store.load(Ours::FILE).ok().flatten().unwrap_or_default();
+        let (all, mut by_hand) = exchanges(sheet, &ours);
+        let mut zones = Vec::new();
+        for exchange in all.iter().filter(|_| !self.show_only) {
+            let Some(way) = self.settings.publishing(&exchange.zone).by_itself() else { continue };
+            self.progress.see(Event::Started(format!("publish {} records in {}", exchange.add.len(), exchange.zone)));
+            let promise = |claims: &mut Claims| told::promise_keys(claims, facts, sheet, exchange);
+            let (state, done) = match way {
+                Err(why) => ("refused", Err(why)),
+                Ok(publisher) => match bring(self.site, &publisher, exchange, promise).await {
+                    Ok(draft) if draft.exchange.is_empty() => ("nothing-to-do", Ok(draft)),
+                    Ok(draft) => ("published", Ok(draft)),
+                    Err(why @ Refused::Unclear(..)) => ("unclear", Err(why.to_string())),
+                    Err(why) => ("refused", Err(why.to_string())),
+                },
+            };
+            self.progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
+            zones.push(match done {
+                Ok(draft) => ZoneDoc { next: draft.next, ..ZoneDoc::of(exchange, &draft.exchange, state) },
+                Err(why) => {
+                    by_hand.push(not_published(exchange, &why));
+                    ZoneDoc { error: Some(why), ..ZoneDoc::of(exchange, exchange, state) }
+                }
+            });
+        }
+        (zones, by_hand)
+    }
+
+    /// How the world is waited for, if it is.
+    fn patience(&self, published: bool) -> Option<Patience> {
+        let quiet = self.global.json;
+        let timeout = match self.wait {
+            Some(WaitFor(at_most)) => at_most?,
+            None if published && !quiet => USUAL_WAIT,
+            None => return None,
+        };
+        Some(Patience { timeout, public: self.public, quiet })
+    }
+
+    /// Waits for what was published, or else for everything. Whoever stops it loses nothing.
+    async fn wait(&self, patience: Patience, sheet: &Sheet, zones: Option<&Vec<ZoneDoc>>) -> Option<WaitDoc> {
+        reached(Reached::Told);
+        let on = "To go on waiting: mxseal dns --wait";
+        let (waited, says) = match wait::run(patience, self.site, sheet, zones.map(Vec::as_slice)).await {
+            Ok(waited) if waited.exit == 0 => (Some(waited), None),
+            Ok(waited) => (Some(waited), Some(format!("Not everybody sees the records yet. {on}"))),
+            Err(why) => (None, Some(format!("Who sees the records could not be told: {}. {on}", why.says))),
+        };
+        reached(Reached::End);
+        if let Some(says) = says {
+            self.print(&report::row(Style::of_stdout(), "", &says));
+        }
+        waited
+    }
+
+    /// Waits until this host's resolver finds these names: it may remember that they led nowhere, and a CA may ask the same one. Whoever
+    /// asks the zone's own servers knows better, so that nothing fails where the time is over.
+    async fn found(&self, names: &[&DnsName], at_most: Duration) {
+        let Ok(resolver) = Resolver::new(&self.site.net) else { return };
+        let all = async {
+            for name in names {
+                while resolver.addresses(name).await.value().is_none_or(|a| a.records.is_empty()) {
+                    sleep(LOOK).await;
+                }
+            }
+        };
+        self.progress.see(Event::Started("wait until this host finds its policy host".into()));
+        let found = timeout(at_most, all).await;
+        self.progress.see(Event::Done(if found.is_ok() { "found".into() } else { "not yet".into() }));
+    }
+
+    fn page(&self, open: &[&Wanted], sheet: &Sheet, published: usize, waits: bool) -> String {
+        let mut out = String::new();
+        if !open.is_empty() {
+            out.push_str("\nWhat senders should be told, for your zone:\n\n");
+            out.push_str(&Dialect::Zone.text(open));
+        }
+        let right = sheet.wanted.len() - sheet.open().count();
+        let wait = if waits { "" } else { " To wait until the world sees them: mxseal dns --wait" };
+        let by_itself = || open.iter().all(|w| w.zone().is_some_and(|zone| self.settings.publishing(zone).by_itself().is_some()));
+        let says = match (open.len(), published) {
+            (0, 0) if right == 0 => "Nothing can be told to senders yet; why: mxseal dns".to_owned(),
+            (0, 0) => format!("Senders are told what they should be: {right} records."),
+            (0, n) => format!("{n} records are published.{wait}"),
+            (_, 0) if self.show_only && by_itself() => "To put them there: mxseal dns --publish".to_owned(),
+            (_, 0) => "Put these into your zone, then run: mxseal dns --wait".to_owned(),
+            (_, n) => format!("{n} records are published; put these into your zone, then run: mxseal dns --wait"),
+        };
+        out.push_str(&format!("\n{}", report::row(Style::of_stdout(), "", &says)));
+        out
+    }
+
+    fn print(&self, page: &str) {
+        if !self.global.json {
+            Terminal::print(page);
         }
     }
-    let failed = by_hand.iter().any(|f| f.id == "publish-failed");
-    let open: Vec<&Wanted> = sheet.open().filter(|w| w.zone().is_none_or(|zone| !zones.contains(zone))).collect();
-    if !global.json {
-        Terminal::print(&report::findings(Style::of_stdout(), &begun));
-        Terminal::print(&page(&open, &sheet, published));
-        Terminal::print(&report::findings(Style::of_stdout(), &by_hand));
-    }
-    let exit = u8::from(failed || not_begun);
-    let all = [&sheet.findings[..], &by_hand[..]].concat();
-    outcome.dns = Some(json::DnsDoc::of(&sheet.open().collect::<Vec<_>>(), &all, exit));
-    outcome.findings.extend(begun.into_iter().chain(by_hand));
-    outcome.exit = outcome.exit.max(exit);
 }
 
 /// Tells one zone: the promise first, then the world, so that a crash errs to the safe side.
@@ -123,24 +281,6 @@ pub(super) async fn bring(
     done
 }
 
-fn page(open: &[&Wanted], sheet: &Sheet, published: usize) -> String {
-    let mut out = String::new();
-    if !open.is_empty() {
-        out.push_str("\nWhat senders should be told, for your zone:\n\n");
-        out.push_str(&Dialect::Zone.text(open));
-    }
-    let right = sheet.wanted.len() - sheet.open().count();
-    let says = match (open.len(), published) {
-        (0, 0) if right == 0 => "Nothing can be told to senders yet; why: mxseal dns".to_owned(),
-        (0, 0) => format!("Senders are told what they should be: {right} records."),
-        (0, n) => format!("{n} records are published. To wait until the world sees them: mxseal dns --wait"),
-        (_, 0) => "Put these into your zone, then run: mxseal dns --wait".to_owned(),
-        (_, n) => format!("{n} records are published; put these into your zone, then run: mxseal dns --wait"),
-    };
-    out.push_str(&format!("\n{}", report::row(Style::of_stdout(), "", &says)));
-    out
-}
-
 fn not_published(exchange: &Exchange, why: &str) -> Finding {
     let says = format!("the records of {} are not published", exchange.zone);
     Finding::new("publish-failed", Verdict::Warn, Subject::Domain(exchange.zone.clone()), says)
@@ -154,12 +294,4 @@ fn unkept(e: &std::io::Error) -> Finding {
         .seen(e.to_string())
         .means("the certificate is served and proved all the same")
         .remedy(Remedy::Command("mxseal dns".into()))
-}
-
-fn problem(finding: Finding, global: &Global, outcome: &mut Outcome) {
-    if !global.json {
-        Terminal::print(&report::findings(Style::of_stdout(), std::slice::from_ref(&finding)));
-    }
-    outcome.findings.push(finding);
-    outcome.exit = outcome.exit.max(1);
 }

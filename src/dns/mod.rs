@@ -125,6 +125,20 @@ impl Resolver {
         }
     }
 
+    /// The same; where there seem to be none, what the servers of the zone say, which know what was published before any cache does.
+    pub async fn addresses_now(&self, host: &DnsName) -> Known<Answer<IpAddr>> {
+        let cached = self.addresses(host).await;
+        if cached.value().is_none_or(|a| !a.records.is_empty()) {
+            return cached;
+        }
+        let Known::Seen { value: at, .. } = self.whereabouts(host).await else { return cached };
+        let Some(authority) = self.of_zone(&at.zone).await else { return cached };
+        match authority.addresses(host).await {
+            Known::Seen { value, at } if !value.records.is_empty() => Known::seen(value, at),
+            _ => cached,
+        }
+    }
+
     /// The TLSA records at `name`, such as `_25._tcp.mx.example.org`.
     pub async fn tlsa(&self, name: &DnsName) -> Known<Answer<Tlsa>> {
         self.get(name, RecordType::TLSA, |data| Ok(if let RData::TLSA(t) = data { Some(reading::tlsa(t)) } else { None })).await

@@ -50,6 +50,14 @@ pub struct DomainFacts {
     pub mta_sts: Known<Answer<String>>,
     /// `_smtp._tls` TXT texts.
     pub tls_rpt: Known<Answer<String>>,
+    /// Addresses of `mta-sts.` of the domain, from where senders fetch its policy.
+    #[serde(default = "not_surveyed")]
+    pub policy_host: Known<Answer<IpAddr>>,
+}
+
+/// What facts of an older release do not say.
+fn not_surveyed<T>() -> Known<T> {
+    Known::unknown("it was not surveyed")
 }
 
 /// Whether a name points at this host.

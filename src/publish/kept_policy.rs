@@ -41,7 +41,7 @@ pub enum PolicyHost {
 }
 
 /// Who is to serve a policy, as flag and settings say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "wires", derive(clap::ValueEnum))]
 pub enum ServedBy {
@@ -55,6 +55,22 @@ pub enum ServedBy {
     None,
 }
 
+impl ServedBy {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Builtin, Self::Snippet, Self::Export, Self::None];
+
+    /// As flag and settings say it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Snippet => "snippet",
+            Self::Export => "export",
+            Self::None => "none",
+        }
+    }
+}
+
 /// A web server that a site is printed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +82,19 @@ pub enum WebServer {
     Apache,
     /// Caddy, which gets its certificate itself
     Caddy,
+}
+
+impl WebServer {
+    /// The one that this program is.
+    #[must_use]
+    pub fn of(program: &str) -> Option<Self> {
+        match program {
+            "nginx" => Some(Self::Nginx),
+            "apache2" | "httpd" => Some(Self::Apache),
+            "caddy" => Some(Self::Caddy),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for WebServer {

@@ -19,6 +19,7 @@ pub mod policies;
 mod policy_record;
 mod policy_site;
 mod policy_wish;
+mod prospect;
 #[cfg(feature = "wires")]
 pub mod publisher;
 mod sheet;
@@ -37,6 +38,7 @@ pub use outlook::{can_tell, domains_here, outlook};
 pub use policy_record::record_due;
 pub use policy_site::{policy_file, put_in_place, site};
 pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
+pub use prospect::{Prospect, policy_notes, prospects};
 pub use sheet::{Asked, Issuer, Sheet, Sight};
 pub use sts::policy_for;
 pub use wanted::sheet;

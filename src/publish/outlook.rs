@@ -1,6 +1,5 @@
 //! What senders are told after the proof, as an outlook: what can be said of it before there is a certificate. Pure.
 
-use super::ServedBy;
 use crate::{
     facts::{DomainFacts, Facts, Here, MxFacts, Security},
     finding::{Finding, Subject, Verdict},
@@ -27,10 +26,10 @@ pub fn domains_here<'a>(facts: &'a Facts, mx: &[DnsName]) -> Vec<&'a DomainFacts
     domains(facts, &ours(facts, mx))
 }
 
-/// The note of a plan that says what follows the proof; `None` where nothing is to be told. `host` is who is to serve a policy that
-/// is begun, `how` says by whom the records are published.
+/// The note of a plan that says what follows the proof; `None` where nothing is to be told. `policies` are the domains that have a
+/// policy then, `how` says by whom the records are published.
 #[must_use]
-pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], host: Option<ServedBy>, how: &str) -> Option<Finding> {
+pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], policies: &[&DnsName], how: &str) -> Option<Finding> {
     let ours = ours(facts, mx);
     let domains = domains(facts, &ours);
     let mut parts = Vec::new();
@@ -38,14 +37,8 @@ pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], host: Option<Served
         parts.push(match what {
             Tell::TlsRpt => format!("where to report how TLS went, for {}", list(domains.iter().map(|d| &d.domain))),
             Tell::Dane => format!("the keys of {}, for DANE", list(ours.iter().filter(|mx| is_signed(mx)).map(|mx| &mx.name))),
-            Tell::MtaSts => {
-                let begun = match host {
-                    None => "once one is served",
-                    Some(ServedBy::Builtin) => "begun in mode testing and served by mxseal on port 443 where there is none",
-                    Some(_) => "begun in mode testing where there is none",
-                };
-                format!("the MTA-STS policy of {}, {begun}", list(domains.iter().map(|d| &d.domain)))
-            }
+            Tell::MtaSts if policies.is_empty() => continue,
+            Tell::MtaSts => format!("the MTA-STS policy of {}, once it is served", list(policies.iter().copied())),
             Tell::Nothing => continue,
         });
     }
@@ -57,12 +50,12 @@ pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], host: Option<Served
 }
 
 /// The MX names of this host, by what is seen or said.
-fn ours<'a>(facts: &'a Facts, mx: &[DnsName]) -> Vec<&'a MxFacts> {
+pub(super) fn ours<'a>(facts: &'a Facts, mx: &[DnsName]) -> Vec<&'a MxFacts> {
     facts.mx_hosts.iter().filter(|m| matches!(m.here.value(), Some(Here::Yes | Here::Partly)) || mx.contains(&m.name)).collect()
 }
 
 /// The domains whose mail comes to one of them.
-fn domains<'a>(facts: &'a Facts, ours: &[&MxFacts]) -> Vec<&'a DomainFacts> {
+pub(super) fn domains<'a>(facts: &'a Facts, ours: &[&MxFacts]) -> Vec<&'a DomainFacts> {
     let is_here = |d: &&DomainFacts| d.mx.value().is_some_and(|a| a.records.iter().any(|(_, n)| ours.iter().any(|m| m.name == *n)));
     facts.domains.iter().filter(is_here).collect()
 }

@@ -111,6 +111,7 @@ fn facts() -> Facts {
             mx: answer(vec![(10, name("mx.example.org"))], Security::Secure),
             mta_sts: texts(&[]),
             tls_rpt: texts(&[]),
+            policy_host: Known::unknown("test"),
         }],
         mx_hosts: vec![MxFacts {
             name: name("mx.example.org"),

@@ -24,13 +24,26 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(super) async fn domains(resolver: &Resolver, domains: &BTreeSet<DnsName>) -> Vec<DomainFacts> {
     each(resolver, domains, |resolver, domain| async move {
         let (sts, rpt) = (domain.under("_mta-sts"), domain.under("_smtp._tls"));
-        let (mx, mta_sts, tls_rpt) = tokio::join!(resolver.mx(&domain), text(&resolver, sts), text(&resolver, rpt));
-        DomainFacts { domain, mx, mta_sts, tls_rpt }
+        let policy_host = async {
+            match domain.under("mta-sts") {
+                Ok(host) => resolver.addresses(&host).await,
+                Err(e) => Known::unknown(e.to_string()),
+            }
+        };
+        let (mx, mta_sts, tls_rpt, policy_host) =
+            tokio::join!(resolver.mx(&domain), text(&resolver, sts), text(&resolver, rpt), policy_host);
+        DomainFacts { domain, mx, mta_sts, tls_rpt, policy_host }
     })
     .await
     .into_iter()
     .map(|(domain, facts)| {
-        facts.unwrap_or_else(|| DomainFacts { domain, mx: out_of_time(), mta_sts: out_of_time(), tls_rpt: out_of_time() })
+        facts.unwrap_or_else(|| DomainFacts {
+            domain,
+            mx: out_of_time(),
+            mta_sts: out_of_time(),
+            tls_rpt: out_of_time(),
+            policy_host: out_of_time(),
+        })
     })
     .collect()
 }
@@ -98,6 +111,7 @@ pub(super) fn unasked_domains(domains: &BTreeSet<DnsName>, why: &str) -> Vec<Dom
         mx: Known::unknown(why),
         mta_sts: Known::unknown(why),
         tls_rpt: Known::unknown(why),
+        policy_host: Known::unknown(why),
     };
     domains.iter().map(unknown).collect()
 }

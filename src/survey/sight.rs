@@ -25,7 +25,7 @@ pub async fn sight(net: &Net, facts: &Facts, asked: &Asked) -> Sight {
         let net = net.clone();
         async move {
             let Ok(host) = domain.under("mta-sts") else { return (Known::unknown("the name would be too long"), None, None) };
-            let addresses = resolver.addresses(&host).await;
+            let addresses = resolver.addresses_now(&host).await;
             let governing = if caa { Some(resolver.caa(&host).await) } else { None };
             let policy = match &addresses {
                 Known::Seen { value, .. } if !value.records.is_empty() => Some(fetch::policy(&net, &domain, &value.records).await),
@@ -83,7 +83,7 @@ pub async fn policies(net: &Net, domains: &BTreeSet<DnsName>) -> BTreeMap<DnsNam
         let net = net.clone();
         async move {
             let Ok(host) = domain.under("mta-sts") else { return Known::unknown("the name would be too long") };
-            match resolver.addresses(&host).await {
+            match resolver.addresses_now(&host).await {
                 Known::Seen { value, .. } => fetch::policy(&net, &domain, &value.records).await,
                 Known::Unknown { why } => Known::Unknown { why },
             }

@@ -174,7 +174,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "policy-begun",
         title: "An MTA-STS policy is begun",
-        text: "Setup was told who serves a policy, and the domain had none. In mode testing senders report what would fail, and deliver all the same. The record that announces it follows once every address of the policy host serves it; after two weeks of good reports `mxseal policy enforce` makes it bind.",
+        text: "The domain had none, and its host's name leads to whoever serves it. In mode testing senders report what would fail, and deliver all the same. The record that announces it follows once every address of the policy host serves it; after two weeks of good reports `mxseal policy enforce` makes it bind.",
         see: "mxseal policy show",
         reference: "mxseal-setup(8) --policy-host; mxseal-policy(8)",
     },
@@ -202,9 +202,16 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "policy-not-begun",
         title: "An MTA-STS policy could not be begun",
-        text: "Setup was told who serves a policy, and something is in the way; the reason stands beside this. Nothing is taken back: the certificate is served and proved. `mxseal policy testing` begins the policy at any later time.",
+        text: "A policy was planned, and something is in the way; the reason stands beside this. Nothing is taken back: the certificate is served and proved. `mxseal policy testing` begins the policy at any later time.",
         see: "mxseal policy testing DOMAIN --dry-run",
         reference: "mxseal-setup(8) --policy-host; mxseal-policy(8)",
+    },
+    Topic {
+        id: "policy-planned",
+        title: "What becomes of the domain's MTA-STS policy",
+        text: "A domain without a policy gets one in mode testing at the end of a setup: senders then report what would fail, and deliver all the same. Senders fetch it from https://mta-sts.DOMAIN/, so that name must have an address first: where mxseal or a web server here is to serve it, one that leads to this host. mxseal serves it where port 443 is free, with a certificate of its own; nginx, Apache or Caddy get a file and a site. The record that announces it follows once it is seen as senders fetch it. A policy that exists stays as it is. `--tell` without mta-sts begins none.",
+        see: "dig mta-sts.example.org\nmxseal policy show",
+        reference: "RFC 8461 section 3.3; mxseal-setup(8) --policy-host",
     },
     Topic {
         id: "publish-failed",

@@ -187,6 +187,7 @@ mod tests {
                 mx: Known::unknown("test"),
                 mta_sts: Known::unknown("test"),
                 tls_rpt: Known::unknown("test"),
+                policy_host: Known::unknown("test"),
             }],
             mx_hosts: vec![],
             port80: owner(0, "", None),

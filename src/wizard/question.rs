@@ -6,6 +6,7 @@ use crate::{
     intent::{Existing, KeyTypes, Tell},
     mta::companion::{Companion, NOTHING},
     name::{DnsName, NotADnsName},
+    publish::ServedBy,
     settings::Settings,
 };
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub enum Id {
     With,
     /// What senders are told once the proof stands.
     Tell,
+    /// Who serves the policy that is begun.
+    PolicyHost,
 }
 
 impl Id {
@@ -53,6 +56,7 @@ impl Id {
             Self::Email => "--email ADDRESS or --no-email",
             Self::With => "--with SERVICE",
             Self::Tell => "--tell WHAT",
+            Self::PolicyHost => "--policy-host HOW",
         }
     }
 
@@ -116,10 +120,16 @@ impl Id {
             Self::Tell => {
                 "tls-rpt asks senders for a daily report on how TLS went: it binds nobody. dane publishes the keys of this host in a \
                  signed zone: senders that know DANE then accept no others, so mxseal keeps them at every renewal. mta-sts says that \
-                 the domain has a policy, which a web server has to serve: --policy-host or `mxseal policy testing DOMAIN` begins \
-                 it. The records are \
-                 printed for your zone once the proof stands; --publish lets mxseal put them there itself. A problem with them \
-                 takes nothing back of what was proved. `mxseal dns` does the same at any later time."
+                 the domain has a policy, and begins one in mode testing where there is none: senders then report what would fail, \
+                 and deliver all the same. The records are printed for your zone once the proof stands; --publish lets mxseal put \
+                 them there itself. A problem with them takes nothing back of what was proved. `mxseal dns` does the same at any \
+                 later time."
+            }
+            Self::PolicyHost => {
+                "Senders fetch the policy from https://mta-sts.DOMAIN/. `builtin` lets mxseal serve it on port 443, as nobody and with \
+                 a certificate of its own. `snippet` writes it to a file, and prints a site for the web server that is here; `export` \
+                 writes the file alone, `none` nothing: then somebody else serves the text. Only when it is served as senders fetch \
+                 it does a record announce it. To begin no policy, go back with b and leave mta-sts out."
             }
         }
     }
@@ -194,14 +204,22 @@ impl Question {
         Self::new(Id::With, why, format!("What to switch with the mail server ({})", choices.join(", "))).or(Some(NOTHING)).of(choices)
     }
 
-    /// What senders are told; `possible` is what can be kept here. Whoever said who serves a policy means to have one.
+    /// What senders are told; `possible` is what can be kept here, `policy` whether a policy is there or can be begun.
     #[must_use]
     pub fn tell(possible: &[Tell], policy: bool) -> Self {
         let names: Vec<&str> = possible.iter().map(|t| t.name()).collect();
-        // A policy wants a web server, and a decision of its own.
         let usual: Vec<&str> = possible.iter().filter(|t| policy || **t != Tell::MtaSts).map(|t| t.name()).collect();
         let why = "Once the proof stands, records in DNS let senders verify this host and report to you.";
         Self::new(Id::Tell, why, format!("What to tell them ({}; or nothing)", names.join(", "))).or(Some(usual.join(" ")))
+    }
+
+    /// Who serves the policy of these domains, which have none; `usual` is what the ports of this host allow.
+    #[must_use]
+    pub fn policy_host(domains: &[&DnsName], usual: ServedBy) -> Self {
+        let all = domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let why = format!("An MTA-STS policy in mode testing is begun for {all}, and somebody has to serve it.");
+        let names = ServedBy::ALL.map(ServedBy::name);
+        Self::new(Id::PolicyHost, why, format!("Who serves it ({})", names.join(", "))).or(Some(usual.name())).of(names)
     }
 
     /// What `?` tells.
@@ -264,6 +282,10 @@ impl Question {
                 }
                 settings.tell = tell;
             }
+            Id::PolicyHost => {
+                let known = ServedBy::ALL.into_iter().find(|by| text.eq_ignore_ascii_case(by.name()));
+                settings.policy_host = Some(known.ok_or("please type builtin, snippet, export or none")?);
+            }
         }
         Ok(())
     }
@@ -325,6 +347,7 @@ mod tests {
             (Id::AgreeTos, "Yes", Settings { agree_tos: true, ..Settings::default() }),
             (Id::AgreeTos, "n", Settings::default()),
             (Id::Tell, "dane, TLS-RPT", Settings { tell: vec![Tell::Dane, Tell::TlsRpt], ..Settings::default() }),
+            (Id::PolicyHost, "Builtin", Settings { policy_host: Some(ServedBy::Builtin), ..Settings::default() }),
             (Id::Tell, "nothing", Settings { tell: vec![Tell::Nothing], ..Settings::default() }),
             (Id::Email, "none", mail("")),
             (Id::Email, "", mail("")),
@@ -351,6 +374,7 @@ mod tests {
             (Id::Webroot, "var", "from the root"),
             (Id::AgreeTos, "perhaps", "y or n"),
             (Id::Email, "postmaster", "no mail address"),
+            (Id::PolicyHost, "nginx", "snippet"),
             (Id::Tell, "everything", "tls-rpt, dane and mta-sts"),
             (Id::Tell, "nothing dane", "or nothing"),
             (Id::Tell, " ", "or nothing"),

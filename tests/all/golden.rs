@@ -155,6 +155,7 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
             mx: answer(vec![(10, name("mx1.example.org"))]),
             mta_sts: answer(vec![]),
             tls_rpt: answer(vec![]),
+            policy_host: answer(vec![]),
         }],
         mx_hosts: vec![MxFacts {
             name: name("mx1.example.org"),

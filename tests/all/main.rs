@@ -65,6 +65,7 @@ mod signed_zone;
 mod stand_in;
 mod strange_hosts;
 mod survey;
+mod telling;
 mod told;
 mod trial;
 mod trixie;

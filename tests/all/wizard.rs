@@ -14,7 +14,7 @@ const TERMS: &str = "Do you agree to them? [y/N]";
 const ADDRESS: &str = "E-mail address for the CA [none]:";
 const KEEP: &str = "for the next run? [Y/n]";
 
-const TELL: &str = "What to tell them (tls-rpt, mta-sts; or nothing) [tls-rpt]:";
+const TELL: &str = "What to tell them (tls-rpt, mta-sts; or nothing) [tls-rpt mta-sts]:";
 
 /// The flags that the lab's CA needs, and no answer.
 fn lab() -> String {

@@ -2,7 +2,6 @@
 
 use super::super::{Trouble, place::Site};
 use crate::{
-    cli::Dns,
     dns::Resolver,
     name::DnsName,
     publish::{
@@ -15,20 +14,31 @@ use crate::{
         json::{WaitDoc, ZoneDoc},
     },
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use tokio::time::{Instant, sleep};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// Waits for the records of the sheet; not for those that were refused or are left to others.
-pub(super) async fn run(args: &Dns, site: &Site, sheet: &Sheet, zones: &[ZoneDoc], quiet: bool) -> Result<WaitDoc, Trouble> {
-    let awaited = awaited(sheet, args.publish.is_some().then_some(zones));
+/// How a wait goes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::command) struct Patience {
+    /// No longer than this.
+    pub(in crate::command) timeout: Duration,
+    /// The public resolver that is asked what the world sees.
+    pub(in crate::command) public: Option<SocketAddr>,
+    /// Nothing is shown.
+    pub(in crate::command) quiet: bool,
+}
+
+/// Waits for the records of the sheet; where zones were told, not for those that were refused or are left to others.
+pub(in crate::command) async fn run(how: Patience, site: &Site, sheet: &Sheet, zones: Option<&[ZoneDoc]>) -> Result<WaitDoc, Trouble> {
+    let awaited = awaited(sheet, zones);
     let names: BTreeSet<DnsName> = awaited.iter().map(|a| a.zone.clone()).collect();
     let untold = |why: String| Trouble { exit: 3, ..Trouble::human(why) };
     let resolver = Resolver::new(&site.net).map_err(|e| untold(e.to_string()))?;
-    let audience = Audience::of(&resolver, &names, args.public_resolver.0).await.map_err(untold)?;
-    let (end, mut shown) = (Instant::now() + args.timeout, Waiting::new(quiet));
+    let audience = Audience::of(&resolver, &names, how.public).await.map_err(untold)?;
+    let (end, mut shown) = (Instant::now() + how.timeout, Waiting::new(how.quiet));
     let (mut rounds, mut ask_resolvers, mut pause) = (0, false, FIRST_PAUSE);
     loop {
         let views = audience.views(&awaited, ask_resolvers).await;

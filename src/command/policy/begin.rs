@@ -6,21 +6,46 @@ use super::{
     Seen, to_serve, wish,
 };
 use crate::{
-    facts::{DomainFacts, Facts, Known},
+    facts::{DomainFacts, Facts},
     finding::{Finding, Remedy, Subject, Verdict},
-    policy::{Published, mta_sts::StsRecord, sts_policy::Mode},
-    publish::{PolicySeen, PolicyWish, Step, Wished, domains_here, policies, wished},
+    name::DnsName,
+    policy::sts_policy::Mode,
+    publish::{PolicySeen, PolicyWish, Prospect, ServedBy, Step, Wished, policies, prospects, wished},
     report::Progress,
     settings::Settings,
     world,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Begins them, one domain after the other.
+/// What is to come of the policy of each domain here.
+pub(in super::super) fn outlook(site: &Site, settings: &Settings, facts: &Facts) -> BTreeMap<DnsName, Prospect> {
+    let kept = policies::all(&site.store).unwrap_or_default();
+    let kept: BTreeSet<DnsName> = kept.into_iter().map(|k| k.domain).collect();
+    prospects(facts, &site.place.mx, settings.policy_host, &kept)
+}
+
+/// Those that could be begun, where nobody approved that they are.
+pub(in super::super) fn offered(site: &Site, settings: &Settings, facts: &Facts) -> Vec<Finding> {
+    let could = outlook(site, settings, facts).into_iter().filter(|(_, p)| matches!(p, Prospect::Begin(_)));
+    let offer = |(domain, _): (DnsName, Prospect)| {
+        let (says, next) = (format!("an MTA-STS policy of {domain} can be begun"), format!("mxseal policy testing {domain}"));
+        Finding::new("policy-planned", Verdict::Pass, Subject::Domain(domain), says).remedy(Remedy::Command(next))
+    };
+    could.map(offer).collect()
+}
+
+/// Begins those whose host's name leads here, one domain after the other.
 pub(in super::super) async fn all(site: &Site, settings: &Settings, facts: &Facts, progress: &Progress) -> Vec<Finding> {
+    let may_be = |p: &Prospect| matches!(p, Prospect::Begin(_) | Prospect::Nameless(_));
+    if !outlook(site, settings, facts).values().any(may_be) {
+        return Vec::new();
+    }
+    let seen = Seen::look(site, facts.clone()).await;
     let mut findings = Vec::new();
-    for about in domains_here(facts, &site.place.mx) {
-        let alone = Facts { domains: vec![about.clone()], ..facts.clone() };
-        match one(site, settings, alone, about, progress).await {
+    for (domain, prospect) in outlook(site, settings, &seen.facts) {
+        let Prospect::Begin(by) = prospect else { continue };
+        let Some(about) = seen.facts.domains.iter().find(|d| d.domain == domain) else { continue };
+        match one(site, settings, by, &seen, about, progress).await {
             Ok(said) => findings.extend(said),
             Err(why) => findings.push(not_begun(about, &why.says)),
         }
@@ -28,31 +53,30 @@ pub(in super::super) async fn all(site: &Site, settings: &Settings, facts: &Fact
     findings
 }
 
-async fn one(site: &Site, settings: &Settings, facts: Facts, about: &DomainFacts, progress: &Progress) -> Result<Vec<Finding>, Trouble> {
+async fn one(
+    site: &Site,
+    settings: &Settings,
+    by: ServedBy,
+    seen: &Seen,
+    about: &DomainFacts,
+    progress: &Progress,
+) -> Result<Vec<Finding>, Trouble> {
     let _lock = place::lock(&site.store.path(""))?;
-    if policies::load(&site.store, &about.domain).map_err(Trouble::state)?.is_some() {
-        return Ok(Vec::new());
-    }
-    let seen = Seen::look(site, facts).await;
-    let about = seen.facts.domains.first().unwrap_or(about).clone();
     let served = seen.sight.policies.get(&about.domain);
+    // One that nobody announces binds nobody, and is somebody's all the same.
     if served.and_then(|s| s.value()?.strict()).is_some_and(|p| p.mode != Mode::None) {
         return Ok(Vec::new());
     }
-    // Senders may hold the domain to a policy that cannot be fetched just now.
-    match &about.mta_sts {
-        Known::Seen { value, .. } if matches!(StsRecord::published(&value.records), Published::Absent) => {}
-        Known::Seen { .. } => return Ok(vec![not_begun(&about, "a record announces another one, which cannot be read")]),
-        Known::Unknown { why } => return Ok(vec![not_begun(&about, &format!("whether it has one could not be looked up: {why}"))]),
-    }
-    let hosts = seen.hosts(site, &about, None).await;
-    let host = wish::policy_host(settings, None, settings, &seen, &about)?;
+    let said = Settings { policy_host: Some(by), ..Settings::default() };
+    let host = wish::policy_host(&said, None, settings, seen, about)?;
+    let hosts = seen.hosts(site, about, None).await;
     let view = PolicySeen { domain: &about.domain, mx: &about.mx, served, record: &about.mta_sts, hosts: &hosts };
     let Wished { kept, mut notes } = match wished(None, &view, &PolicyWish::Testing { weaken: false }, &host, world::now()) {
         Ok(wished) => wished,
         Err(why) => return Ok(why),
     };
-    let (_, kept, more) = wish::enact(site, settings, kept, seen, progress).await?;
+    let alone = Seen { facts: Facts { domains: vec![about.clone()], ..seen.facts.clone() }, sight: seen.sight.clone() };
+    let (_, kept, more) = wish::enact(site, settings, kept, alone, progress).await?;
     let says = format!("{} has an MTA-STS policy in mode testing from now on", about.domain);
     let mut begun = Finding::new("policy-begun", Verdict::Pass, Subject::Domain(about.domain.clone()), says);
     if kept.step(world::now()) == Step::Serve {

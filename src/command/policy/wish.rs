@@ -162,12 +162,7 @@ pub(super) fn policy_host(
 /// The web server that has the port.
 fn listening() -> Result<WebServer, Trouble> {
     let owners = survey::port_owners(&Machine, 443);
-    let mut known = owners.iter().filter_map(|o| match o.value()?.program.as_str() {
-        "nginx" => Some(WebServer::Nginx),
-        "apache2" | "httpd" => Some(WebServer::Apache),
-        "caddy" => Some(WebServer::Caddy),
-        _ => None,
-    });
+    let mut known = owners.iter().filter_map(|o| WebServer::of(&o.value()?.program));
     let unknown = || Trouble::usage("say which web server the site is for: --web-server nginx, apache or caddy");
     known.next().ok_or_else(unknown)
 }

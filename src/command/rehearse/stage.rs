@@ -190,7 +190,7 @@ impl Scene<'_> {
             match course.run(facts, plan, true, outcome).await {
                 Ok(Came::Nothing(_)) => Fate::Stopped(Trouble::human("there was nothing left to do, although there was")),
                 Ok(Came::Proved(facts)) if brief.fault.is_none() => {
-                    told::senders(&site, dns, *facts, global, progress, outcome).await?;
+                    told::Act { site: &site, dns, ca, ground, global, progress }.senders(*facts, outcome).await?;
                     Fate::of(outcome)
                 }
                 Ok(Came::Proved(_) | Came::Told) => Fate::of(outcome),

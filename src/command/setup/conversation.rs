@@ -10,13 +10,14 @@ use crate::{
         course::Ended,
         no_answer,
         place::{self, Site},
-        tell,
+        policy, tell,
     },
     facts::{Companion, Facts, Known},
-    intent::{Intent, LETS_ENCRYPT},
+    intent::{Intent, LETS_ENCRYPT, Tell},
     mta::companion,
+    name::DnsName,
     plan::{self, Errand, Plan, Refusal, Stage},
-    publish,
+    publish::{self, Prospect, ServedBy},
     report::{self, Event, Observer as _, Progress, Style, Terminal, json, json::Outcome},
     settings::Settings,
     wizard::{self, Approved, Id, Question, Said},
@@ -42,6 +43,12 @@ pub(super) struct Agreed {
     pub(super) asked: bool,
 }
 
+/// An end without a plan to carry out, and what was seen.
+pub(super) struct Left {
+    pub(super) ended: Ended,
+    pub(super) facts: Facts,
+}
+
 /// Who talks about what.
 pub(super) struct Conversation<'a> {
     pub(super) args: &'a Setup,
@@ -64,7 +71,7 @@ struct Past {
 
 impl Conversation<'_> {
     /// Talks until there is a plan to carry out, or an end without one.
-    pub(super) async fn hold(mut self, outcome: &mut Outcome) -> Result<Result<Agreed, Ended>, Trouble> {
+    pub(super) async fn hold(mut self, outcome: &mut Outcome) -> Result<Result<Agreed, Left>, Trouble> {
         let can_ask = !self.args.non_interactive && Terminal::can_ask();
         let may_ask = can_ask && self.replayed.is_none();
         let mut past = Past::default();
@@ -85,7 +92,7 @@ impl Conversation<'_> {
                 (Ok(plan), _) => {
                     if let Some(ended) = nothing_to_approve(self.args, &facts, plan) {
                         self.show(&facts, plan, outcome);
-                        return Ok(Err(ended));
+                        return Ok(Err(Left { ended, facts }));
                     }
                     self.must_run(&facts)?;
                     let open = self.of_the_ca(plan).await?;
@@ -99,7 +106,7 @@ impl Conversation<'_> {
             let moved = match (question, planned) {
                 (Some(question), _) => match self.ask(question, &mut past)? {
                     Some(moved) => moved,
-                    None => return Ok(Err(declined())),
+                    None => return Ok(Err(Left { ended: declined(), facts })),
                 },
                 (None, Ok(plan)) => {
                     self.show(&facts, &plan, outcome);
@@ -107,7 +114,7 @@ impl Conversation<'_> {
                     let print_only = match said {
                         Approved::Yes => self.args.print_only,
                         Approved::PrintOnly => true,
-                        Approved::No => return Ok(Err(declined())),
+                        Approved::No => return Ok(Err(Left { ended: declined(), facts })),
                         Approved::Back => {
                             if self.back(&mut past)? {
                                 facts = self.look().await?;
@@ -147,7 +154,8 @@ impl Conversation<'_> {
             notes.extend(apply::units_note(&Machine, &self.site.store, &program));
             let settings = self.settings();
             notes.extend(alarm::note(&self.site.store, &settings, facts));
-            notes.extend(tell::note(facts, &self.site.place.mx, &settings));
+            let prospects = policy::begin::outlook(self.site, &settings, facts);
+            notes.extend(tell::notes(facts, &self.site.place.mx, &settings, &prospects));
         }
         Ok(planned)
     }
@@ -204,13 +212,23 @@ impl Conversation<'_> {
         plan::left_behind(facts, intent).find_map(one)
     }
 
-    /// What senders are to be told, where that was not said and there is something that can be kept.
+    /// What senders are to be told, where that was not said and there is something that can be kept; and who serves a policy that
+    /// is begun for it.
     fn of_senders(&self, facts: &Facts) -> Option<Question> {
-        if self.args.print_only || self.args.staging || !self.settings().tell.is_empty() {
+        if self.args.print_only || self.args.staging {
             return None;
         }
-        let possible = publish::can_tell(facts, &self.site.place.mx);
-        (!possible.is_empty()).then(|| Question::tell(&possible, self.settings().policy_host.is_some()))
+        let settings = self.settings();
+        let prospects = policy::begin::outlook(self.site, &settings, facts);
+        if settings.tell.is_empty() {
+            let possible = publish::can_tell(facts, &self.site.place.mx);
+            let policy = prospects.values().any(Prospect::concerns_us);
+            return (!possible.is_empty()).then(|| Question::tell(&possible, policy));
+        }
+        let begun = prospects.iter().filter_map(|(domain, p)| if let Prospect::Begin(by) = p { Some((domain, *by)) } else { None });
+        let (domains, usual): (Vec<&DnsName>, Vec<ServedBy>) = begun.unzip();
+        let usual = *usual.first().filter(|_| settings.policy_host.is_none() && Tell::MtaSts.is_in(&settings.tell))?;
+        Some(Question::policy_host(&domains, usual))
     }
 
     /// Asks; whether it must be looked again. `None` leaves.
