@@ -134,10 +134,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("textfile", "File for Prometheus' textfile collector, which every renewal writes anew."),
     ("tell", "What senders are told: \"tls-rpt\", \"dane\", \"mta-sts\", or \"nothing\". Without it, all of them."),
     ("rua", "Where TLS reports go, besides where they go now. Without it, the domain's postmaster."),
-    (
-        "policy-host",
-        "Who serves the policy that setup begins: \"builtin\", \"snippet\", \"export\" or \"none\". Without it, port 443 decides.",
-    ),
+    ("policy-host", "Who serves a policy that is begun: \"builtin\", \"snippet\", \"export\" or \"none\". Else port 443 tells."),
     ("web-server", "Web server that a site is printed for: \"nginx\", \"apache\" or \"caddy\"."),
     ("export-dir", "Directory of the policy's file. Without it, /var/www/mta-sts."),
     ("publish", "How records get into DNS: \"manual\", \"zonefile\", \"rfc2136\" or \"hook\"."),

@@ -12,6 +12,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+mod prospect;
+
 fn name(text: &str) -> DnsName {
     text.parse().unwrap()
 }

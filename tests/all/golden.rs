@@ -26,6 +26,7 @@ use std::{
 mod adopted;
 mod dane;
 mod served;
+mod told;
 
 const NOW: Moment = Moment(1_800_000_000);
 const DAY: u64 = 86_400;

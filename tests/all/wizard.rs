@@ -16,6 +16,8 @@ const KEEP: &str = "for the next run? [Y/n]";
 
 const TELL: &str = "What to tell them (tls-rpt, mta-sts; or nothing) [tls-rpt mta-sts]:";
 
+const SERVES: &str = "Who serves it (builtin, snippet, export, none) [builtin]:";
+
 /// The flags that the lab's CA needs, and no answer.
 fn lab() -> String {
     format!("--acme-directory {DIRECTORY} --acme-ca-file /root/api-ca.pem --trust-anchor /root/root.pem")
@@ -118,6 +120,25 @@ fn questions_are_answered_on_a_terminal() {
     session.answer(APPLY, "n\n");
     assert_eq!(session.end().0, 1);
     untouched("a no after it");
+
+    // Where the name of a policy host leads here, somebody has to serve the policy that is begun.
+    internet.dns.set("example.test", "mta-sts", "A", 60, &["198.18.0.25"]);
+    let mut session = Terminal::start(|argv| host.command(argv), &format!("mxseal setup {}", lab()));
+    session.answer(TELL, "\n");
+    let shown = session.answer(SERVES, "?\n");
+    assert!(lines(&shown).join(" ").contains("begun for example.test"), "{shown}");
+    session.answer(SERVES, "nginx\n");
+    let shown = session.answer(SERVES, "\n");
+    assert!(shown.contains("is none of them"), "{shown}");
+    let shown = lines(&session.answer(APPLY, "b\n")).join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains("mxseal serves it on port 443, with a certificate of its own for mta-sts.example.test"), "{shown}");
+    session.answer(SERVES, "b\n");
+    session.answer("[tls-rpt mta-sts]:", "tls-rpt\n");
+    let shown = session.answer(APPLY, "n\n");
+    assert!(!shown.contains("policy-planned"), "{shown}");
+    assert_eq!(session.end().0, 1);
+    internet.dns.set("example.test", "mta-sts", "A", 60, &[]);
+    untouched("a no after that");
 
     let mut session = setup(&host, "");
     session.answer(APPLY, "y\n");
