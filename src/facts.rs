@@ -110,6 +110,34 @@ fn not_looked() -> Known<PortOwner> {
 }
 
 impl Facts {
+    /// A host of which nothing was seen yet.
+    #[must_use]
+    pub fn unseen(host: Host, now: Moment) -> Self {
+        Self {
+            version: FACTS_VERSION,
+            now,
+            host,
+            server: Known::unknown("it was not looked for"),
+            candidates: Vec::new(),
+            listeners: Vec::new(),
+            domains: Vec::new(),
+            mx_hosts: Vec::new(),
+            port80: not_looked(),
+            port443: not_looked(),
+            views: Vec::new(),
+            lineages: Vec::new(),
+            foreign: Vec::new(),
+            claims: Claims::default(),
+            live: BTreeMap::new(),
+            other_names: Vec::new(),
+            sni_names: BTreeMap::new(),
+            hooks: BTreeMap::new(),
+            readers: Vec::new(),
+            companions: Vec::new(),
+            groups: BTreeMap::new(),
+        }
+    }
+
     /// The facts as they may leave this host: what cannot be seen in a configuration's redacted text cannot be guessed from a
     /// digest of the whole either, and attributes that others gave to files stay here.
     #[must_use]

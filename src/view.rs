@@ -121,6 +121,26 @@ pub struct EndpointView {
     pub broke: Option<String>,
 }
 
+impl EndpointView {
+    /// A conversation that begins: nothing of it was seen yet.
+    #[must_use]
+    pub fn begun(probe: Probe, taken: Moment) -> Self {
+        let why = "the conversation did not get there";
+        Self {
+            probe,
+            taken,
+            took_ms: 0,
+            answered: false,
+            greeting: Known::unknown(why),
+            offers: Vec::new(),
+            starttls: None,
+            tls: Known::unknown(why),
+            steps: Vec::new(),
+            broke: None,
+        }
+    }
+}
+
 /// One TLS session as it was agreed, with the verdicts that did not stop it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsView {

@@ -135,16 +135,10 @@ mod tests {
             postmaster_of: None,
         };
         EndpointView {
-            probe,
-            taken: Moment(0),
-            took_ms: 1,
             answered: true,
             greeting: Known::seen(Reply { code: 220, lines: vec![] }, "-"),
-            offers: vec![],
-            starttls: None,
             tls: Known::seen(tls, "-"),
-            steps: vec![],
-            broke: None,
+            ..EndpointView::begun(probe, Moment(0))
         }
     }
 

@@ -84,8 +84,7 @@ fn name(facts: &Facts) -> Option<DnsName> {
 mod tests {
     use super::*;
     use crate::{
-        claims::Claims,
-        facts::{FACTS_VERSION, Host, Known, Listener, Role, Server, Version},
+        facts::{Host, Known, Listener, Role, Server, Version},
         moment::Moment,
     };
     use std::{collections::BTreeMap, path::PathBuf};
@@ -115,35 +114,9 @@ mod tests {
             services: vec![service],
         };
         let listener = |s: &&str| Listener { addr: s.parse().expect("an address"), owner: Known::unknown(""), service: None };
-        Facts {
-            version: FACTS_VERSION,
-            now: Moment(0),
-            host: Host {
-                hostname: String::new(),
-                addresses: own.iter().map(|a| a.parse().expect("an address")).collect(),
-                os: String::new(),
-                root: true,
-                clock_off: Known::unknown(""),
-            },
-            server: Known::seen(server, ""),
-            candidates: vec![],
-            listeners: sockets.iter().map(listener).collect(),
-            domains: Vec::new(),
-            mx_hosts: Vec::new(),
-            port80: Known::unknown(""),
-            port443: Known::unknown(""),
-            views: Vec::new(),
-            lineages: Vec::new(),
-            foreign: Vec::new(),
-            claims: Claims::default(),
-            live: BTreeMap::new(),
-            other_names: Vec::new(),
-            sni_names: BTreeMap::new(),
-            hooks: BTreeMap::new(),
-            readers: Vec::new(),
-            companions: Vec::new(),
-            groups: BTreeMap::new(),
-        }
+        let addresses = own.iter().map(|a| a.parse().expect("an address")).collect();
+        let host = Host { hostname: String::new(), addresses, os: String::new(), root: true, clock_off: Known::unknown("") };
+        Facts { server: Known::seen(server, ""), listeners: sockets.iter().map(listener).collect(), ..Facts::unseen(host, Moment(0)) }
     }
 
     #[test]

@@ -121,7 +121,7 @@ mod tests {
         change::{Activation, Change, Presented},
         known::Known,
         policy::sts_policy::{Mode, MxPattern, StsPolicy},
-        view::{EndpointView, Probe, Reply, TlsView, Wire},
+        view::{EndpointView, Probe, TlsView, Wire},
     };
     use std::collections::BTreeMap;
 
@@ -170,18 +170,7 @@ mod tests {
             trusted: Known::seen(trusted, "test"),
             named: Known::seen(Judged::Good, "test"),
         };
-        let view = EndpointView {
-            probe,
-            taken: NOW,
-            took_ms: 1,
-            answered: true,
-            greeting: Known::<Reply>::unknown("test"),
-            offers: Vec::new(),
-            starttls: None,
-            tls: Known::seen(tls, "test"),
-            steps: Vec::new(),
-            broke: None,
-        };
+        let view = EndpointView { answered: true, tls: Known::seen(tls, "test"), ..EndpointView::begun(probe, NOW) };
         let change = Change {
             id: "1".into(),
             why: String::new(),

@@ -10,7 +10,6 @@ use crate::{
     policy::{Reading, caa::Caa, sts_policy::StsPolicy},
     view::{EndpointView, Judged, Offer, Probe, TlsView, Wire},
 };
-use std::collections::BTreeMap;
 
 mod prospect;
 
@@ -85,29 +84,13 @@ fn seen(key: &str) -> EndpointView {
         offer: Offer::Any,
         postmaster_of: None,
     };
-    EndpointView {
-        probe,
-        taken: Moment(0),
-        took_ms: 1,
-        answered: true,
-        greeting: Known::unknown("-"),
-        offers: vec![],
-        starttls: None,
-        tls: Known::seen(tls, "-"),
-        steps: vec![],
-        broke: None,
-    }
+    EndpointView { answered: true, tls: Known::seen(tls, "-"), ..EndpointView::begun(probe, Moment(0)) }
 }
 
 /// A good host in a signed zone, about which the world was told nothing.
 fn facts() -> Facts {
+    let host = Host { hostname: "mx".into(), addresses: vec![], os: String::new(), root: true, clock_off: Known::unknown("-") };
     Facts {
-        version: 1,
-        now: Moment(1_800_000_000),
-        host: Host { hostname: "mx".into(), addresses: vec![], os: String::new(), root: true, clock_off: Known::unknown("-") },
-        server: Known::unknown("-"),
-        candidates: vec![],
-        listeners: vec![],
         domains: vec![DomainFacts {
             domain: name("example.org"),
             mx: answer(vec![(10, name("mx.example.org"))], Security::Secure),
@@ -122,19 +105,8 @@ fn facts() -> Facts {
             tlsa: answer(vec![], Security::Secure),
             caa: texts(&[]),
         }],
-        port80: Known::unknown("-"),
-        port443: Known::unknown("-"),
-        views: vec![],
         lineages: vec![lineage()],
-        foreign: vec![],
-        claims: crate::claims::Claims::default(),
-        live: BTreeMap::new(),
-        other_names: vec![],
-        sni_names: BTreeMap::new(),
-        hooks: BTreeMap::new(),
-        readers: Vec::new(),
-        companions: Vec::new(),
-        groups: BTreeMap::new(),
+        ..Facts::unseen(host, Moment(1_800_000_000))
     }
 }
 

@@ -58,18 +58,7 @@ pub(super) struct Attempt {
 }
 
 async fn attempt(net: &Net, probe: &Probe, post_quantum: bool, limit: Duration) -> Attempt {
-    let view = EndpointView {
-        probe: probe.clone(),
-        taken: now(),
-        took_ms: 0,
-        answered: false,
-        greeting: Known::unknown("the conversation did not get there"),
-        offers: Vec::new(),
-        starttls: None,
-        tls: Known::unknown("the conversation did not get there"),
-        steps: Vec::new(),
-        broke: None,
-    };
+    let view = EndpointView::begun(probe.clone(), now());
     let mut attempt = Attempt { view, stage: "while connecting", until: Instant::now() + limit, post_quantum, blame_hello: None };
     let broke = match timeout(limit, attempt.run(net)).await {
         Ok(Ok(())) => None,

@@ -175,13 +175,9 @@ mod tests {
     }
 
     fn facts(server: Known<Server>) -> Facts {
+        let host = Host { hostname: "mx1".into(), addresses: vec![], os: String::new(), root: true, clock_off: Known::unknown("test") };
         Facts {
-            version: 1,
-            now: Moment(0),
-            host: Host { hostname: "mx1".into(), addresses: vec![], os: String::new(), root: true, clock_off: Known::unknown("test") },
             server,
-            candidates: vec![],
-            listeners: vec![],
             domains: vec![DomainFacts {
                 domain: "example.org".parse().unwrap(),
                 mx: Known::unknown("test"),
@@ -189,20 +185,8 @@ mod tests {
                 tls_rpt: Known::unknown("test"),
                 policy_host: Known::unknown("test"),
             }],
-            mx_hosts: vec![],
             port80: owner(0, "", None),
-            port443: Known::unknown("test"),
-            views: vec![],
-            lineages: vec![],
-            foreign: vec![],
-            claims: crate::claims::Claims::default(),
-            live: BTreeMap::new(),
-            other_names: vec![],
-            sni_names: BTreeMap::new(),
-            hooks: BTreeMap::new(),
-            readers: Vec::new(),
-            companions: Vec::new(),
-            groups: BTreeMap::new(),
+            ..Facts::unseen(host, Moment(0))
         }
     }
 

@@ -4,10 +4,9 @@
 use mxseal::{
     certificate::{Certificate, Digest, KeyType},
     change::{Change, Content, Edit, Image, Meta, Raw, Receipt, Want},
-    claims::Claims,
     facts::{
-        Answer, ConfigFile, Deployment, DomainFacts, FACTS_VERSION, Facts, ForeignLineage, Here, Host, Known, Lineage, LineageKey, MxFacts,
-        NameFacts, Security, Server, Tlsa, Version,
+        Answer, ConfigFile, Deployment, DomainFacts, Facts, ForeignLineage, Here, Host, Known, Lineage, LineageKey, MxFacts, NameFacts,
+        Security, Server, Tlsa, Version,
     },
     finding::Finding,
     intent::{Intent, KeyTypes},
@@ -138,19 +137,15 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
         receives_for: understood.receives_for,
         services: understood.services,
     };
+    let host = Host {
+        hostname: "mx1".into(),
+        addresses: vec!["192.0.2.25".parse().expect("an address")],
+        os: "Debian".into(),
+        root: true,
+        clock_off: Known::seen(0, "test"),
+    };
     Facts {
-        version: FACTS_VERSION,
-        now: NOW,
-        host: Host {
-            hostname: "mx1".into(),
-            addresses: vec!["192.0.2.25".parse().expect("an address")],
-            os: "Debian".into(),
-            root: true,
-            clock_off: Known::seen(0, "test"),
-        },
         server: Known::seen(server, "test"),
-        candidates: vec![],
-        listeners: vec![],
         domains: vec![DomainFacts {
             domain: name("example.org"),
             mx: answer(vec![(10, name("mx1.example.org"))]),
@@ -165,19 +160,8 @@ fn host(profile: &Profile, version: &str, files: &[(String, String)]) -> Facts {
             tlsa: answer(vec![]),
             caa: answer(vec![]),
         }],
-        port80: Known::unknown("not asked"),
-        port443: Known::unknown("not asked"),
-        views: vec![],
-        lineages: vec![],
-        foreign: vec![],
-        claims: Claims::default(),
-        live: BTreeMap::new(),
-        other_names: vec![],
-        sni_names: BTreeMap::new(),
-        hooks: BTreeMap::new(),
-        readers: Vec::new(),
-        companions: Vec::new(),
         groups: BTreeMap::from([("Debian-exim".to_owned(), 115), ("exim".to_owned(), 93)]),
+        ..Facts::unseen(host, NOW)
     }
 }
 
@@ -403,17 +387,12 @@ fn view(addr: &str, sni: bool, offer: Offer, chain: &[Certificate], trusted: boo
         named: Known::unknown("test"),
     };
     let addr = addr.parse().expect("an address");
+    let probe = Probe { addr, wire: Wire::StartTls, name: name("mx1.example.org"), sni, offer, postmaster_of: None };
     EndpointView {
-        probe: Probe { addr, wire: Wire::StartTls, name: name("mx1.example.org"), sni, offer, postmaster_of: None },
-        taken: NOW,
-        took_ms: 1,
         answered: true,
         greeting: Known::seen(Reply { code: 220, lines: vec![] }, "test"),
-        offers: vec![],
-        starttls: None,
         tls: if chain.is_empty() { Known::unknown("STARTTLS was not offered") } else { Known::seen(tls, "test") },
-        steps: vec![],
-        broke: None,
+        ..EndpointView::begun(probe, NOW)
     }
 }
 
