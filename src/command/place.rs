@@ -41,8 +41,9 @@ impl Site {
             (Some(id), _, Ok(all)) => profile(id, all).map(|_| None)?,
             _ => None,
         };
-        if let Some(dir) = place.mta_config.as_ref().filter(|dir| !dir.is_dir()) {
-            return Err(Trouble::usage(format!("--mta-config {}: there is no such directory", dir.display())));
+        // Some servers are configured in one file.
+        if let Some(at) = place.mta_config.as_ref().filter(|at| !at.exists()) {
+            return Err(Trouble::usage(format!("--mta-config {}: there is no such directory, and no such file", at.display())));
         }
         let mut net = Net::of_this_host(place.resolver, &place.trust_anchors, acme_ca_files)
             .map_err(|e| Trouble::usage(e).about("anchor-unusable"))?;

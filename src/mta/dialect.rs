@@ -227,12 +227,10 @@ impl Dialect {
     /// When a file cannot be read as the server reads it.
     pub fn harmless(self, files: &[(PathBuf, Vec<u8>)]) -> Result<Vec<(PathBuf, Vec<u8>)>, Unreadable> {
         match self {
-            Self::PostfixCf => files.iter().map(|(path, bytes)| Ok((path.clone(), postfix::harmless(path, bytes)?))).collect(),
+            Self::PostfixCf => each(files, postfix::harmless),
             Self::Exim => exim::harmless(files),
-            Self::SmtpdConf | Self::SendmailCf => {
-                let path = files.first().map(|(path, _)| path.clone()).unwrap_or_default();
-                Err(Unreadable { path, line: 0, why: "nobody knows how to keep a copy of this from delivering mail".into() })
-            }
+            Self::SmtpdConf => each(files, smtpd::harmless),
+            Self::SendmailCf => each(files, sendmail::harmless),
         }
     }
 
@@ -248,4 +246,10 @@ impl Dialect {
             (Self::SendmailCf, _) => sendmail::restore(bytes, change),
         }
     }
+}
+
+type Files = Vec<(PathBuf, Vec<u8>)>;
+
+fn each(files: &[(PathBuf, Vec<u8>)], becomes: fn(&Path, &[u8]) -> Result<Vec<u8>, Unreadable>) -> Result<Files, Unreadable> {
+    files.iter().map(|(path, bytes)| Ok((path.clone(), becomes(path, bytes)?))).collect()
 }

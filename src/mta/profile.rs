@@ -120,7 +120,7 @@ pub struct Setting {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Rehearsal {
     /// Says values as `name = value`, a line each; `{name}` stands for the value in the paths and commands here.
-    pub asks: Argv,
+    pub asks: Option<Argv>,
     /// Starts the copy in the background.
     pub start: Argv,
     /// Ends it at once.

@@ -28,6 +28,8 @@ const COPY_LIMIT: Duration = Duration::from_secs(60);
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks whether it runs.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Where programs put what they need for a moment.
+const TEMPORARY: &str = "/tmp";
 /// A configuration holds fewer entries than this.
 const MOST_ENTRIES: usize = 50_000;
 
@@ -82,7 +84,7 @@ impl Places {
     /// When they do not say.
     pub fn of(look: &dyn Look, server: &Server, profile: &Profile) -> Result<Option<Self>, Failure> {
         let (Some(rehearsal), Some(tells)) = (&profile.rehearsal, profile.activate.last()) else { return Ok(None) };
-        let said = succeed(look, rehearsal.asks.fill(server), COPY_LIMIT)?;
+        let said = rehearsal.asks.as_ref().map_or(Ok(String::new()), |asks| succeed(look, asks.fill(server), COPY_LIMIT))?;
         let told = said.lines().filter_map(|l| l.split_once('=')).map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
         let mut known: BTreeMap<String, String> = told.collect();
         known.extend(
@@ -125,7 +127,7 @@ impl Places {
     }
 }
 
-/// A path from `/` on without `..`; `None` for what is none.
+/// A path from `/` on without `..`, with the links that are on the way followed; `None` for what is none.
 fn plain(path: &Path) -> Option<PathBuf> {
     let mut whole = PathBuf::new();
     for part in path.components() {
@@ -134,7 +136,11 @@ fn plain(path: &Path) -> Option<PathBuf> {
             other => whole.push(other),
         }
     }
-    (path.is_absolute() && whole.parent().is_some()).then_some(whole)
+    let real = |dir: &Path| {
+        let real = dir.canonicalize().ok()?;
+        Some(if dir == whole { real } else { real.join(whole.strip_prefix(dir).ok()?) })
+    };
+    (path.is_absolute() && whole.parent().is_some()).then(|| whole.ancestors().find_map(real).unwrap_or_else(|| whole.clone()))
 }
 
 /// Makes the copies inside, and everything else read-only. `files` are the configuration files, links followed; `ours` is
@@ -150,7 +156,8 @@ pub fn settle(
     ours: &Path,
     state: &Path,
 ) -> Result<(), NoInstance> {
-    let mut wanted = vec![PathBuf::from("/etc"), places.config.clone()];
+    let mut wanted = vec![PathBuf::from("/etc")];
+    wanted.extend(Some(places.config.clone()).filter(|config| config.is_dir()));
     wanted.extend(files.iter().filter_map(|f| f.parent()).map(Path::to_owned));
     wanted.extend(ours.ancestors().find(|dir| dir.is_dir()).map(Path::to_owned));
     wanted.extend(places.directories.iter().filter(|d| d.copied == Copied::All).map(|d| d.path.clone()));
@@ -165,6 +172,11 @@ pub fn settle(
     }
     if state.is_dir() {
         copy(look, state, &inside.own("state"))?;
+    }
+    // Tools of the server may write there, as m4 does.
+    if !wanted.iter().any(|dir| dir.starts_with(TEMPORARY)) {
+        let own = inside.directory(Path::new("temporary"), 0o1777, None).map_err(Failure::file("making a private place for short"))?;
+        inside.bind(&own, Path::new(TEMPORARY)).map_err(Failure::file(format!("replacing {TEMPORARY}")))?;
     }
     // The copy asks nobody outside; a question then ends at once instead of in time.
     let resolv = Path::new("/etc/resolv.conf");
@@ -245,14 +257,15 @@ pub fn arm(inside: &mut Inside, places: &Places, fault: Fault) -> Result<(), NoI
     let bytes = fs::read(&program).map_err(failed())?;
     let program = program.canonicalize().map_err(failed())?;
     let reals = inside.directory(Path::new("reals"), 0o755, None).map_err(failed())?;
-    // Where one program has two names, it does as it is called.
-    for name in [OsStr::new(word), program.file_name().unwrap_or_default()] {
-        let real = inside.file(Path::new("reals").join(name), &bytes).map_err(failed())?;
+    let shell = fs::read("/bin/sh").map_err(failed())?;
+    // Where one program has two names, it does as it is called; the shell that plays the part may be that program.
+    for (name, bytes) in [(OsStr::new("sh"), &shell), (OsStr::new(word), &bytes), (program.file_name().unwrap_or_default(), &bytes)] {
+        let real = inside.file(Path::new("reals").join(name), bytes).map_err(failed())?;
         inside.executable(&real).map_err(failed())?;
     }
     let once = inside.own("once");
     let script = format!(
-        "#!/bin/sh\nreal={0}/${{0##*/}}\nif [ \"$*\" = {1} ] && [ ! -e {2} ]; then : >{2}; {part}; fi\nexec \"$real\" \"$@\"\n",
+        "#!{0}/sh\nreal={0}/${{0##*/}}\nif [ \"$*\" = {1} ] && [ ! -e {2} ]; then : >{2}; {part}; fi\nexec \"$real\" \"$@\"\n",
         reals.display(),
         quoted(&[told.join(" ")]),
         once.display()

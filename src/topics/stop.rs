@@ -132,7 +132,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "rehearsal-no-copy",
         title: "No copy of this mail server can be rehearsed on",
-        text: "A rehearsal runs a copy of the mail server beside the one that serves, and a profile says how that is done. Those of OpenSMTPD and Sendmail do not. A stand-in shows every step of a setup, but on the files of a fresh Debian's Postfix: it says nothing about this server's own, so it is used only if you ask for it. setup --dry-run reads this host's own files and shows each change; setup itself puts everything back that is not proved.",
+        text: "A rehearsal runs a copy of the mail server beside the one that serves, and a profile says how that is done; this one does not. A stand-in shows every step of a setup, but on the files of a fresh Debian's Postfix: it says nothing about this server's own, so it is used only if you ask for it. setup --dry-run reads this host's own files and shows each change; setup itself puts everything back that is not proved.",
         see: "mxseal setup --dry-run\nmxseal rehearse --stand-in",
         reference: "mxseal-rehearse(8); mxseal-profile(5)",
     },

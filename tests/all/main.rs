@@ -16,6 +16,7 @@ mod apply_files;
 mod bad_nights;
 mod booted;
 mod by_name;
+mod copies;
 mod counts;
 mod demo;
 mod dialect;

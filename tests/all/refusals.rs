@@ -2,7 +2,7 @@
 //! and nothing changed.
 
 use crate::lab::{
-    host::{Host, Server, differences, text},
+    host::{Host, differences, text},
     internet::{DIRECTORY, Internet, MX},
     pebble::api_certificate,
     ports::free_port,
@@ -314,20 +314,19 @@ fn a_guard_finds_a_relative_state_directory() {
     assert!(reloads(&host) > 0, "{}", host.mail_log());
 }
 
-/// Servers of which no copy can be run: named, and a stand-in takes their place only for whoever asks.
+/// A server whose profile does not say how a copy is run: named, and a stand-in takes its place only for whoever asks.
 #[test]
 fn a_rehearsal_without_a_copy() {
     let internet = Internet::start();
-    for (server, title) in [(Server::OpenSmtpd, "OpenSMTPD"), (Server::Sendmail, "Sendmail")] {
-        let host = internet.mail_host_with(server);
-        let run = |more: &[&str]| host.run(&[&["mxseal", "rehearse"], more].concat());
-        let words = [&format!("not possible for {title},"), "mxseal setup --dry-run", "mxseal rehearse --stand-in"];
-        refused(title, &run(&[]), &run(&["--json"]), 3, &words);
-        let wished = outcome(&run(&["--stand-in", "--json"]), 0);
-        assert_eq!(
-            (&wished["outcome"], &wished["stand_in"]["because"]),
-            (&"proved".into(), &"--stand-in asks for it".into()),
-            "{wished:#}"
-        );
-    }
+    let host = internet.mail_host();
+    let profile = include_str!("../../mta-profiles/postfix.toml");
+    let without = profile.split("[rehearsal]").next().expect("what comes before");
+    assert_ne!(without, profile);
+    host.ok(&["mkdir", "-p", "/etc/mxseal/mta-profiles"]);
+    host.write("/etc/mxseal/mta-profiles/postfix.toml", without);
+    let run = |more: &[&str]| host.run(&[&["mxseal", "rehearse"], more].concat());
+    let words = ["not possible for Postfix,", "mxseal setup --dry-run", "mxseal rehearse --stand-in"];
+    refused("Postfix", &run(&[]), &run(&["--json"]), 3, &words);
+    let wished = outcome(&run(&["--stand-in", "--json"]), 0);
+    assert_eq!((&wished["outcome"], &wished["stand_in"]["because"]), (&"proved".into(), &"--stand-in asks for it".into()), "{wished:#}");
 }

@@ -177,6 +177,10 @@ pub(super) async fn verdict(
             matches!(word, "killed" | "put-back") && other.is_empty() && serves,
             "every file holds what it held, and the server serves what it served",
         ),
+        // What tells a server that is restarted of a change starts one that has ended, too.
+        Promise::FilesBack if word == "put-back" => {
+            (other.is_empty() && serves, "every file holds what it held, and the server was started again")
+        }
         Promise::FilesBack => {
             (word == "failed" && other.is_empty(), "every file holds what it held; only the server has to be started again by hand")
         }

@@ -3,11 +3,13 @@
 
 mod conf;
 mod edit;
+mod harmless;
 mod lines;
 pub(super) mod redacted;
 mod wanted;
 
 pub(super) use edit::{restore, set};
+pub(super) use harmless::harmless;
 pub(super) use wanted::{is_ours, wanted};
 
 use super::{
