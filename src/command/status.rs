@@ -6,13 +6,15 @@ use crate::{
     acme, apply,
     change::{Content, Edit, Receipt, Want},
     cli::{Global, Status},
+    facts::{Lineage, Reader},
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     plan,
     publish::told,
     report::{self, Style, Terminal, json},
+    survey,
     view::{EndpointView, Offer},
-    world::{self, Store},
+    world::{self, Machine, Store},
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -58,9 +60,9 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     // What a change has settled since is nobody's affair any more.
     let run = kept::last_run(&store).filter(|run| standing.is_some_and(|s| run.ended.is_none_or(|ended| ended >= s.proved)));
     // Which files changed can be seen without asking anybody.
-    if let Some(receipt) = standing {
+    if let Some((receipt, today)) = standing.and_then(|receipt| Some((receipt, renew::config(receipt).ok()?))) {
         let told = |f: &Finding| run.as_ref().is_some_and(|run| run.findings.iter().any(|t| (&t.id, &t.subject) == (&f.id, &f.subject)));
-        findings.extend(plan::drift(&receipt.change.config, &renew::config(receipt)?).into_iter().filter(|f| !told(f)));
+        findings.extend(plan::drift(&receipt.change.config, &today).into_iter().filter(|f| !told(f)));
     }
     let needs = run.as_ref().is_some_and(|run| run.ended.is_some() && !run.needs().is_empty());
     if exit == 0 && (needs || !findings.is_empty()) {
@@ -71,8 +73,10 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         let reached = alarm::proved(&store).filter(|proved| proved.address == to).map(|proved| proved.at.0);
         json::AlarmDoc { to, reached }
     });
+    let readers = if standing.is_some() { readers(&lineages) } else { Vec::new() };
     let told = told::claims(&store).map_err(Trouble::state)?.counting(now).cloned().collect();
-    let document = json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served, run, rests, alarm, told, findings };
+    let document =
+        json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served, run, rests, alarm, told, readers, findings };
     Terminal::print(&if global.json {
         json::text(&document)
     } else {
@@ -93,6 +97,13 @@ fn silent(store: &Store, standing: &Receipt, now: Moment) -> Option<Finding> {
             .means("what falls due is not renewed, and nobody hears of it")
             .remedy(Remedy::Command("systemctl status mxseal-renew.timer".into())),
     )
+}
+
+/// Who else reads these files, ours and those of others that are adopted.
+fn readers(lineages: &[Lineage]) -> Vec<Reader> {
+    let live: Vec<PathBuf> = lineages.iter().flat_map(Lineage::live_files).collect();
+    let theirs = lineages.iter().flat_map(|l| &l.adopted).flat_map(|source| [source.chain.as_path(), source.key.as_path()]);
+    survey::read_by(&Machine, live.iter().map(PathBuf::as_path).chain(theirs))
 }
 
 /// The files of key and chain that a change put in place.

@@ -297,25 +297,31 @@ pub(super) fn read_by_others(facts: &Facts, intent: &Intent) -> Vec<Finding> {
     let companion = |r: &Reader| Companion::of(&r.at.0).map(|known| known.id);
     let switched = |r: &&Reader| companion(r).is_some_and(|id| intent.with.iter().any(|with| with == id));
     let one = |f: &ForeignLineage| {
-        let readers: Vec<_> = facts.readers.iter().filter(|r| r.file == f.chain && !switched(r)).collect();
-        let program = &readers.first()?.program;
+        // Examples of packages name the distribution's certificate, which nobody can verify anyway.
+        let matters = |r: &&Reader| !f.leaf.self_signed || companion(r).is_some();
+        let readers: Vec<_> = facts.readers.iter().filter(|r| r.file == f.chain && !switched(r)).filter(matters).collect();
+        let mut programs: Vec<&str> = readers.iter().map(|r| r.program.as_str()).collect();
+        programs.dedup();
+        let (first, who) = (programs.first()?, programs.join(", "));
         let renewed = f.kept.as_ref().and_then(|k| k.renewed_by.as_ref());
-        let verdict = if renewed.is_some() { Verdict::Pass } else { Verdict::Warn };
-        let says = format!("{program} reads the certificate in use too, and goes on with it");
-        let with = companion(readers.first()?).map(|id| format!("mxseal setup --with {id}"));
+        let verdict = if renewed.is_some() || f.leaf.self_signed { Verdict::Pass } else { Verdict::Warn };
+        let says = format!("the certificate in use is read by {who} too, which goes on with it");
         let line = |r: &&Reader| format!("{}: {}:{} {}", r.program, r.at.0.display(), r.at.1, r.setting);
         let finding = readers.iter().map(line).fold(Finding::new("read-by-others", verdict, at(f), says), Finding::seen);
-        Some(match (renewed, with) {
-            (Some(job), with) => with
-                .into_iter()
-                .fold(finding, |f, with| f.remedy(Remedy::Command(with)))
-                .means(format!("{job} goes on renewing it there; mxseal changes nothing of {program}")),
-            (None, with) => finding.means(format!("it ends on {}, and nothing was found that renews it", f.leaf.not_after.day())).remedy(
-                with.map_or_else(|| Remedy::Do(format!("give {program} a certificate of its own before that day")), Remedy::Command),
-            ),
+        let finding = finding.means(match renewed {
+            Some(job) => format!("{job} goes on renewing it there; mxseal changes nothing of {who}"),
+            None if f.leaf.self_signed => format!("nobody can verify it there; mxseal changes nothing of {who}"),
+            None => format!("it ends on {}, and nothing was found that renews it", f.leaf.not_after.day()),
+        });
+        Some(match readers.iter().find_map(|r| companion(r)) {
+            Some(id) => finding.remedy(Remedy::Command(format!("mxseal setup --with {id}"))),
+            None if verdict == Verdict::Warn => {
+                finding.remedy(Remedy::Do(format!("give {first} a certificate of its own before that day")))
+            }
+            None => finding,
         })
     };
-    facts.foreign.iter().filter(|f| f.in_use && !f.leaf.self_signed).filter_map(one).collect()
+    facts.foreign.iter().filter(|f| f.in_use).filter_map(one).collect()
 }
 
 /// What ends a renewal and deletes nothing.

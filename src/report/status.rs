@@ -3,7 +3,7 @@
 use super::{
     Style,
     json::StatusDoc,
-    text::{fact, findings, lineage, list, presents},
+    text::{fact, findings, lineage, list, presents, read_by},
     wrap::hang,
 };
 use crate::{
@@ -50,6 +50,7 @@ pub fn status_page(style: Style, status: &StatusDoc, standing: bool, now: Moment
     if let Some(seen) = seen {
         fact(style, &mut out, "Seen", age(seen, now));
     }
+    status.readers.iter().for_each(|reader| read_by(style, &mut out, reader));
     for claim in &status.told {
         let until = match claim.until() {
             None => format!("seen {}", age(claim.seen(), now)),

@@ -4,7 +4,7 @@ use super::{Style, diff::config_diff, wrap::hang};
 use crate::{
     certificate::Certificate,
     change::{Change, Edit, Expect, Want},
-    facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Role, Security, Server, Source},
+    facts::{ConfigFile, Deployment, Facts, Here, Known, Lineage, Origin, Reader, Role, Security, Server, Source},
     finding::{Finding, Remedy, Verdict},
     moment::Moment,
     plan::{Errand, Plan, Stage},
@@ -16,6 +16,12 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let all: Vec<String> = items.into_iter().map(|i| i.to_string()).collect();
     if all.is_empty() { "none".to_owned() } else { all.join(" ") }
+}
+
+/// Another service's line that names a file.
+pub(super) fn read_by(style: Style, out: &mut String, reader: &Reader) {
+    let line = format!("{}:{} {} {}", reader.at.0.display(), reader.at.1, reader.setting, reader.file.display());
+    fact(style, out, "Read by", format!("{} ({line})", reader.program));
 }
 
 /// A labelled line, in as many as the terminal needs.
@@ -107,10 +113,7 @@ pub fn survey_page(style: Style, facts: &Facts, title: &str) -> String {
             fact(style, &mut out, "", format!("{} of {}, {renewal}", by.name, file.keeper));
         }
     }
-    for reader in &facts.readers {
-        let line = format!("{}:{} {} {}", reader.at.0.display(), reader.at.1, reader.setting, reader.file.display());
-        fact(style, &mut out, "Read by", format!("{} ({line})", reader.program));
-    }
+    facts.readers.iter().for_each(|reader| read_by(style, &mut out, reader));
     for line in &facts.lineages {
         fact(style, &mut out, "Ours", lineage(line, &BTreeSet::new()));
     }

@@ -176,7 +176,7 @@ fn lineages(look: &dyn Look, folder: &Path, chain: &str, key: &str) -> Vec<(Path
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         change::{Command, Meta},
@@ -185,10 +185,10 @@ mod tests {
     use std::{fs, io, os::unix::fs::symlink, time::Duration};
 
     /// A machine whose root is a directory.
-    struct Below(tempfile::TempDir);
+    pub(in crate::survey) struct Below(tempfile::TempDir);
 
     impl Below {
-        fn at(&self, path: &Path) -> PathBuf {
+        pub(in crate::survey) fn at(&self, path: &Path) -> PathBuf {
             self.0.path().join(path.strip_prefix("/").unwrap_or(path))
         }
 
@@ -212,6 +212,10 @@ mod tests {
             Ok(Machine.list(&self.at(dir))?.into_iter().map(|p| Path::new("/").join(p.strip_prefix(self.0.path()).unwrap())).collect())
         }
 
+        fn real(&self, path: &Path) -> io::Result<PathBuf> {
+            Machine.real(&self.at(path))
+        }
+
         fn link(&self, path: &Path) -> io::Result<PathBuf> {
             Machine.link(&self.at(path))
         }
@@ -221,7 +225,7 @@ mod tests {
         }
     }
 
-    fn machine(files: &[(&str, &str)]) -> Below {
+    pub(in crate::survey) fn machine(files: &[(&str, &str)]) -> Below {
         let below = Below(tempfile::tempdir().unwrap());
         for (path, text) in files {
             below.write(path, text);

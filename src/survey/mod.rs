@@ -33,6 +33,7 @@ use crate::{
 };
 pub use certificates::kept;
 pub use hand::last_hand;
+pub use readers::read_by;
 pub use recognised::{Recognised, recognised};
 use server::Found;
 pub use sight::{ask_authorities, policies, sight, tlsa, whereabouts};

@@ -59,6 +59,11 @@ fn each_then_one_then_back(server: Server) {
         assert!(seen.contains(VERIFIED) || server != Server::Postfix && seen.contains("alert"), "{server:?}: {never}: {seen}");
     }
     assert_eq!(served(&internet, &["-noservername"]), first, "{server:?}");
+    for cipher in ["ECDSA", "RSA"] {
+        let cipher = format!("ECDHE-{cipher}-AES128-GCM-SHA256");
+        let seen = internet.s_client(&["-tls1_2", "-cipher", &cipher, "-noservername", "-verify_hostname", NAMES[0]]);
+        assert!(seen.contains(VERIFIED), "{server:?}: without a name, {cipher}: {seen}");
+    }
 
     let standing = configuration();
     assert_eq!(outcome(&setup(&host, &[]), 0)["outcome"], "nothing-to-do", "{server:?}: the settings remember it");

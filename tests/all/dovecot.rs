@@ -74,7 +74,7 @@ fn dovecot_is_switched_renewed_and_put_back_with_postfix() {
     assert!(planned.contains("-ssl_cert = </etc/dovecot/private/dovecot.pem"), "{planned}");
     session.answer("[dovecot]:", "nothing\n");
     let planned = session.answer("? more [n]:", "n\n");
-    assert!(!planned.contains("10-ssl.conf"), "{planned}");
+    assert!(!planned.contains("-ssl_cert = ") && flat(&planned).contains("is read by Dovecot too, which goes on with it"), "{planned}");
     assert_eq!((session.end().0, configuration()), (1, before.clone()));
 
     let done = outcome(&setup(&host, &["--with", "dovecot"]), 0);
@@ -96,6 +96,9 @@ fn dovecot_is_switched_renewed_and_put_back_with_postfix() {
     assert_ne!(leaf(&internet.tls(PORTS[1])), leaf(&old), "it was told of the new file");
     assert_eq!((verified(&internet), configuration()), (4, standing));
     assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do");
+
+    let status: serde_json::Value = serde_json::from_slice(&host.run(&["mxseal", "status", "--json"]).stdout).expect("a document");
+    assert!(status["readers"].as_array().is_some_and(|all| all.iter().any(|r| r["program"] == "Dovecot" && r["setting"] == "ssl_cert")));
 
     // What somebody changes there since is told, and stays; no reload at night makes it true.
     let more = "ssl_min_protocol = TLSv1.2\n";

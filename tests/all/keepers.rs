@@ -70,7 +70,9 @@ impl Keeper {
                 let script = std::env::var("MXSEAL_ACME_SH").expect("MXSEAL_ACME_SH names the script of acme.sh: nothing is fetched here");
                 host.write("/root/acme.sh", std::fs::read(&script).unwrap_or_else(|e| panic!("{script}: {e}")));
                 host.ok(&["sh", "-c", "cd /root && sh acme.sh --install --home /root/.acme.sh --nocron --noprofile"]);
-                let words = format!("--issue --standalone -d {NAME} --server {DIRECTORY} --ca-bundle /root/api-ca.pem --keylength ec-256");
+                let words = format!(
+                    "--issue --standalone --listen-v6 -d {NAME} --server {DIRECTORY} --ca-bundle /root/api-ca.pem --keylength ec-256"
+                );
                 host.ok(&["sh", "-c", &format!("/root/.acme.sh/acme.sh --home /root/.acme.sh {words}")]);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     claims::Claim,
-    facts::Lineage,
+    facts::{Lineage, Reader},
     finding::Finding,
     maintain::{Rest, Run},
     view::EndpointView,
@@ -37,6 +37,9 @@ pub struct StatusDoc {
     /// What the world was told and may still believe; absent where that is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Claim>,
+    /// Lines of other services that read the same files: ours, and those that are adopted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
     /// Findings about what watches.
     pub findings: Vec<Finding>,
 }
