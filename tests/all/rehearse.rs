@@ -48,6 +48,16 @@ fn everything_is_shown_and_nothing_is_changed() {
     let diff = shown["plan"]["diff"].as_str().expect("a diff");
     assert!(diff.contains("+smtpd_tls_chain_files = /etc/mxseal/live/mx1.example.test.pem"), "{diff}");
     assert!(proved(&shown).contains(&("198.18.0.25:25".to_owned(), "ours".to_owned())), "{shown:#}");
+    // A policy is served in the room too, and announced only because it came as senders fetch it.
+    let told: Vec<&str> = shown["dns"]["records"].as_array().expect("records").iter().filter_map(|r| r["name"].as_str()).collect();
+    let tlsa = "_25._tcp.mx1.example.test";
+    let expected = ["_smtp._tls.example.test", tlsa, tlsa, tlsa, tlsa, "mta-sts.example.test", "_mta-sts.example.test"];
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let (told, expected) = (told.iter().map(ToString::to_string).collect(), expected.map(str::to_owned).to_vec());
+    assert_eq!(sorted(told), sorted(expected), "{shown:#}");
 
     assert_eq!(differences(&before, &everything(&host)), Vec::<String>::new());
     assert_eq!(host.mail_log(), log, "the live server heard nothing");
