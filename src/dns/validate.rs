@@ -26,7 +26,7 @@ use std::{
 };
 
 /// How long the way from the root to one answer may take.
-const DEADLINE: Duration = Duration::from_secs(6);
+const DEADLINE: Duration = Duration::from_secs(8);
 
 /// Follows signatures through one resolver. Clones share what was followed.
 #[derive(Clone)]
@@ -117,7 +117,12 @@ impl Link {
         if let Some(known) = self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&about) {
             return Ok(known.clone());
         }
-        let message = ask::once(self.server, name, kind, Wish::Signatures).await?;
+        let mut heard = ask::once(self.server, name, kind, Wish::Signatures).await;
+        // A lost packet is no verdict.
+        if heard.is_err() {
+            heard = ask::once(self.server, name, kind, Wish::Signatures).await;
+        }
+        let message = heard?;
         match message.metadata.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => {}
             code => return Err(io::Error::other(format!("it says {code} to {kind} of {name}")).into()),
