@@ -189,7 +189,7 @@ impl Question {
     pub fn with(service: &Companion, presents: &Certificate, edits: &[&Edit]) -> Self {
         let ports = service.ports.iter().map(|(port, _)| port.to_string()).collect::<Vec<_>>().join(", ");
         let known =
-            if presents.self_signed { ", which nobody can verify".to_owned() } else { format!(" (until {})", presents.not_after.day()) };
+            if presents.self_signed { " (nobody can verify it)".to_owned() } else { format!(" (until {})", presents.not_after.day()) };
         let changes = edits.iter().map(|e| {
             let settings = e.settings.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(" and ");
             format!("{settings} in {}", e.path.display())
