@@ -8,8 +8,10 @@ use super::{
 use crate::{
     facts::Known,
     intent::ChallengeType,
-    plan::Challenge,
-    world::{Net, Placed},
+    name::DnsName,
+    plan::{Challenge, Door},
+    serve::{self, Served},
+    world::{Failure, Hands as _, Look as _, Machine, Net, Placed, Store},
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -33,12 +35,15 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
 
 const FOLDER: [&str; 2] = [".well-known", "acme-challenge"];
 /// Nobody needs more than this at once; a CA asks from a handful of places.
 const CONNECTIONS: usize = 64;
 /// One question with its answer.
 const CONVERSATION: Duration = Duration::from_secs(10);
+/// The policy host reads its file again within this.
+const RELOAD: Duration = Duration::from_secs(30);
 /// No request head is larger than this, in bytes (hyper's least).
 const HEAD: usize = 8192;
 
@@ -70,6 +75,7 @@ pub(super) struct Answers {
     known: Arc<Mutex<Known01>>,
     shown: Arc<Shown>,
     placed: Vec<Placed>,
+    handed: BTreeMap<DnsName, String>,
     listening: Vec<JoinHandle<()>>,
 }
 
@@ -77,7 +83,7 @@ impl Answers {
     /// None yet, and nothing open.
     pub(super) fn new(how: Challenge, net: &Net) -> Self {
         let port = if how.kind() == ChallengeType::TlsAlpn01 { net.tls_port } else { net.http_port };
-        Self { how, port, known: Arc::default(), shown: Arc::default(), placed: Vec::new(), listening: Vec::new() }
+        Self { how, port, known: Arc::default(), shown: Arc::default(), placed: Vec::new(), handed: BTreeMap::new(), listening: Vec::new() }
     }
 
     /// Which kind of question is answered.
@@ -111,10 +117,42 @@ impl Answers {
                 let tls = tls_alpn::acceptor(self.shown.clone());
                 self.listen(&Speaks::Tls(tls.map_err(|e| Trouble::Key { what: "TLS for the CA's question".into(), why: e.to_string() })?))?;
             }
-            // Name servers answer: it was published before.
-            Challenge::Dns => {}
+            // Who answers was told of it before.
+            Challenge::Dns | Challenge::PolicyHost(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether somebody else answers by TLS, who has to be handed all answers at once.
+    pub(super) const fn are_handed_over(&self) -> bool {
+        matches!(self.how, Challenge::PolicyHost(_))
+    }
+
+    /// The policy host shows these from now on: names with their key authorizations.
+    pub(super) async fn hand_over(&mut self, answers: &[(DnsName, String)]) -> Result<(), Trouble> {
+        let Challenge::PolicyHost(door) = &self.how else { return Ok(()) };
+        for (name, answer) in answers {
+            self.handed.insert(name.clone(), tls_alpn::answer(name.as_str(), answer)?);
+        }
+        let handed = self.handed.clone();
+        exchange(door, |served| served.answers.extend(handed)).map_err(|why| self.not_handed(&why))?;
+        if door.reload.0.is_empty() {
+            tokio::time::sleep(serve::NOTICED).await;
+        }
+        Ok(())
+    }
+
+    /// The policy host shows them no more.
+    pub(super) fn take_back(&mut self) {
+        let Challenge::PolicyHost(door) = &self.how else { return };
+        let names = std::mem::take(&mut self.handed);
+        // Whatever stays is worth nothing to anybody, and goes when the file is written next.
+        let _ = exchange(door, |served| served.answers.retain(|name, _| !names.contains_key(name)));
+    }
+
+    fn not_handed(&self, why: &str) -> Trouble {
+        let next = "see journalctl -u mxseal-policy.service, or use port 80 with --challenge http-01";
+        Trouble::Listen { port: self.port, why: format!("the policy host has it, and could not be told: {why}"), next: next.to_owned() }
     }
 
     /// Who asked for an answer that we know; unknown where another server answers.
@@ -126,6 +164,7 @@ impl Answers {
             ),
             Challenge::Webroot(_) => Known::unknown("a web server answers"),
             Challenge::Dns => Known::unknown("name servers answer"),
+            Challenge::PolicyHost(_) => Known::unknown("the policy host answers"),
         }
     }
 
@@ -165,7 +204,31 @@ impl Drop for Answers {
         for task in &self.listening {
             task.abort();
         }
+        if !self.handed.is_empty() {
+            self.take_back();
+        }
     }
+}
+
+/// Changes what the policy host serves, as it is now, and lets it know.
+fn exchange(door: &Door, what: impl FnOnce(&mut Served)) -> Result<(), String> {
+    let there = || -> io::Result<Served> {
+        let (bytes, _) = Machine.read(&door.file)?.ok_or(io::ErrorKind::NotFound)?;
+        Ok(serde_json::from_slice(&Zeroizing::new(bytes))?)
+    };
+    let wrong = |e: io::Error| format!("{}: {e}", door.file.display());
+    let mut served = there().map_err(wrong)?;
+    let before = served.clone();
+    what(&mut served);
+    if served == before {
+        return Ok(());
+    }
+    let (Some(dir), Some(name)) = (door.file.parent(), door.file.file_name()) else { return Ok(()) };
+    Store::at(dir).save(name, &served).map_err(wrong)?;
+    if door.reload.0.is_empty() {
+        return Ok(());
+    }
+    Machine.act(&door.reload, RELOAD, None).map_err(|e: Failure| e.to_string())
 }
 
 fn no_such_family(e: &io::Error) -> bool {

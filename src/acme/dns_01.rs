@@ -43,9 +43,8 @@ impl<'a> Texts<'a> {
         Self { net, store, publishers, say }
     }
 
-    /// Publishes a text for each name, and waits until every name server has it. No resolver is asked, for it would remember
-    /// for a while that there is none.
-    pub(super) async fn show(&self, answers: &[(DnsName, String)], patience: Duration) -> Result<(), Trouble> {
+    /// Publishes a text for each name: what name servers have to show from then on.
+    pub(super) async fn show(&self, answers: &[(DnsName, String)]) -> Result<Vec<Awaited>, Trouble> {
         self.withdraw().await;
         if !self.publishers.any() {
             return Err(Trouble::NoPublisher);
@@ -76,18 +75,14 @@ impl<'a> Texts<'a> {
         let awaited = |(zone, records): (&DnsName, &Vec<Record>)| {
             records.iter().map(|record| Awaited { zone: zone.clone(), record: record.clone(), there: true }).collect::<Vec<_>>()
         };
-        let awaited: Vec<Awaited> = zones.iter().flat_map(awaited).collect();
-        self.seen_by_all(&resolver, &zones.into_keys().collect(), &awaited, patience).await
+        Ok(zones.iter().flat_map(awaited).collect())
     }
 
-    async fn seen_by_all(
-        &self,
-        resolver: &Resolver,
-        zones: &BTreeSet<DnsName>,
-        awaited: &[Awaited],
-        patience: Duration,
-    ) -> Result<(), Trouble> {
-        let audience = Audience::of(resolver, zones, None).await.map_err(Trouble::Dns)?;
+    /// Waits until every name server has them. No resolver is asked, for it would remember for a while that there is none.
+    pub(super) async fn seen_by_all(&self, awaited: &[Awaited], patience: Duration) -> Result<(), Trouble> {
+        let resolver = Resolver::new(self.net).map_err(|e| Trouble::Dns(e.to_string()))?;
+        let zones: BTreeSet<DnsName> = awaited.iter().map(|a| a.zone.clone()).collect();
+        let audience = Audience::of(&resolver, &zones, None).await.map_err(Trouble::Dns)?;
         let on = "every name server to have the CA's texts";
         let _ = self.say.send(Event::Waiting { on: on.to_owned(), at_most: patience });
         let (end, mut pause) = (Instant::now() + patience, PAUSE);
@@ -122,6 +117,13 @@ impl<'a> Texts<'a> {
         // What cannot be noted as gone is looked for once more by the next run.
         let _ = if kept.0.is_empty() { self.store.remove(KEPT) } else { self.store.save(KEPT, &kept) };
     }
+}
+
+/// The texts that stand there for a CA, as in a zone file, by what the Store knows.
+#[must_use]
+pub fn texts_left(store: &Store) -> Vec<String> {
+    let kept: Ours = store.load(KEPT).ok().flatten().unwrap_or_default();
+    kept.0.iter().map(|told| told.record.to_string()).collect()
 }
 
 fn left(zone: DnsName, records: &[Record], why: String) -> Finding {

@@ -23,6 +23,7 @@ pub use account::{Directory, eab_key, has_account};
 pub use adopted::adopt;
 pub use bad_news::{Refusal, Trouble};
 pub use clock::clock_off;
+pub use dns_01::texts_left;
 pub use lineage::{load_lineage, load_lineages, mark};
 pub use window::{ask_windows, read_window};
 

@@ -15,11 +15,13 @@ use crate::{
     facts::Known,
     intent,
     moment::Moment,
+    name::DnsName,
     plan::Obtain,
+    publish::wait::Awaited,
     report::observer::Event,
     world::{self, Store},
 };
-use instant_acme::{AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order, OrderStatus};
+use instant_acme::{AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, KeyAuthorization, NewOrder, Order, OrderStatus};
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, time::Duration};
 use tokio::time::Instant;
@@ -214,32 +216,60 @@ impl Driver<'_> {
         Ok(order)
     }
 
-    /// Answers every challenge that is still open and waits for the CA's verdict. What was put into DNS for it goes in any case.
+    /// Answers every challenge that is still open and waits for the CA's verdict. What was put elsewhere for it goes in any case,
+    /// also where somebody interrupts.
     async fn prove_control(&mut self, order: &mut Order) -> Result<(), Trouble> {
+        if self.answers.are_handed_over() {
+            let asked = self.asked(order, ChallengeType::TlsAlpn01, |key| key.as_str().to_owned()).await?;
+            self.answers.hand_over(&asked).await?;
+            let proved = self.let_look(order).await;
+            self.answers.take_back();
+            return proved;
+        }
         if self.answers.kind() != intent::ChallengeType::Dns01 {
             return self.let_look(order).await;
         }
-        let proved = match self.show_in_dns(order).await {
-            Ok(()) => self.let_look(order).await,
-            Err(trouble) => Err(trouble),
+        let texts = self.asked(order, ChallengeType::Dns01, KeyAuthorization::dns_value).await?;
+        let hold = world::hold_interrupts();
+        let proved = match self.texts.show(&texts).await {
+            Ok(shown) => tokio::select! {
+                proved = self.let_look_at(order, &shown) => Some(proved),
+                () = hold.interrupted() => None,
+            },
+            Err(trouble) => Some(Err(trouble)),
         };
         self.texts.withdraw().await;
-        proved
+        hold.end().await;
+        match proved {
+            Some(proved) => proved,
+            None => std::future::pending().await,
+        }
     }
 
-    async fn show_in_dns(&self, order: &mut Order) -> Result<(), Trouble> {
+    async fn let_look_at(&mut self, order: &mut Order, shown: &[Awaited]) -> Result<(), Trouble> {
+        self.texts.seen_by_all(shown, self.patience).await?;
+        self.let_look(order).await
+    }
+
+    /// What the CA wants to find for each name that is open still.
+    async fn asked(
+        &self,
+        order: &mut Order,
+        kind: ChallengeType,
+        answer: impl Fn(&KeyAuthorization) -> String,
+    ) -> Result<Vec<(DnsName, String)>, Trouble> {
         let url = order.url().to_owned();
         let told = |e| from_crate(self.transport, &url, &[], self.answers.port(), e);
-        let (mut texts, mut all) = (Vec::new(), order.authorizations());
+        let (mut asked, mut all) = (Vec::new(), order.authorizations());
         while let Some(authorization) = all.next().await {
             let mut authorization = authorization.map_err(told)?;
             let name = authorization.identifier().to_string();
-            if let (AuthorizationStatus::Pending, Some(challenge)) = (authorization.status, authorization.challenge(ChallengeType::Dns01)) {
+            if let (AuthorizationStatus::Pending, Some(challenge)) = (authorization.status, authorization.challenge(kind.clone())) {
                 let name = name.parse().map_err(|e: crate::name::NotADnsName| Trouble::Dns(e.to_string()))?;
-                texts.push((name, challenge.key_authorization().dns_value()));
+                asked.push((name, answer(&challenge.key_authorization())));
             }
         }
-        self.texts.show(&texts, self.patience).await
+        Ok(asked)
     }
 
     async fn let_look(&mut self, order: &mut Order) -> Result<(), Trouble> {

@@ -2,7 +2,8 @@
 //! to whoever offers `acme-tls/1` and asks for that name. It is worth nothing to anybody else.
 
 use super::bad_news::Trouble;
-use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use crate::serve::ACME_TLS;
+use rcgen::{Certificate, CertificateParams, CustomExtension, KeyPair};
 use rustls::{
     ServerConfig,
     pki_types::PrivatePkcs8KeyDer,
@@ -16,9 +17,6 @@ use std::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// How the protocol calls itself (RFC 8737 §6.2).
-pub(super) const PROTOCOL: &[u8] = b"acme-tls/1";
-
 /// The certificates of an errand, by name.
 #[derive(Debug, Default)]
 pub(super) struct Shown(Mutex<BTreeMap<String, Arc<CertifiedKey>>>);
@@ -26,13 +24,9 @@ pub(super) struct Shown(Mutex<BTreeMap<String, Arc<CertifiedKey>>>);
 impl Shown {
     /// From now on `name` is answered with the certificate of this key authorization.
     pub(super) fn add(&self, name: &str, key_authorization: &str) -> Result<(), Trouble> {
-        let wrong = |why: String| Trouble::Key { what: format!("the certificate that answers the CA for {name}"), why };
-        let mut params = CertificateParams::new([name.to_owned()]).map_err(|e| wrong(e.to_string()))?;
-        params.custom_extensions = vec![CustomExtension::new_acme_identifier(&Sha256::digest(key_authorization))];
-        let key = KeyPair::generate().map_err(|e| wrong(e.to_string()))?;
-        let certificate = params.self_signed(&key).map_err(|e| wrong(e.to_string()))?;
+        let (key, certificate) = made(name, key_authorization)?;
         let der = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der.into()).map_err(|e| wrong(e.to_string()))?;
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der.into()).map_err(|e| unmade(name, e))?;
         // Not from_der, which refuses a critical extension that it does not know.
         let shown = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), shown);
@@ -40,10 +34,29 @@ impl Shown {
     }
 }
 
+fn made(name: &str, key_authorization: &str) -> Result<(KeyPair, Certificate), Trouble> {
+    let wrong = |e: rcgen::Error| unmade(name, e);
+    let mut params = CertificateParams::new([name.to_owned()]).map_err(wrong)?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(&Sha256::digest(key_authorization))];
+    let key = KeyPair::generate().map_err(wrong)?;
+    let certificate = params.self_signed(&key).map_err(wrong)?;
+    Ok((key, certificate))
+}
+
+fn unmade(name: &str, why: impl std::fmt::Display) -> Trouble {
+    Trouble::Key { what: format!("the certificate that answers the CA for {name}"), why: why.to_string() }
+}
+
+/// The same for another process to show: key and certificate, as PEM.
+pub(super) fn answer(name: &str, key_authorization: &str) -> Result<String, Trouble> {
+    let (key, certificate) = made(name, key_authorization)?;
+    Ok(key.serialize_pem() + &certificate.pem())
+}
+
 impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let offered: Vec<&[u8]> = hello.alpn()?.collect();
-        let name = hello.server_name().filter(|_| offered == [PROTOCOL])?.to_ascii_lowercase();
+        let name = hello.server_name().filter(|_| offered == [ACME_TLS])?.to_ascii_lowercase();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()
     }
 }
@@ -59,7 +72,7 @@ fn config(shown: Arc<Shown>) -> Result<ServerConfig, rustls::Error> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(shown);
-    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
     Ok(config)
 }
 
@@ -86,12 +99,12 @@ mod tests {
             server.process_new_packets().is_ok()
         };
         for (name, offers, expected) in [
-            ("mx.example.org", &[PROTOCOL][..], true),
-            ("MX.Example.ORG", &[PROTOCOL], true),
-            ("other.example.org", &[PROTOCOL], false),
+            ("mx.example.org", &[ACME_TLS][..], true),
+            ("MX.Example.ORG", &[ACME_TLS], true),
+            ("other.example.org", &[ACME_TLS], false),
             ("mx.example.org", &[], false),
             ("mx.example.org", &[b"h2"], false),
-            ("mx.example.org", &[PROTOCOL, b"h2"], false),
+            ("mx.example.org", &[ACME_TLS, b"h2"], false),
         ] {
             assert_eq!(answered(name, offers), expected, "{name} {offers:?}");
         }

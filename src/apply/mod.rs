@@ -21,7 +21,7 @@ pub use guard::{Guard, stand_guard};
 pub use outcome::{Conflict, Recovered, Stuck, Told, Undone};
 pub use recover::recover;
 pub use trial::try_on_a_copy;
-pub use units::{install_units, start_policy_host, stop_policy_host, units_note};
+pub use units::{install_units, policy_host_reload, start_policy_host, stop_policy_host, units_note};
 
 use crate::{
     change::{Change, Content, Edit, Receipt},

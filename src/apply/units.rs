@@ -220,6 +220,9 @@ pub fn start_policy_host(hands: &mut dyn Hands, store: &Store, program: &Path, n
         let why = format!("others than root may write {}, so root's systemd does not start it: ", open.display());
         return Some(by_hand(&why));
     }
+    if let Some(masked) = POLICY_UNITS.iter().find(|unit| unit.is_masked(hands)) {
+        return Some(by_hand(&format!("{} is masked, and stays so: systemctl unmask it, or ", masked.name)));
+    }
     let mut start = || {
         lay(hands, &POLICY_UNITS, program)?;
         hands.act(&systemctl(&["start"], [POLICY_SOCKET]), COMMAND_LIMIT, None)?;
@@ -234,6 +237,16 @@ pub fn start_policy_host(hands: &mut dyn Hands, store: &Store, program: &Path, n
     )
 }
 
+/// What makes the service that serves policies read its file again; `None` where systemd does not hold its socket.
+#[must_use]
+pub fn policy_host_reload(look: &dyn Look, store: &Store) -> Option<Command> {
+    if !store.is_usual() || !runs_systemd(look) {
+        return None;
+    }
+    let listens = look.run(&systemctl(&["is-active"], [POLICY_SOCKET]), COMMAND_LIMIT).is_ok_and(|said| said.code == 0);
+    listens.then(|| systemctl(&["try-restart"], [POLICY_SERVICE]))
+}
+
 /// Stops what serves policies, and takes its units away.
 #[must_use]
 pub fn stop_policy_host(hands: &mut dyn Hands, store: &Store) -> Option<Finding> {
@@ -241,7 +254,11 @@ pub fn stop_policy_host(hands: &mut dyn Hands, store: &Store) -> Option<Finding>
         return None;
     }
     let mut stop = || {
-        hands.act(&systemctl(&["disable", "--now"], [POLICY_SOCKET, POLICY_SERVICE]), COMMAND_LIMIT, None)?;
+        // One that is masked is the admin's.
+        let awake: Vec<&str> = POLICY_UNITS.iter().rev().filter(|unit| !unit.is_masked(hands)).map(|unit| unit.name).collect();
+        if !awake.is_empty() {
+            hands.act(&systemctl(&["disable", "--now"], awake), COMMAND_LIMIT, None)?;
+        }
         for unit in &POLICY_UNITS {
             if !unit.is_masked(hands) && matches!(unit.lies(hands)?, Lies::Ours(_)) {
                 let place = unit.place();

@@ -1,6 +1,6 @@
 //! How far each certificate got, told by the receipts: a kill between a change and this record loses nothing.
 
-use super::{Trouble, policy_host::SERVED};
+use super::{Trouble, door::SERVED};
 use crate::{
     acme, apply,
     change::{Change, Presented, Receipt, Want},

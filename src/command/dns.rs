@@ -30,7 +30,7 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
         site.open_store(&global.state_dir)?;
     }
     if args.publish.is_some() || args.wait {
-        interrupt::last_words("dns", global);
+        interrupt::last_words("dns", &site.store, global);
     }
     let facts = told(&site, true).await?;
     let asked = Asked {

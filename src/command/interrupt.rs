@@ -1,6 +1,11 @@
 //! What is said when somebody presses Ctrl-C. The host is whole in every case: nothing was changed, or the guard puts it back.
 
-use crate::{cli::Global, report::Terminal, world};
+use crate::{
+    acme,
+    cli::Global,
+    report::Terminal,
+    world::{self, Store},
+};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// How far a run has come.
@@ -26,11 +31,27 @@ pub(super) fn reached(how_far: Reached) {
     REACHED.store(how_far as u8, Ordering::SeqCst);
 }
 
-/// Where a person is there, says a last word before an interrupt ends us. To be called before there is a second thread.
-pub(super) fn last_words(verb: &'static str, global: &Global) {
-    if !global.json && Terminal::can_ask() {
-        world::before_an_interrupt(move || Terminal::say(&format!("\n{}", words(REACHED.load(Ordering::SeqCst), verb))));
-    }
+/// Before an interrupt ends us, what stands in DNS for a CA is taken away; where a person is there, a last word is said. To be
+/// called before there is a second thread.
+pub(super) fn last_words(verb: &'static str, store: &Store, global: &Global) {
+    let person = !global.json && Terminal::can_ask();
+    before_the_end(store, move || {
+        if person {
+            Terminal::say(&format!("\n{}", words(REACHED.load(Ordering::SeqCst), verb)));
+        }
+    });
+}
+
+/// The same without a word of how far the run has come.
+pub(super) fn before_the_end(store: &Store, last: impl Fn() + Send + 'static) {
+    let store = store.clone();
+    world::before_an_interrupt(move || {
+        last();
+        let left = acme::texts_left(&store);
+        if !left.is_empty() {
+            Terminal::say(&format!("In DNS stays, until the next run takes it away: {}", left.join(", ")));
+        }
+    });
 }
 
 fn words(reached: u8, verb: &str) -> String {

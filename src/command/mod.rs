@@ -5,6 +5,7 @@ mod completions;
 mod course;
 mod deployed;
 mod dns;
+mod door;
 mod enact;
 mod explain;
 mod hooks;

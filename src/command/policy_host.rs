@@ -1,7 +1,7 @@
 //! The policy host on this machine: a certificate for each name, one file with all that is served, the units that serve it. What
 //! `mxseal policy` brings up, and `mxseal renew` keeps true.
 
-use super::{Trouble, kept, place::Site, wishes::wishes};
+use super::{Trouble, door::SERVED, kept, place::Site, wishes::wishes};
 use crate::{
     acme, apply,
     certificate::KeyType,
@@ -21,8 +21,6 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// What is served, in the Store; the service is handed a copy.
-pub(super) const SERVED: &str = "policy-host/served.json";
 /// HTTPS.
 const PORT: u16 = 443;
 

@@ -1,6 +1,6 @@
 //! `mxseal serve`: the policy host. Needs no root: systemd opens the port, and hands over what is served.
 
-use super::{Trouble, policy_host};
+use super::{Trouble, door};
 use crate::{
     cli::{Global, Serve},
     serve::serve,
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 pub(super) async fn run(args: &Serve, global: &Global) -> Result<u8, Trouble> {
-    let file = args.file.clone().or_else(handed_over).unwrap_or_else(|| Store::at(&global.state_dir).path(policy_host::SERVED));
+    let file = args.file.clone().or_else(handed_over).unwrap_or_else(|| Store::at(&global.state_dir).path(door::SERVED));
     let mut listeners = Vec::new();
     if let Some(given) = listener_on_stdin().and_then(|l| l.map(TcpListener::from_std).transpose()).map_err(Trouble::human)? {
         listeners.push(given);

@@ -7,7 +7,7 @@ mod keep;
 use super::{
     Trouble, alarm,
     course::{Came, Course, Ended, Until},
-    deployed,
+    deployed, door,
     enact::Ground,
     interrupt, list, log,
     place::{self, Site},
@@ -62,7 +62,8 @@ async fn tell(args: &Setup, global: &Global, outcome: &mut Outcome) -> Result<()
         if args.dry_run { site.store = Store::at(apart) } else { site.open_store(&apart)? }
     }
 
-    interrupt::last_words("setup", global);
+    interrupt::last_words("setup", &site.store, global);
+    answers.policy_host = door::door(&site);
     let talk = Conversation {
         args,
         global,

@@ -38,7 +38,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let progress = Progress::new(global.json);
     if !args.dry_run {
         place::needs_root()?;
-        interrupt::last_words("undo", global);
+        interrupt::last_words("undo", &site.store, global);
         if let Some(said) = recover::first(&site.store)? {
             progress.line(&said);
         }

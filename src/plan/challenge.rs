@@ -2,6 +2,7 @@
 //! is that one. Pure.
 
 use crate::{
+    change::Command,
     facts::{Known, PortOwner},
     intent::ChallengeType,
 };
@@ -17,8 +18,19 @@ pub enum Challenge {
     Webroot(PathBuf),
     /// tls-alpn-01 (RFC 8737) by our own listener on port 443.
     TlsAlpn,
+    /// tls-alpn-01 by the policy host of this machine, whose port 443 is.
+    PolicyHost(Door),
     /// dns-01 (RFC 8555 §8.4) by the publisher of the settings.
     Dns,
+}
+
+/// How the policy host of this machine is told what to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The file of what it serves.
+    pub file: PathBuf,
+    /// What makes it read that again; empty where it looks by itself.
+    pub reload: Command,
 }
 
 /// What the choice depends on.
@@ -32,6 +44,8 @@ pub struct Rungs<'a> {
     pub port80: &'a Known<PortOwner>,
     /// Who answers on port 443.
     pub port443: &'a Known<PortOwner>,
+    /// The policy host that has port 443.
+    pub policy_host: Option<&'a Door>,
     /// Whether records can be published without a human.
     pub publisher: bool,
 }
@@ -55,12 +69,18 @@ pub fn ladder(rungs: &Rungs<'_>) -> (Challenge, String) {
     };
     match rungs.asked {
         Some(ChallengeType::Http01) => http().unwrap_or_else(|| (Challenge::Listen, "it was asked for".to_owned())),
-        Some(ChallengeType::TlsAlpn01) => (Challenge::TlsAlpn, "it was asked for".to_owned()),
+        Some(ChallengeType::TlsAlpn01) => {
+            let ours = rungs.policy_host.cloned().map(Challenge::PolicyHost);
+            (ours.unwrap_or(Challenge::TlsAlpn), "it was asked for".to_owned())
+        }
         Some(ChallengeType::Dns01) => (Challenge::Dns, "it was asked for".to_owned()),
         None => match http() {
             Some(rung) => rung,
             // What others serve on port 443 is not interrupted, and nothing is passed on.
             None if free(rungs.port443) => (Challenge::TlsAlpn, format!("{taken}, and port 443 is free")),
+            None if let Some(door) = rungs.policy_host => {
+                (Challenge::PolicyHost(door.clone()), format!("{taken}, and port 443 is that of mxseal serve"))
+            }
             None if rungs.publisher => (Challenge::Dns, format!("{taken}, and records can be published")),
             None => (Challenge::Listen, format!("{taken}; it must make room")),
         },
@@ -80,7 +100,7 @@ impl Challenge {
     pub const fn kind(&self) -> ChallengeType {
         match self {
             Self::Listen | Self::Webroot(_) => ChallengeType::Http01,
-            Self::TlsAlpn => ChallengeType::TlsAlpn01,
+            Self::TlsAlpn | Self::PolicyHost(_) => ChallengeType::TlsAlpn01,
             Self::Dns => ChallengeType::Dns01,
         }
     }
@@ -127,9 +147,23 @@ mod tests {
             ("asked", Some(ChallengeType::Http01), Some("/srv/www"), dark(), free(), true, www(), "--webroot"),
         ] {
             let webroot = webroot.map(Path::new);
-            let (challenge, says) = ladder(&Rungs { asked, webroot, port80: &port80, port443: &port443, publisher });
+            let (challenge, says) = ladder(&Rungs { asked, webroot, port80: &port80, port443: &port443, policy_host: None, publisher });
             assert_eq!(challenge, expected, "{what}");
             assert!(says.contains(why), "{what}: {says}");
+        }
+    }
+    #[test]
+    fn the_policy_host_answers_where_it_has_the_port() {
+        let (free, dark, systemd) = (owner(0, "", None), owner(7, "java", None), owner(1, "systemd", None));
+        let door = Door { file: "/var/lib/mxseal/policy-host/served.json".into(), reload: Command::default() };
+        for (what, asked, port80, publisher, expected) in [
+            ("port 80 is free", None, &free, true, Challenge::Listen),
+            ("port 80 is taken", None, &dark, true, Challenge::PolicyHost(door.clone())),
+            ("asked", Some(ChallengeType::TlsAlpn01), &free, true, Challenge::PolicyHost(door.clone())),
+            ("asked otherwise", Some(ChallengeType::Dns01), &dark, true, Challenge::Dns),
+        ] {
+            let rungs = Rungs { asked, webroot: None, port80, port443: &systemd, policy_host: Some(&door), publisher };
+            assert_eq!(ladder(&rungs).0, expected, "{what}");
         }
     }
 }

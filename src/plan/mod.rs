@@ -16,7 +16,7 @@ mod tlsa;
 mod undo;
 
 pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
-pub use challenge::{Challenge, Rungs, challenges, ladder};
+pub use challenge::{Challenge, Door, Rungs, challenges, ladder};
 pub use companion::left_behind;
 pub use renewal::{LiveFile, Renewal, Standing, drift, renewal};
 pub use retreat::{Retreat, Step as RetreatStep, retreat};

@@ -5,7 +5,7 @@ mod answer;
 mod seats;
 mod site;
 
-pub use site::{Served, ServedHost, Unservable};
+pub use site::{ACME_TLS, Served, ServedHost, Unservable};
 
 use crate::{
     moment::Moment,
@@ -20,6 +20,7 @@ use seats::Seats;
 use site::Site;
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::mpsc::{Sender, channel},
     task::JoinSet,
@@ -39,6 +40,8 @@ const WHOLE: Duration = Duration::from_secs(12);
 const HEAD_BYTES: usize = 8192;
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Another file in its place is served by then, without a word to the service.
+pub const NOTICED: Duration = Duration::from_secs(3);
 /// Conversations that are left when we are told to end get this long.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -112,7 +115,11 @@ async fn converse(stream: TcpStream, site: Arc<Site>) {
 async fn exchange(stream: TcpStream, site: &Site) -> io::Result<()> {
     timeout(FIRST_BYTE, stream.readable()).await??;
     stream.set_nodelay(true)?;
-    let stream = timeout(HANDSHAKE, TlsAcceptor::from(site.tls.clone()).accept(stream)).await??;
+    let mut stream = timeout(HANDSHAKE, TlsAcceptor::from(site.tls.clone()).accept(stream)).await??;
+    // The handshake was the whole answer.
+    if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) {
+        return stream.shutdown().await;
+    }
     let host = stream.get_ref().1.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
     let policy = site.policy(&host);
     let service = service_fn(move |request: Request<Incoming>| {

@@ -20,12 +20,19 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// The format that this version writes.
 const VERSION: u16 = 1;
 
+/// How the protocol of tls-alpn-01 calls itself (RFC 8737 §6.2).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
+
 /// The file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Served {
     version: u16,
     /// What is served under each name, such as `mta-sts.example.org`.
     pub hosts: BTreeMap<DnsName, ServedHost>,
+    /// What a CA that asks by `acme-tls/1` is shown for each name while an order is open (RFC 8737): key and certificate as PEM,
+    /// worth nothing to anybody else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<DnsName, String>,
 }
 
 /// One name.
@@ -41,7 +48,7 @@ impl Served {
     /// The file for these names.
     #[must_use]
     pub const fn new(hosts: BTreeMap<DnsName, ServedHost>) -> Self {
-        Self { version: VERSION, hosts }
+        Self { version: VERSION, hosts, answers: BTreeMap::new() }
     }
 }
 
@@ -73,12 +80,17 @@ pub(super) struct Site {
     pub(super) tls: Arc<ServerConfig>,
 }
 
-#[derive(Debug)]
-struct Keys(BTreeMap<String, Arc<CertifiedKey>>);
+#[derive(Debug, Default)]
+struct Keys {
+    hosts: BTreeMap<String, Arc<CertifiedKey>>,
+    answers: BTreeMap<String, Arc<CertifiedKey>>,
+}
 
 impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.get(&hello.server_name()?.to_ascii_lowercase()).cloned()
+        let asks = hello.alpn().is_some_and(|offered| offered.eq([ACME_TLS]));
+        let keys = if asks { &self.answers } else { &self.hosts };
+        keys.get(&hello.server_name()?.to_ascii_lowercase()).cloned()
     }
 }
 
@@ -92,18 +104,27 @@ impl Site {
         if served.version != VERSION {
             return Err(wrong(format!("it is of another release (format {}, this one reads {VERSION})", served.version)));
         }
-        let (mut keys, mut policies) = (BTreeMap::new(), BTreeMap::new());
+        let (mut keys, mut policies) = (Keys::default(), BTreeMap::new());
         for (name, host) in &served.hosts {
             let key = certified(&host.bundle).map_err(|why| wrong(format!("the certificate of {name}: {why}")))?;
-            keys.insert(name.to_string(), Arc::new(key));
+            key.keys_match().map_err(|e| wrong(format!("the certificate of {name}: {e}")))?;
+            keys.hosts.insert(name.to_string(), Arc::new(key));
             policies.insert(name.to_string(), Bytes::from(host.policy.clone()));
+        }
+        for (name, answer) in &served.answers {
+            // Whether key and certificate match cannot be asked of one with an extension that is critical and unknown there.
+            let key = certified(answer).map_err(|why| wrong(format!("the answer for {name}: {why}")))?;
+            keys.answers.insert(name.to_string(), Arc::new(key));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let mut tls = tls.map_err(|e| wrong(e.to_string()))?.with_no_client_auth().with_cert_resolver(Arc::new(Keys(keys)));
+        let mut tls = tls.map_err(|e| wrong(e.to_string()))?.with_no_client_auth().with_cert_resolver(Arc::new(keys));
         tls.session_storage = Arc::new(NoServerSessionStorage {});
         tls.send_tls13_tickets = 0;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if !served.answers.is_empty() {
+            tls.alpn_protocols.push(ACME_TLS.to_vec());
+        }
         Ok(Self { policies, tls: Arc::new(tls) })
     }
 
@@ -126,7 +147,5 @@ fn certified(bundle: &str) -> Result<CertifiedKey, String> {
     let chain = CertificateDer::pem_slice_iter(bundle.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(|e| format!("{e:?}"))?;
     let key = PrivateKeyDer::from_pem_slice(bundle.as_bytes()).map_err(|e| format!("{e:?}"))?;
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| e.to_string())?;
-    let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|e| e.to_string())?;
-    Ok(certified)
+    Ok(CertifiedKey::new(chain, key))
 }

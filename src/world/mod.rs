@@ -22,7 +22,7 @@ pub use companion::Companion;
 pub use copy::{copy_tree, remove_tree};
 pub use edit_lock::EditLock;
 pub use hands::{Failure, Hands, Kind, Look, Output};
-pub use interrupt::before_an_interrupt;
+pub use interrupt::{Hold, before_an_interrupt, hold_interrupts};
 pub use journald::journal;
 pub use listener::listener_on_stdin;
 pub use machine::Machine;

@@ -3,19 +3,22 @@
 use crate::lab::{
     pebble::{BLOCKED, EAB, Options, Pebble, new_pebble},
     ports::free_port,
-    process,
+    process::{self, Daemon, wait_for},
 };
 use mxseal::{
     acme::{self, Trouble, Wishes},
     certificate::{Certificate, Digest, KeyType},
+    change::Command,
     facts::{Deployment, Lineage},
     maintain::{self, Due},
     moment::Moment,
-    plan::{Challenge, KeyChoice, Obtain},
+    plan::{Challenge, Door, KeyChoice, Obtain},
     report::observer::{Event, Nobody, Observer},
+    serve::Served,
     world::{self, Net, Store},
 };
 use std::{
+    collections::BTreeMap,
     future::Future,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -137,6 +140,31 @@ fn control_is_shown_on_port_443_where_port_80_is_not_ours() {
     drop(holder);
     let none = bench.obtain(&bench.order(ECDSA, &["other.example.test"]), &Wishes { challenge: Challenge::Dns, ..wishes });
     assert!(matches!(none, Err(Trouble::NoPublisher)), "{none:?}");
+}
+
+/// The policy host has the port, and shows our answers beside what it serves, as long as an order is open.
+#[test]
+fn the_policy_host_answers_where_port_443_is_its_own() {
+    let mut bench = Bench::new(&Options::default());
+    bench.net.tls_port = bench.pebble.tls_port;
+    let (file, at) = (bench.dir.path().join("served.json"), format!("127.0.0.1:{}", bench.pebble.tls_port));
+    let before = serde_json::to_string_pretty(&Served::new(BTreeMap::new())).unwrap();
+    std::fs::write(&file, &before).unwrap();
+    let mut serve = std::process::Command::new(env!("CARGO_BIN_EXE_mxseal"));
+    let _host = Daemon::start(serve.args(["serve", "--listen", &at, "--file"]).arg(&file), &bench.dir.path().join("log"));
+    wait_for("the policy host", Duration::from_secs(20), || std::net::TcpStream::connect(&at).is_ok());
+    let by = |reload: &[&str]| {
+        let reload = Command(reload.iter().map(ToString::to_string).collect());
+        Wishes { challenge: Challenge::PolicyHost(Door { file: file.clone(), reload }), ..wishes() }
+    };
+    let names = [MX, "mail.example.test"];
+    let lineage = bench.obtain(&bench.order(BOTH, &names), &by(&[])).unwrap();
+    sound(&bench, &lineage, BOTH, &names);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+
+    let refused = bench.obtain(&bench.order(ECDSA, &["other.example.test"]), &by(&["false"])).unwrap_err().to_string();
+    assert!(refused.contains("the policy host has it, and could not be told") && refused.contains("--challenge http-01"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use crate::lab::{
     dns::{Dns, Place, Signed, own_loopback},
+    household::{Household, MXSEAL},
     pebble::{Options, Pebble},
-    process::run,
+    process::{run, wait_for},
 };
 use mxseal::{
     acme::{self, Trouble, Wishes},
@@ -17,7 +18,18 @@ use mxseal::{
     report::Nobody,
     world::{Net, Store},
 };
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 const MX: &str = "mx.example.test";
 /// Its texts lie under another name.
@@ -87,4 +99,44 @@ fn a_ca_finds_the_texts_and_nobody_finds_them_later() {
     nothing_is_left("a way that leads nowhere");
     let by_hand = obtain(&blind, Publisher::Manual, &[KeyType::Ecdsa], 2);
     assert!(matches!(&by_hand, Err(Trouble::NoPublisher)), "{by_hand:?}");
+}
+
+/// Whoever interrupts leaves nothing in DNS, and what cannot be taken away is named.
+#[test]
+fn an_interrupt_takes_the_texts_away() {
+    let house = Household::new();
+    let (hook, told, code) = (house.root.join("hook"), house.root.join("told"), house.root.join("code"));
+    // It writes down what it is told and publishes nothing, so that the name servers are waited for.
+    let script = format!(
+        "#!/bin/sh\ntold=$(cat)\nprintf '%s\\n' \"$told\" >> {}\ncase $told in *'\"add\": []'*) exit $(cat {}) ;; esac\n",
+        told.display(),
+        code.display()
+    );
+    fs::write(&hook, script).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let state = house.root.join("other");
+    for (signal, exit, taken) in [(Signal::SIGINT, "0", true), (Signal::SIGTERM, "1", false)] {
+        fs::write(&code, exit).unwrap();
+        let _ = fs::remove_file(&told);
+        let mut arguments = house.arguments("setup");
+        arguments[1] = state.display().to_string();
+        arguments.extend(["--challenge", "dns-01", "--publish", "hook", "--hook"].map(str::to_owned));
+        arguments.push(hook.display().to_string());
+        let mut run = house.start(Command::new(MXSEAL).args(&arguments));
+        let heard = || fs::read_to_string(&told).unwrap_or_default();
+        wait_for("the text for the CA", Duration::from_secs(60), || {
+            assert!(run.try_wait().unwrap().is_none(), "{}", house.said());
+            house.said().contains("every name server")
+        });
+        assert!(heard().contains("_acme-challenge.mx.example.test"), "{}", heard());
+        kill(Pid::from_raw(i32::try_from(run.id()).unwrap()), signal).unwrap();
+        let status = run.wait().unwrap();
+        assert_eq!(status.signal(), Some(signal as i32), "{}", house.said());
+        let removed = heard().split("\"remove\": [").filter(|part| part.contains("_acme-challenge.mx.example.test")).count();
+        assert!(removed >= 1, "{}", heard());
+        let left = "In DNS stays, until the next run takes it away: _acme-challenge.mx.example.test. 60 IN TXT";
+        // Terminals are 80 wide, and so are lines elsewhere.
+        let said = house.said().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!((said.contains(left), state.join("challenges.json").exists()), (!taken, !taken), "{said}");
+    }
 }

@@ -243,8 +243,14 @@ fn a_policy_is_served_by_systemd_and_bound_and_left() {
     let host = internet.mail_host();
     outcome(&setup(&host, &[]), 0);
 
-    // Without an address nothing is ordered, and the next step is said.
+    // Without an address nothing is ordered, and the next step is said. A socket that is masked stays so.
     let orders = internet.ca_log();
+    host.ok(&["systemctl", "mask", "mxseal-policy.socket"]);
+    let masked = policy(&host, &["testing", "example.test", "--yes"], 1);
+    let by_hand = masked["findings"].as_array().unwrap().iter().find(|f| f["id"] == "policy-host-units");
+    assert!(by_hand.is_some_and(|f| f.to_string().contains("mxseal-policy.socket is masked")), "{masked:#}");
+    assert_eq!(text(&host.run(&["systemctl", "is-enabled", "mxseal-policy.socket"])), "masked\n");
+    host.ok(&["systemctl", "unmask", "mxseal-policy.socket"]);
     let unnamed = policy(&host, &["testing", "example.test", "--yes"], 1);
     assert!(step(&unnamed) == "serve" && findings(&unnamed).contains(&"mta-sts-not-served"), "{unnamed:#}");
     assert_eq!(internet.ca_log(), orders);
@@ -326,9 +332,16 @@ fn a_policy_is_served_by_systemd_and_bound_and_left() {
     let before = serial();
     internet.hurry(&before);
     forget_window(&host);
+    // Port 80 is somebody's who does not say what it serves: the policy host answers the CA on its own.
+    let dark = ["--socket-property=ListenStream=80", "--socket-property=Accept=yes", "/bin/cat"];
+    host.ok(&[&["systemd-run", "--unit=dark"][..], &dark].concat());
     host.ok(&["systemctl", "start", "mxseal-renew.service"]);
+    host.ok(&["systemctl", "stop", "dark.socket"]);
     assert_ne!(serial(), before);
     assert!(body("-4").contains("mode: enforce"));
+    let renewal = host.ok(&["journalctl", "--no-pager", "-o", "cat", "-u", "mxseal-renew.service"]);
+    assert!(renewal.contains("to ask mta-sts.example.test on port 443"), "{renewal}");
+    assert!(!host.read("/var/lib/mxseal/policy-host/served.json").contains("answers"));
 
     // Leaving takes as long as somebody may believe.
     let leaving = policy(&host, &["leave", "example.test", "--yes"], 1);

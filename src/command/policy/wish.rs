@@ -1,7 +1,7 @@
 //! A wish about a policy, from the reasons against it to the step that is left to somebody else.
 
 use super::{
-    super::{Trouble, dns, no_answer, place, place::Site, policy_host},
+    super::{Trouble, dns, interrupt, no_answer, place, place::Site, policy_host},
     Seen,
     announce::{self, Announced},
     document, exit, tell,
@@ -38,6 +38,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     };
     let mut site = Site::of(&flags, &settings.acme_ca_file, &settings, global)?;
     site.open_store(&global.state_dir)?;
+    interrupt::before_the_end(&site.store, || {});
     let _lock = place::lock(&global.state_dir)?;
     let progress = Progress::new(global.json);
 

@@ -11,7 +11,7 @@ use crate::{
     finding::{Finding, Subject, Verdict},
     intent::{ChallengeType, Intent},
     mta::companion::NOTHING,
-    plan::{Challenge, Rungs, ladder},
+    plan::{Challenge, Door, Rungs, ladder},
     publish::publisher::Publishers,
     settings::Settings,
     topics::Explained as _,
@@ -41,6 +41,8 @@ pub(super) struct Answers {
     certificates: crate::intent::Certificates,
     with: Vec<String>,
     existing: Option<crate::intent::Existing>,
+    /// The policy host that can answer the CA.
+    pub(super) policy_host: Option<Door>,
 }
 
 impl Answers {
@@ -84,6 +86,7 @@ impl Answers {
             certificates: settings.certificates.unwrap_or_default(),
             with: settings.with.iter().filter(|id| *id != NOTHING).cloned().collect(),
             existing: settings.existing,
+            policy_host: None,
         })
     }
 
@@ -136,7 +139,8 @@ impl Answers {
 
     fn ladder(&self, facts: &Facts) -> (Challenge, String) {
         let (asked, webroot, publisher) = (self.challenge, self.webroot.as_deref(), self.publishers.any());
-        ladder(&Rungs { asked, webroot, port80: &facts.port80, port443: &facts.port443, publisher })
+        let policy_host = self.policy_host.as_ref();
+        ladder(&Rungs { asked, webroot, port80: &facts.port80, port443: &facts.port443, policy_host, publisher })
     }
 }
 
