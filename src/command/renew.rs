@@ -2,6 +2,7 @@
 //! and keys, the file goes to its place, and the wire proves it. No configuration is ever written.
 
 mod adopted;
+mod policies;
 mod told;
 
 use super::{
@@ -9,9 +10,9 @@ use super::{
     course::Ended,
     deployed,
     enact::{self, Ground, Promise},
-    hooks, kept,
+    hooks, interrupt, kept,
     place::{self, Site},
-    policy_host, recover, watch,
+    recover, watch,
     wishes::wishes,
 };
 use crate::{
@@ -27,11 +28,11 @@ use crate::{
     moment::Moment,
     name::DnsName,
     plan::{self, Errand, LiveFile, Renewal, Stage, Standing},
-    publish::{self, policies},
+    publish,
     report::{self, Progress, Style, Terminal, json, json::Outcome},
     survey,
     view::{EndpointView, Offer, Probe},
-    world::{self, Look as _, Machine, Store},
+    world::{self, Look as _, Machine},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,7 +48,7 @@ const LOOK: Duration = Duration::from_secs(15);
 pub(super) async fn run(args: &Renew, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "renew", ..Outcome::default() };
     let told = tell(args, global, &mut outcome).await;
-    let told = if place::needs_root().is_ok() { told.and(serve_policies(args.force, global, &mut outcome).await) } else { told };
+    let told = if place::needs_root().is_ok() { told.and(policies::look_after(args, global, &mut outcome).await) } else { told };
     watch::ended(global, args.textfile.as_deref(), &told, &mut outcome);
     super::close(global, told, outcome)
 }
@@ -57,6 +58,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
     let settings = place::settings(global)?;
     let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
     site.open_store(&global.state_dir)?;
+    interrupt::last_words("renew", &site.store, global);
     let progress = Progress::new(global.json);
     if let Some(said) = recover::first(&site.store)? {
         progress.line(&said);
@@ -174,25 +176,6 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         }
     }
     Err(Trouble::human("the renewal did not come to an end; run mxseal status and see what changes all the time"))
-}
-
-/// The policies that this host serves itself, with their certificates.
-async fn serve_policies(force: bool, global: &Global, outcome: &mut Outcome) -> Result<(), Trouble> {
-    if policies::all(&Store::at(&global.state_dir)).map_err(Trouble::state)?.is_empty() {
-        return Ok(());
-    }
-    // Whoever changes a policy just now looks after all of them.
-    let Some(_lock) = Store::lock_within(&global.state_dir, LOOK).map_err(Trouble::state)? else { return Ok(()) };
-    let settings = place::settings(global)?;
-    let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
-    site.open_store(&global.state_dir)?;
-    let findings = policy_host::keep(&site, &settings, force, &Progress::new(global.json)).await?;
-    show(global, &findings);
-    if findings.iter().any(|f| f.verdict == Verdict::Fail) {
-        outcome.exit = outcome.exit.max(1);
-    }
-    outcome.findings.extend(findings);
-    Ok(())
 }
 
 /// What the world was told of the keys, where they are others than before: keys that stay break nothing that was not broken, and an

@@ -8,9 +8,10 @@ use crate::{
     cli::{Global, Status},
     facts::{Lineage, Reader},
     finding::{Finding, Remedy, Subject, Verdict},
+    maintain::{Run, policy_due},
     moment::Moment,
     plan,
-    publish::told,
+    publish::{policies, told},
     report::{self, Style, Terminal, json},
     survey,
     view::{EndpointView, Offer},
@@ -64,8 +65,12 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         let told = |f: &Finding| run.as_ref().is_some_and(|run| run.findings.iter().any(|t| (&t.id, &t.subject) == (&f.id, &f.subject)));
         findings.extend(plan::drift(&receipt.change.config, &today).into_iter().filter(|f| !told(f)));
     }
-    let needs = run.as_ref().is_some_and(|run| run.ended.is_some() && !run.needs().is_empty());
-    if exit == 0 && (needs || !findings.is_empty()) {
+    // And what of a policy is left to do.
+    let needs = run.as_ref().filter(|run| run.ended.is_some()).map(Run::needs).unwrap_or_default();
+    let needed = |f: &Finding| needs.iter().any(|n| (&n.id, &n.subject) == (&f.id, &f.subject));
+    let kept = policies::all(&store).map_err(Trouble::state)?;
+    findings.extend(kept.iter().filter_map(|kept| policy_due(kept, now)).filter(|f| !needed(f)));
+    if exit == 0 && (!needs.is_empty() || findings.iter().any(|f| f.verdict != Verdict::Pass)) {
         exit = 1;
     }
     let rests = lineages.iter().filter_map(|l| kept::rest(&store, &l.name)).collect();

@@ -3,6 +3,7 @@
 mod due;
 mod keep;
 mod news;
+mod policy;
 mod record;
 mod rest;
 mod told;
@@ -10,6 +11,7 @@ mod told;
 pub use due::{Due, due, is_late, lineage_due};
 pub use keep::old_files_return;
 pub use news::{News, Told, nearness, news};
+pub use policy::policy_due;
 pub use record::{Observed, Run};
 pub use rest::Rest;
 pub use told::{Asked as ToldAsked, Published as PublishedNow, drift};

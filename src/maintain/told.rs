@@ -30,7 +30,7 @@ impl Asked {
     /// Whether it is time to ask again: once a day, and at each run until what was found is settled.
     #[must_use]
     pub fn is_old(&self, now: Moment) -> bool {
-        !self.findings.is_empty() || now.since(self.at) >= OFTEN || now < self.at
+        self.findings.iter().any(|f| f.verdict != Verdict::Pass) || now.since(self.at) >= OFTEN || now < self.at
     }
 }
 

@@ -37,7 +37,7 @@ pub use kept_policy::{Former, KeptPolicy, PolicyHost, ServedBy, Step, WebServer}
 pub use outlook::{can_tell, domains_here, outlook};
 pub use policy_record::record_due;
 pub use policy_site::{policy_file, put_in_place, site};
-pub use policy_wish::{PolicySeen, PolicyWish, Wished, record_line, wished};
+pub use policy_wish::{PolicySeen, PolicyWish, TRIAL, Wished, record_line, wished};
 pub use prospect::{Prospect, policy_notes, prospects};
 pub use sheet::{Asked, Issuer, Sheet, Sight};
 pub use sts::policy_for;

@@ -15,7 +15,7 @@ use crate::{
 use std::time::Duration;
 
 /// A policy is tried that long before it is made to bind, unless somebody says so.
-const TRIAL: Duration = Duration::from_secs(14 * 86_400);
+pub const TRIAL: Duration = Duration::from_secs(14 * 86_400);
 
 /// What the admin wants.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ pub use hand::last_hand;
 pub use readers::read_by;
 pub use recognised::{Recognised, recognised};
 use server::Found;
-pub use sight::{ask_authorities, policies, sight, tlsa, whereabouts};
+pub use sight::{ask_authorities, domains, policies, sight, tlsa, whereabouts};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,

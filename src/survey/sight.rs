@@ -1,9 +1,9 @@
 //! What records are compared with, beyond the survey: policy hosts, policies, the domains that reports go to, and the zones.
 
-use super::published::each;
+use super::published::{self, each};
 use crate::{
     dns::Resolver,
-    facts::{Answer, Facts, Known, Tlsa, Whereabouts},
+    facts::{Answer, DomainFacts, Facts, Known, MxFacts, Tlsa, Whereabouts},
     name::DnsName,
     policy::{
         Reading,
@@ -45,6 +45,16 @@ pub async fn sight(net: &Net, facts: &Facts, asked: &Asked) -> Sight {
     let mx = each(&resolver, &named, |resolver, domain| async move { resolver.mx(&domain).await }).await;
     sight.report_mx = mx.into_iter().map(|(domain, mx)| (domain, mx.unwrap_or_else(late))).collect();
     sight
+}
+
+/// What DNS says of these domains, the records of their policies by the zones' own servers.
+pub async fn domains(net: &Net, names: &BTreeSet<DnsName>) -> Vec<DomainFacts> {
+    let Ok(resolver) = Resolver::new(net) else { return Vec::new() };
+    let mut domains = published::domains(&resolver, names).await;
+    let owners: BTreeSet<DnsName> = names.iter().filter_map(|name| name.under("_mta-sts").ok()).collect();
+    let places = whereabouts(net, &owners).await;
+    ask(net, &mut domains, &mut [], &places, &owners).await;
+    domains
 }
 
 /// Where the records of these names lie.
@@ -96,6 +106,16 @@ pub async fn policies(net: &Net, domains: &BTreeSet<DnsName>) -> BTreeMap<DnsNam
 /// What the name servers of the zones say of the records at these names, in place of what caches may still believe. Where
 /// they cannot be asked, what was seen stays. DNSSEC states stay: only a validating resolver knows them.
 pub async fn ask_authorities(net: &Net, facts: &mut Facts, places: &BTreeMap<DnsName, Known<Whereabouts>>, stale: &BTreeSet<DnsName>) {
+    ask(net, &mut facts.domains, &mut facts.mx_hosts, places, stale).await;
+}
+
+async fn ask(
+    net: &Net,
+    domains: &mut [DomainFacts],
+    mx_hosts: &mut [MxFacts],
+    places: &BTreeMap<DnsName, Known<Whereabouts>>,
+    stale: &BTreeSet<DnsName>,
+) {
     let Ok(resolver) = Resolver::new(net) else { return };
     let place = |name: Result<DnsName, _>| stale.get(&name.ok()?).and_then(|owner| places.get(owner)?.value());
     let mut zones: BTreeMap<DnsName, Option<Resolver>> = BTreeMap::new();
@@ -105,7 +125,7 @@ pub async fn ask_authorities(net: &Net, facts: &mut Facts, places: &BTreeMap<Dns
         }
     }
     let authority = |at: &Whereabouts| zones.get(&at.zone).and_then(Option::as_ref);
-    for domain in &mut facts.domains {
+    for domain in domains {
         let name = domain.domain.clone();
         for (texts, owner) in [(&mut domain.mta_sts, name.under("_mta-sts")), (&mut domain.tls_rpt, name.under("_smtp._tls"))] {
             if let Some(at) = place(owner)
@@ -115,7 +135,7 @@ pub async fn ask_authorities(net: &Net, facts: &mut Facts, places: &BTreeMap<Dns
             }
         }
     }
-    for mx in &mut facts.mx_hosts {
+    for mx in mx_hosts {
         if let Some(at) = place(mx.name.under("_25._tcp"))
             && let Some(authority) = authority(at)
         {

@@ -179,6 +179,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-setup(8) --policy-host; mxseal-policy(8)",
     },
     Topic {
+        id: "policy-due",
+        title: "A step of an MTA-STS policy is left to do",
+        text: "The policy that is kept here is not served yet, or its record in DNS does not say that it changed, or a policy that was left can go. mxseal changes a policy only when somebody says so; the verb that is named goes on from here, and with `--publish` changes the record too. Where only a file or a record has to be put in place by hand, that is enough.",
+        see: "mxseal policy show\ndig TXT _mta-sts.example.org",
+        reference: "mxseal-policy(8); RFC 8461 section 8",
+    },
+    Topic {
         id: "policy-host-taken",
         title: "Port 443 is another program's",
         text: "Senders fetch policies from port 443, which another program has: a web server, most likely. It can serve the policy as well as mxseal: --policy-host snippet writes the file and prints a site for nginx, Apache or Caddy.",
@@ -212,6 +219,13 @@ pub(super) const TOPICS: &[Topic] = &[
         text: "A domain without a policy gets one in mode testing at the end of a setup: senders then report what would fail, and deliver all the same. Senders fetch it from https://mta-sts.DOMAIN/, so that name must have an address first: where mxseal or a web server here is to serve it, one that leads to this host. mxseal serves it where port 443 is free, with a certificate of its own; nginx, Apache or Caddy get a file and a site. The record that announces it follows once it is seen as senders fetch it. A policy that exists stays as it is. `--tell` without mta-sts begins none.",
         see: "dig mta-sts.example.org\nmxseal policy show",
         reference: "RFC 8461 section 3.3; mxseal-setup(8) --policy-host",
+    },
+    Topic {
+        id: "policy-tried",
+        title: "A policy in mode testing has been tried for two weeks",
+        text: "Since then it was served and announced whenever mxseal looked. Reports of senders, which go where the TLSRPT record says, tell whether any of them would have failed; that none came is no evidence. `mxseal policy enforce` looks at every MX host first, and refuses while one does not keep the policy. Whether it shall bind is your decision.",
+        see: "mxseal policy enforce DOMAIN --dry-run",
+        reference: "mxseal-policy(8); RFC 8461 section 8.2; RFC 8460",
     },
     Topic {
         id: "publish-failed",

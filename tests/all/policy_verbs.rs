@@ -49,6 +49,16 @@ impl Site {
         command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("faketime: {e}; tests/run installs it"))
     }
 
+    /// Another verb, so many days from now: its exit status and its document.
+    fn verb(&self, days: u32, verb: &str) -> (i32, Value) {
+        let mut command = Command::new("faketime");
+        command.arg(format!("+{days} days")).args([MXSEAL, "--json", "--state-dir"]).arg(self.path("state"));
+        command.arg("--config").arg(self.path("mxseal.toml")).arg(verb).stdin(Stdio::null());
+        let out = command.output().unwrap();
+        let document = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{verb}: {e}: {out:?}"));
+        (out.status.code().unwrap(), document)
+    }
+
     /// The same, which must end with `code`; what it printed.
     fn page(&self, words: &str, code: i32) -> String {
         let out = self.run(0, words);
@@ -77,6 +87,10 @@ impl Site {
         let document: Value = serde_json::from_slice(&out.stdout).unwrap();
         self.dns.set("example.test", "_mta-sts", "TXT", 60, &[&format!("\"{}\"", document["policies"][0]["record"].as_str().unwrap())]);
     }
+}
+
+fn ids(document: &Value) -> Vec<String> {
+    document["findings"].as_array().unwrap().iter().map(|f| f["id"].as_str().unwrap().to_owned()).collect()
 }
 
 fn files(text: &str) -> Web {
@@ -178,7 +192,25 @@ fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
     assert_eq!(site.step(0, &format!("{testing} --yes")), "mta-sts-mx-unreached stands");
     assert_eq!(sorted(texts()), sorted(announced()));
 
+    // Two weeks later it may be made to bind, and nobody says so before.
+    let settings = format!("resolver = \"{}\"\ntrust-anchor = [\"{}\"]\n", site.dns.resolver, site.path("root.pem").display());
+    fs::write(site.path("mxseal.toml"), settings).unwrap();
+    let renewed = |days: u32| {
+        let (code, document) = site.verb(days, "renew");
+        (code, ids(&document))
+    };
+    assert_eq!(renewed(1), (0, vec![]));
+    assert_eq!(renewed(16), (0, vec!["policy-tried".to_owned()]));
+    assert!(ids(&site.verb(16, "status").1).contains(&"policy-tried".to_owned()));
+    // A record that somebody lost is missed.
     let first = texts();
+    site.dns.set("example.test", "_mta-sts", "TXT", 60, &["\"not ours\""]);
+    assert_eq!(renewed(16).1, ["policy-tried"], "it was asked just now");
+    assert_eq!(renewed(18), (1, vec!["policy-due".to_owned()]));
+    assert!(ids(&site.verb(18, "status").1).contains(&"policy-due".to_owned()));
+    site.dns.set("example.test", "_mta-sts", "TXT", 60, &first.lines().collect::<Vec<_>>());
+    assert_eq!(site.step(0, "show --domain example.test"), "stands");
+
     let add = format!("mx add mx2.example.test --domain example.test {how} --yes");
     assert_eq!(site.step(0, &add), "mta-sts-mx-unfit serve");
     assert_eq!(texts(), first, "the file comes before the record");

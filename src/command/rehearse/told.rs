@@ -4,7 +4,7 @@
 use super::stage::not_begun;
 use crate::{
     cli::Global,
-    command::{Trouble, dns, enact::Ground, place::Site, policy, policy_host, tell},
+    command::{Trouble, dns, door, enact::Ground, place::Site, policy, policy_host, tell},
     facts::{DomainFacts, Facts},
     intent::Tell,
     name::DnsName,
@@ -101,14 +101,14 @@ impl Act<'_> {
         for policy in &kept {
             policies::save(&site.store, policy).map_err(Trouble::state)?;
         }
-        site.store.save(policy_host::SERVED, &served).map_err(Trouble::state)?;
+        site.store.save(door::SERVED, &served).map_err(Trouble::state)?;
         let addresses: BTreeSet<IpAddr> =
             abouts.iter().filter_map(|d| d.policy_host.value()).flat_map(|a| a.records.iter().copied()).collect();
         let mut listeners = Vec::new();
         for address in addresses {
             listeners.push(TcpListener::bind(SocketAddr::new(address, PORT)).await.map_err(not_begun)?);
         }
-        let file = site.store.path(policy_host::SERVED);
+        let file = site.store.path(door::SERVED);
         let serving = tokio::spawn(async move {
             let _ = serve(listeners, &file, std::future::pending()).await;
         });
