@@ -123,17 +123,17 @@ impl Telling<'_> {
     /// before.
     async fn round(&self, mut facts: Facts, told: &mut Told) -> Result<Option<Facts>, Finding> {
         let Self { site, settings, progress, .. } = self;
-        let begun = match (Tell::MtaSts.is_in(&settings.tell), self.show_only) {
-            (false, _) => Vec::new(),
-            (true, true) => policy::begin::offered(site, settings, &facts),
-            (true, false) => policy::begin::all(site, settings, &facts, progress).await,
+        let begun = if self.show_only || !Tell::MtaSts.is_in(&settings.tell) {
+            Vec::new()
+        } else {
+            policy::begin::all(site, settings, &facts, progress).await
         };
         progress.see(Event::Started("compare what senders are told with what is true now".into()));
         // What cannot be kept in mind must not be told.
         facts.claims = told::see(&site.store, &facts).map_err(|e| unkept(&e))?;
         let asked = asked(site, settings, &policy::begin::outlook(site, settings, &facts));
         let (facts, sheet) = dns::compared(site, facts, &asked).await;
-        progress.see(Event::Done(format!("{} records to add", sheet.open().count())));
+        progress.see(Event::Done(format!("{} to add", count(sheet.open().count(), "record", "records"))));
         let (zones, by_hand) = self.publish(&facts, &sheet).await;
         let published: usize = zones.iter().filter(|z| z.state == "published").map(|z| z.added.len()).sum();
         let done = |w: &Wanted| zones.iter().any(|z| z.is_told(&w.into()));
@@ -156,10 +156,16 @@ impl Telling<'_> {
             }
             _ => false,
         };
+        let later = if again || !Tell::MtaSts.is_in(&asked.tell) {
+            Vec::new()
+        } else {
+            policy::begin::later(site, settings, &facts, !self.show_only)
+        };
+        self.print(&report::findings(Style::of_stdout(), &later));
         let new = |w: &&Wanted| !told.records.iter().any(|r| (&r.owner, &r.data) == (&w.owner, &w.data));
         let records: Vec<Wanted> = sheet.open().filter(new).cloned().collect();
         told.records.extend(records);
-        told.findings.extend(begun.into_iter().chain(by_hand));
+        told.findings.extend(begun.into_iter().chain(by_hand).chain(later));
         told.seen = sheet.findings;
         told.zones.extend(zones);
         told.wait = waited.or(told.wait.take());
@@ -173,7 +179,8 @@ impl Telling<'_> {
         let mut zones = Vec::new();
         for exchange in all.iter().filter(|_| !self.show_only) {
             let Some(way) = self.settings.publishing(&exchange.zone).by_itself() else { continue };
-            self.progress.see(Event::Started(format!("publish {} records in {}", exchange.add.len(), exchange.zone)));
+            let what = count(exchange.add.len(), "record", "records");
+            self.progress.see(Event::Started(format!("publish {what} in {}", exchange.zone)));
             let promise = |claims: &mut Claims| told::promise_keys(claims, facts, sheet, exchange);
             let (state, done) = match way {
                 Err(why) => ("refused", Err(why)),
@@ -250,11 +257,11 @@ impl Telling<'_> {
         let by_itself = || open.iter().all(|w| w.zone().is_some_and(|zone| self.settings.publishing(zone).by_itself().is_some()));
         let says = match (open.len(), published) {
             (0, 0) if right == 0 => "Nothing can be told to senders yet; why: mxseal dns".to_owned(),
-            (0, 0) => format!("Senders are told what they should be: {right} records."),
-            (0, n) => format!("{n} records are published.{wait}"),
+            (0, 0) => format!("Senders are told what they should be ({}).", count(right, "record", "records")),
+            (0, n) => format!("{} published.{wait}", count(n, "record is", "records are")),
             (_, 0) if self.show_only && by_itself() => "To put them there: mxseal dns --publish".to_owned(),
             (_, 0) => "Put these into your zone, then run: mxseal dns --wait".to_owned(),
-            (_, n) => format!("{n} records are published; put these into your zone, then run: mxseal dns --wait"),
+            (_, n) => format!("{} published; put these into your zone, then run: mxseal dns --wait", count(n, "record is", "records are")),
         };
         out.push_str(&format!("\n{}", report::row(Style::of_stdout(), "", &says)));
         out
@@ -294,4 +301,8 @@ fn unkept(e: &std::io::Error) -> Finding {
         .seen(e.to_string())
         .means("the certificate is served and proved all the same")
         .remedy(Remedy::Command("mxseal dns".into()))
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }

@@ -43,7 +43,7 @@ fn setup_tells_senders_asks_for_the_list_and_begins_a_policy() {
     session.answer("? more [n]:", "y\n");
     session.answer("for the next run? [Y/n]", "y\n");
     let shown = session.answer("Ask for it now? [y/N]", "y\n");
-    for said in ["1 records are published.", "Everybody who was asked has it.", "[list-eligible]", "would be asked for"] {
+    for said in ["1 record is published.", "Everybody who was asked has it.", "[list-eligible]", "would be asked for"] {
         assert!(shown.contains(said), "no {said:?}: {shown}");
     }
     let (code, seen) = session.end();

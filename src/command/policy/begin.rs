@@ -24,11 +24,13 @@ pub(in super::super) fn outlook(site: &Site, settings: &Settings, facts: &Facts)
     prospects(facts, &site.place.mx, settings.policy_host, &kept)
 }
 
-/// Those that could be begun, where nobody approved that they are.
-pub(in super::super) fn offered(site: &Site, settings: &Settings, facts: &Facts) -> Vec<Finding> {
-    let could = outlook(site, settings, facts).into_iter().filter(|(_, p)| matches!(p, Prospect::Begin(_)));
-    let offer = |(domain, _): (DnsName, Prospect)| {
-        let (says, next) = (format!("an MTA-STS policy of {domain} can be begun"), format!("mxseal policy testing {domain}"));
+/// Those that are left to a later run: that could be begun, where nobody `approved` that they are, or once a name leads here.
+pub(in super::super) fn later(site: &Site, settings: &Settings, facts: &Facts, approved: bool) -> Vec<Finding> {
+    let left = |p: &Prospect| matches!(p, Prospect::Nameless(_)) || !approved && matches!(p, Prospect::Begin(_));
+    let could = outlook(site, settings, facts).into_iter().filter(|(_, p)| left(p));
+    let offer = |(domain, prospect): (DnsName, Prospect)| {
+        let once = if matches!(prospect, Prospect::Begin(_)) { String::new() } else { format!(", once mta-sts.{domain} leads here") };
+        let (says, next) = (format!("an MTA-STS policy of {domain} can be begun{once}"), format!("mxseal policy testing {domain}"));
         Finding::new("policy-planned", Verdict::Pass, Subject::Domain(domain), says).remedy(Remedy::Command(next))
     };
     could.map(offer).collect()
