@@ -233,12 +233,17 @@ impl Resolver {
             Err(why) => return Known::unknown(why),
         };
         let mut at = format!("{kind} of {name} from {from}");
+        let mut longest = 0;
         let validator = self.0.servers.iter().find(|s| s.addr == from).and_then(|s| s.validator.as_ref());
         if security == Security::Secure
             && let Some(validator) = validator
         {
             match validator.answer(&message, kind).await {
-                Ok(validated) => message = validated,
+                Ok(validated) => {
+                    // The second answer comes from a cache, and may be seconds older than the first.
+                    longest = reading::answer(&message, name, kind, security, &read).map_or(0, |first| first.ttl);
+                    message = validated;
+                }
                 Err(why) => {
                     security = Security::Unknown;
                     at += &format!(", which says that it is signed; our own validation {why}");
@@ -246,7 +251,7 @@ impl Resolver {
             }
         }
         match reading::answer(&message, name, kind, security, read) {
-            Ok(answer) => Known::seen(answer, at),
+            Ok(answer) => Known::seen(Answer { ttl: answer.ttl.max(longest), ..answer }, at),
             Err(why) => Known::unknown(format!("{kind} of {name} from {from}: {why}")),
         }
     }

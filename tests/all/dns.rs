@@ -54,6 +54,11 @@ fn ask(dns: &Dns) -> Resolver {
     Resolver::new(&dns.net(net(dns.resolver))).unwrap()
 }
 
+/// Whether an answer was published with this TTL: what a cache has of it grows old, and slow machines take seconds.
+fn aged(got: u32, published: u32) -> bool {
+    got <= published && published - got < 15
+}
+
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 #[test]
@@ -67,16 +72,16 @@ fn answers_carry_their_dnssec_state() {
             let sub = |label: &str| name(&format!("{label}.{zone}"));
             let mx = seen(r.mx(&name(zone)).await);
             assert_eq!(mx.records, vec![(10, sub("mx1")), (20, sub("mx2"))]);
-            assert_eq!((mx.security, mx.ttl), (state, 300), "{zone}");
+            assert_eq!((mx.security, aged(mx.ttl, 300)), (state, true), "{zone}: {}", mx.ttl);
 
             let a = seen(r.addresses(&sub("mx1")).await);
             assert_eq!(a.records, vec!["192.0.2.25".parse::<std::net::IpAddr>().unwrap(), "2001:db8::25".parse().unwrap()]);
-            assert_eq!((a.security, a.ttl), (state, 60), "{zone}");
+            assert_eq!((a.security, aged(a.ttl, 60)), (state, true), "{zone}: {}", a.ttl);
             let alias = seen(r.addresses(&sub("alias")).await);
-            assert_eq!((alias.records.len(), alias.ttl), (2, 30), "{zone}");
+            assert_eq!((alias.records.len(), aged(alias.ttl, 30)), (2, true), "{zone}: {}", alias.ttl);
 
             for absent in [seen(r.addresses(&sub("nope")).await), seen(r.addresses(&sub("_smtp._tls")).await)] {
-                assert_eq!((absent.records, absent.security, absent.ttl), (vec![], state, 5), "{zone}");
+                assert_eq!((absent.records, absent.security, aged(absent.ttl, 5)), (vec![], state, true), "{zone}: {}", absent.ttl);
             }
             assert_eq!(seen(r.mx(&sub("void")).await).records, vec![], "{zone}: a null MX");
             assert_eq!(seen(r.txt(&sub("_smtp._tls")).await).records, vec!["v=TLSRPTv1; rua=mailto:a@example.test"], "{zone}");
@@ -87,7 +92,7 @@ fn answers_carry_their_dnssec_state() {
         dns.set("example.test", "_25._tcp.mx1", "TLSA", 120, &[&format!("3 1 1 {KEY}")]);
         let tlsa = seen(r.tlsa(&name("_25._tcp.mx1.example.test")).await);
         assert_eq!(tlsa.records.iter().map(ToString::to_string).collect::<Vec<_>>(), vec![format!("3 1 1 {KEY}")]);
-        assert_eq!((tlsa.security, tlsa.ttl), (Security::Secure, 120));
+        assert_eq!((tlsa.security, aged(tlsa.ttl, 120)), (Security::Secure, true), "{}", tlsa.ttl);
         dns.set("example.test", "_25._tcp.mx1", "TLSA", 120, &[]);
         assert_eq!(seen(r.tlsa(&name("_25._tcp.mx1.example.test")).await).records, vec![]);
     });
