@@ -118,7 +118,7 @@ fn what_a_run_cannot_tell_is_told_for_it() {
 
     // Another address needs no other change.
     let done = outcome(&setup(&host, &["--alarm", "postmaster@example.test"]), 0);
-    assert_eq!((done["outcome"].as_str(), ids(&done).last()), (Some("nothing-to-do"), Some(&"alarm-test")), "{done:#}");
+    assert_eq!((done["outcome"].as_str(), ids(&done).contains(&"alarm-test")), (Some("nothing-to-do"), true), "{done:#}");
     assert!(host.read("/etc/mxseal/mxseal.toml").contains("alarm = \"postmaster@example.test\""));
     let again = outcome(&setup(&host, &["--alarm", "postmaster@example.test"]), 0);
     assert!(!ids(&again).contains(&"alarm-test"), "{again:#}");
