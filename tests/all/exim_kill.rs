@@ -96,7 +96,7 @@ fn killed_anywhere_exim_is_wholly_before_or_wholly_after() {
     let walk = Walk::new(Server::EximSplit);
     let (setup, undo) = (walk.trace("setup"), walk.trace("undo"));
     let total = (setup.len(), undo.len());
-    let (setup, undo) = (sample(setup, 2), sample(undo, 2));
+    let (setup, undo) = (sample(setup, 6), sample(undo, 6));
     let mut tally = BTreeMap::<String, usize>::new();
     let mut killed_there = 0;
     let mut undo = undo.into_iter().cycle();

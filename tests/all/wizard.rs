@@ -215,7 +215,8 @@ fn every_terminal_and_none_is_served() {
         "-c",
         "for port in 443 80; do openssl s_server -accept $port -nocert >/dev/null 2>&1 </dev/null & echo $!; done >/tmp/web.pid",
     ]);
-    wait_for("port 80", Duration::from_secs(20), || host.ok(&["ss", "-Hltn", "sport", "=", ":80"]).contains(":80"));
+    let taken = || host.ok(&["ss", "-Hltn", "sport", "=", ":80"]).contains(":80");
+    wait_for("port 80", Duration::from_secs(20), taken);
     let mut session = setup(&host, "--domain sender.test");
     let shown = session.answer("MX name of this host [mx1.example.test]:", "\n");
     assert!(lines(&shown).join(" ").contains("sender.test points elsewhere"), "{shown}");
@@ -225,6 +226,7 @@ fn every_terminal_and_none_is_served() {
     session.answer("MX name of this host [mx1.example.test]:", "\n");
     session.until("Directory that it serves");
     host.ok(&["sh", "-c", "kill $(cat /tmp/web.pid)"]);
+    wait_for("port 80 to be free", Duration::from_secs(20), || !taken());
     session.answer("Directory that it serves (or stop it, and type again) [", "again\n");
     let shown = session.answer(TERMS, "q\n");
     assert!(shown.contains("Port 80       free"), "{shown}");
