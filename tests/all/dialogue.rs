@@ -3,17 +3,15 @@
 //! byte by byte, `HANG` waits until we go, `CLOSE` ends, `AGAIN` plays the same for the next connection, `=` what the
 //! view must hold (`-` for nothing).
 
-use crate::lab::ports::free_port;
+use crate::lab::{authority::net_with, ports::free_port};
 use mxseal::{
     smtp::converse,
     view::{EndpointView, Offer, Probe, Wire},
-    world::{Net, RootKeys},
 };
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -65,15 +63,7 @@ fn the_old_hello_reads_its_answer() {
 fn ask(addr: SocketAddr, offer: Offer, limit: Duration) -> EndpointView {
     let name: mxseal::name::DnsName = "mx.example.test".parse().unwrap();
     let probe = Probe { addr, wire: Wire::StartTls, name, sni: true, offer, postmaster_of: Some("example.test".parse().unwrap()) };
-    let roots = Arc::new(rustls::RootCertStore::empty());
-    let net = Net {
-        resolver: None,
-        verdict_roots: Arc::clone(&roots),
-        api_roots: roots,
-        dns_roots: RootKeys::default(),
-        http_port: 80,
-        tls_port: 443,
-    };
+    let net = net_with(rustls::RootCertStore::empty());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(converse(&net, &probe, limit))
 }

@@ -1,6 +1,7 @@
 //! The resolver's answers against a real validating resolver.
 
 use crate::lab::{
+    authority::net_with,
     dns::{Dns, Signed},
     ports::free_port,
 };
@@ -8,26 +9,17 @@ use mxseal::{
     dns::Resolver,
     facts::{Answer, Known, Security},
     name::DnsName,
-    world::{Net, RootKeys},
+    world::Net,
 };
 use rustls::RootCertStore;
 use std::{
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 /// A network that asks only `resolver`.
 pub fn net(resolver: SocketAddr) -> Net {
-    let roots = Arc::new(RootCertStore::empty());
-    Net {
-        resolver: Some(resolver),
-        verdict_roots: roots.clone(),
-        api_roots: roots,
-        dns_roots: RootKeys::default(),
-        http_port: 80,
-        tls_port: 443,
-    }
+    Net { resolver: Some(resolver), ..net_with(RootCertStore::empty()) }
 }
 
 fn name(text: &str) -> DnsName {

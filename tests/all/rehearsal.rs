@@ -1,6 +1,7 @@
 //! The made-up world of a rehearsal, held against the product's own wires and against an independent validator.
 
 use crate::lab::{
+    authority::net_with,
     ports::free_port,
     process::{Daemon, run, wait_for},
 };
@@ -20,7 +21,7 @@ use mxseal::{
     view::{Judged, Offer},
     world::{self, Machine, Net, RootKeys, Store},
 };
-use std::{fs, future::Future, path::Path, process::Command, sync::Arc, time::Duration};
+use std::{fs, future::Future, path::Path, process::Command, time::Duration};
 
 fn name(text: &str) -> DnsName {
     text.parse().unwrap()
@@ -53,16 +54,8 @@ fn asking(dns: &Dns) -> Resolver {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("root.key"), &dns.anchor).unwrap();
     let roots = RootKeys::default().and_of(&dir.path().join("root.key")).unwrap();
-    let (addr, nobody) = (dns.addr, Arc::new(rustls::RootCertStore::empty()));
-    Resolver::new(&Net {
-        resolver: Some(addr),
-        verdict_roots: nobody.clone(),
-        api_roots: nobody,
-        dns_roots: roots,
-        http_port: 80,
-        tls_port: 443,
-    })
-    .unwrap()
+    let nobody = rustls::RootCertStore::empty();
+    Resolver::new(&Net { resolver: Some(dns.addr), dns_roots: roots, ..net_with(nobody) }).unwrap()
 }
 
 #[test]

@@ -74,15 +74,20 @@ impl Authority {
     pub fn net(&self) -> Net {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.der().clone()).unwrap();
-        let roots = Arc::new(roots);
-        Net {
-            resolver: None,
-            verdict_roots: Arc::clone(&roots),
-            api_roots: roots,
-            dns_roots: RootKeys::default(),
-            http_port: 80,
-            tls_port: 443,
-        }
+        net_with(roots)
+    }
+}
+
+/// A network that takes these roots alone, for verdicts and for the API of a CA.
+pub fn net_with(roots: rustls::RootCertStore) -> Net {
+    let roots = Arc::new(roots);
+    Net {
+        resolver: None,
+        verdict_roots: Arc::clone(&roots),
+        api_roots: roots,
+        dns_roots: RootKeys::default(),
+        http_port: 80,
+        tls_port: 443,
     }
 }
 
