@@ -5,7 +5,7 @@ use super::{
     bad_news::Trouble,
     keys::{HeldKey, block},
     load_lineage,
-    order::Chain,
+    paper::Chain,
     replace, stored,
 };
 use crate::{
