@@ -12,6 +12,7 @@ use crate::{
     moment::Moment,
     name::DnsName,
     policy::{
+        mta_sts::StsRecord,
         policy_list::{self, PolicyList, Unfit},
         sts_policy::StsPolicy,
     },
@@ -66,8 +67,18 @@ async fn check(of: &ListOf, global: &Global) -> Result<u8, Trouble> {
         (false, true) => 0,
         (false, false) => 3,
     };
+    looked.findings.extend(listed(&of.domain, global));
     tell(global, ListDoc { exit, findings: looked.findings, ..ListDoc::default() });
     Ok(exit)
+}
+
+/// Whether it is on the list that was fetched last: whoever keeps that took it already.
+fn listed(domain: &DnsName, global: &Global) -> Option<Finding> {
+    let store = Store::at(&global.state_dir);
+    let list = Kept::load(&store).ok()??.signed(&store).ok()?.read(&Machine).ok()?;
+    list.fit(world::now(), None).ok()?;
+    let says = format!("{domain} is on the list of {}, in mode {}", list.timestamp, list.policies.get(domain)?.mode);
+    Some(Finding::new("list-asked", Verdict::Pass, Subject::Domain(domain.clone()), says).means("there is nothing left to ask for"))
 }
 
 /// Asks every MX host of the domain as senders do, and holds the answers against the rules.
@@ -119,7 +130,11 @@ async fn looked(of: &ListOf, global: &Global) -> Result<(Site, Facts, Option<Sts
     let site = Site::of(&flags, &[], &settings, global)?;
     let facts = site.survey(false).await?;
     let sight = survey::sight(&site.net, &facts, &Asked::default()).await;
-    let sts = sight.policies.get(&of.domain).and_then(|p| p.value()?.strict().cloned());
+    // One that no record announces is none to senders.
+    let announced =
+        facts.domains.first().and_then(|d| d.mta_sts.value()).is_some_and(|a| StsRecord::published(&a.records).strict().is_some());
+    let served = sight.policies.get(&of.domain).and_then(|p| p.value()?.strict().cloned());
+    let sts = served.filter(|_| announced);
     Ok((site, facts, sts))
 }
 

@@ -17,11 +17,12 @@ use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_rustls::TlsConnector;
 
 /// Where the policy lies (RFC 8461 §3.2).
@@ -29,24 +30,30 @@ pub const PATH: &str = "/.well-known/mta-sts.txt";
 /// Senders wait between 4 and 60 seconds.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The policy that every address of `mta-sts.DOMAIN` serves; unknown where one serves none, or another.
+/// The policy that every address of `mta-sts.DOMAIN` serves, each asked on its own and all at once; unknown where one serves none,
+/// or another.
 pub async fn policy(net: &Net, domain: &DnsName, addresses: &[IpAddr]) -> Known<Reading<StsPolicy>> {
-    let mut first: Option<(IpAddr, Bytes)> = None;
+    let url = format!("https://mta-sts.{domain}{PATH}");
+    let mut asked = JoinSet::new();
     for &address in addresses {
-        let fetched = timeout(LIMIT, fetch(net, domain, address)).await;
-        match fetched.unwrap_or_else(|_| Err(format!("there was no answer within {} s", LIMIT.as_secs()))) {
-            Err(why) => return Known::unknown(format!("https://mta-sts.{domain}{PATH} at {address}: {why}")),
-            Ok(body) => match &first {
-                Some((other, same)) if *same != body => {
-                    return Known::unknown(format!("{address} and {other} serve different policies at https://mta-sts.{domain}{PATH}"));
-                }
-                _ => first = Some((address, body)),
-            },
-        }
+        let (net, domain) = (net.clone(), domain.clone());
+        asked.spawn(async move {
+            let fetched = timeout(LIMIT, fetch(&net, &domain, address)).await;
+            (address, fetched.unwrap_or_else(|_| Err(format!("there was no whole answer within {} s", LIMIT.as_secs()))))
+        });
     }
-    match first {
-        None => Known::unknown(format!("mta-sts.{domain} has no address")),
-        Some((_, body)) => Known::seen(StsPolicy::read(&body), format!("https://mta-sts.{domain}{PATH}")),
+    let answers: BTreeMap<IpAddr, Result<Bytes, String>> = asked.join_all().await.into_iter().collect();
+    let failed: Vec<String> = answers.iter().filter_map(|(at, said)| Some(format!("at {at}: {}", said.as_ref().err()?))).collect();
+    let mut came = answers.iter().filter_map(|(at, said)| Some((at, said.as_ref().ok()?)));
+    if !failed.is_empty() {
+        let others: Vec<String> = came.map(|(at, _)| at.to_string()).collect();
+        let but = if others.is_empty() { String::new() } else { format!("; it comes from {}", others.join(", ")) };
+        return Known::unknown(format!("{url} {}{but}", failed.join("; ")));
+    }
+    let Some((at, body)) = came.next() else { return Known::unknown(format!("mta-sts.{domain} has no address")) };
+    match came.find(|(_, other)| *other != body) {
+        Some((other, _)) => Known::unknown(format!("{at} and {other} serve different policies at {url}")),
+        None => Known::seen(StsPolicy::read(body), url),
     }
 }
 

@@ -12,9 +12,16 @@ pub(super) fn answer(method: &Method, uri: &Uri, headers: &HeaderMap, host: &str
         *response.status_mut() = status;
         response
     };
-    let asked = headers.get(header::HOST).map(|h| String::from_utf8_lossy(h.as_bytes()).to_ascii_lowercase());
-    let other = |asked: &str| asked.split(':').next().map(|name| name.trim_end_matches('.')) != Some(host);
-    let Some(policy) = policy.filter(|_| !asked.is_some_and(|h| other(&h))) else { return only(StatusCode::MISDIRECTED_REQUEST) };
+    // Where the target says whose it is, no header does (RFC 9112 §3.2.2).
+    let named: Vec<&[u8]> = match uri.authority() {
+        Some(target) => vec![target.as_str().as_bytes()],
+        None => headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes).collect(),
+    };
+    let other = |asked: &[u8]| {
+        let asked = String::from_utf8_lossy(asked).to_ascii_lowercase();
+        asked.split(':').next().map(|name| name.trim_end_matches('.')) != Some(host)
+    };
+    let Some(policy) = policy.filter(|_| !named.into_iter().any(other)) else { return only(StatusCode::MISDIRECTED_REQUEST) };
     if uri.path() != PATH {
         return only(StatusCode::NOT_FOUND);
     }
@@ -50,6 +57,8 @@ mod tests {
             (Method::GET, "/.well-known/mta-sts.txt?x=1", Some(host), Some(&policy), 200),
             (Method::GET, PATH, Some("mta-sts.example.net"), Some(&policy), 421),
             (Method::GET, PATH, Some(""), Some(&policy), 421),
+            (Method::GET, "https://mta-sts.example.org/.well-known/mta-sts.txt", Some("other.example"), Some(&policy), 200),
+            (Method::GET, "https://other.example/.well-known/mta-sts.txt", Some(host), Some(&policy), 421),
             (Method::GET, PATH, Some(host), None, 421),
             (Method::POST, PATH, Some(host), Some(&policy), 405),
             (Method::OPTIONS, PATH, Some(host), Some(&policy), 405),
@@ -65,5 +74,8 @@ mod tests {
             let media = response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().expect("text"));
             assert_eq!(media, (status == 200).then_some("text/plain"));
         }
+        // Two names are no name.
+        let headers: HeaderMap = [host, "other.example"].map(|h| (header::HOST, HeaderValue::from_static(h))).into_iter().collect();
+        assert_eq!(answer(&Method::GET, &PATH.parse().expect("a target"), &headers, host, Some(&policy)).status().as_u16(), 421);
     }
 }

@@ -44,6 +44,7 @@ mod odd_hosts;
 mod opensmtpd;
 mod package;
 mod parsers;
+mod policy_fetch;
 mod policy_host;
 mod policy_list;
 mod policy_site;

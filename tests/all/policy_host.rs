@@ -1,7 +1,7 @@
 //! The policy host, and the verbs that bring it up: on a booted host under systemd, and alone against clients that mean no good.
 
 use crate::lab::{
-    authority::{Authority, Issued},
+    authority::Authority,
     dns::own_loopback,
     host::{Host, text},
     household::MXSEAL,
@@ -20,7 +20,6 @@ use mxseal::{
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
@@ -46,7 +45,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let (host, authority, dir) = (own_loopback(), Authority::new(), tempfile::tempdir().unwrap());
-        write(dir.path(), POLICY, &authority.issue(&[NAME], KeyType::Ecdsa));
+        write(dir.path(), &[(NAME, POLICY)], &authority);
         let mut command = Command::new(MXSEAL);
         command.args(["serve", "--listen", &format!("{host}:443"), "--file"]).arg(dir.path().join("served.json"));
         let daemon = Daemon::start(&mut command, &dir.path().join("log"));
@@ -76,11 +75,24 @@ impl Server {
     }
 
     fn tls(&self) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+        self.tls_of(NAME)
+    }
+
+    fn tls_of(&self, name: &'static str) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(self.authority.net().verdict_roots).with_no_client_auth();
-        let client = rustls::ClientConnection::new(Arc::new(config), NAME.try_into().unwrap()).unwrap();
+        let client = rustls::ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
         rustls::StreamOwned::new(client, self.connect())
+    }
+
+    /// Everything that is answered to these bytes by TLS for `name`.
+    fn answer(&self, name: &'static str, request: &str) -> String {
+        let (mut stream, mut said) = (self.tls_of(name), Vec::new());
+        if stream.write_all(request.as_bytes()).is_ok() {
+            let _ = stream.read_to_end(&mut said);
+        }
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     /// KiB of memory: what it holds now, and at most ever held.
@@ -91,9 +103,13 @@ impl Server {
     }
 }
 
-fn write(dir: &Path, policy: &str, issued: &Issued) {
-    let host = ServedHost { policy: policy.to_owned(), bundle: issued.bundle.clone() };
-    let served = Served::new(BTreeMap::from([(NAME.parse().unwrap(), host)]));
+/// A policy for each name, each with a new certificate, in place of what was served.
+fn write(dir: &Path, policies: &[(&str, &str)], authority: &Authority) {
+    let host = |(name, policy): &(&str, &str)| {
+        let bundle = authority.issue(&[name], KeyType::Ecdsa).bundle;
+        (name.parse().unwrap(), ServedHost { policy: (*policy).to_owned(), bundle })
+    };
+    let served = Served::new(policies.iter().map(host).collect());
     fs::write(dir.join("new"), serde_json::to_vec(&served).unwrap()).unwrap();
     fs::rename(dir.join("new"), dir.join("served.json")).unwrap();
 }
@@ -185,7 +201,7 @@ fn whoever_is_slow_is_left() {
 fn what_is_served_changes_without_a_restart() {
     let server = Server::start();
     let other = POLICY.replace("testing", "none");
-    write(server.dir.path(), &other, &server.authority.issue(&[NAME], KeyType::Ecdsa));
+    write(server.dir.path(), &[(NAME, &other)], &server.authority);
     wait_for("the other policy", Duration::from_secs(10), || server.fetch().value() == Some(&other));
     fs::write(server.dir.path().join("new"), "nonsense").unwrap();
     fs::rename(server.dir.path().join("new"), server.dir.path().join("served.json")).unwrap();
@@ -198,6 +214,71 @@ fn what_is_served_changes_without_a_restart() {
             Command::new("openssl").args(["s_client", "-connect", &at]).args(name).stdin(std::process::Stdio::null()).output().unwrap();
         assert!(text(&out).contains("no peer certificate available"), "{name:?}: {}", text(&out));
     }
+}
+
+/// Whatever form a request has, the policy comes under its own name alone.
+#[test]
+fn every_form_of_request_has_its_answer() {
+    let server = Server::start();
+    let (theirs, second) = ("mta-sts.example.net", POLICY.replace("example.test", "example.net"));
+    write(server.dir.path(), &[(NAME, POLICY), (theirs, &second)], &server.authority);
+    wait_for("both", Duration::from_secs(10), || server.daemon.log().contains("mta-sts.example.net, mta-sts.example.test"));
+    let path = fetch::PATH;
+    for (request, status, body) in [
+        (format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n\r\n"), "1.1 200", POLICY),
+        (format!("GET {path} HTTP/1.1\r\nhost:MTA-STS.Example.TEST.:443\r\nConnection: keep-alive\r\n\r\n"), "1.1 200", POLICY),
+        (format!("GET {path} HTTP/1.0\r\n\r\n"), "1.0 200", POLICY),
+        (format!("GET https://{NAME}{path} HTTP/1.1\r\nHost: x\r\n\r\n"), "1.1 200", POLICY),
+        (format!("HEAD {path} HTTP/1.1\r\nHost: {NAME}\r\n\r\n"), "1.1 200", ""),
+        (format!("GET https://{theirs}{path} HTTP/1.1\r\nHost: {NAME}\r\n\r\n"), "1.1 421", ""),
+        (format!("GET {path} HTTP/1.1\r\nHost: {theirs}\r\n\r\n"), "1.1 421", ""),
+        (format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\nHost: {theirs}\r\n\r\n"), "1.1 421", ""),
+        (format!("POST {path} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 3\r\n\r\na=b"), "1.1 405", ""),
+        (format!("GET /.well-known HTTP/1.1\r\nHost: {NAME}\r\n\r\n"), "1.1 404", ""),
+        (format!("GET {path} nonsense\r\n\r\n"), "1.1 400", ""),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), "", ""),
+        // Whoever has had an answer is done.
+        (format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n\r\n").repeat(2), "1.1 200", POLICY),
+    ] {
+        let said = server.answer(NAME, &request);
+        let status = if status.is_empty() { String::new() } else { format!("HTTP/{status} ") };
+        assert!(said.starts_with(&status), "{request:?}: {said}");
+        assert_eq!(said.split_once("\r\n\r\n").map_or("", |(_, body)| body), body, "{request:?}: {said}");
+        let about_it = said.to_ascii_lowercase();
+        assert_eq!(about_it.contains(&format!("content-length: {}\r\n", POLICY.len())), status.contains("200"), "{request:?}: {said}");
+    }
+    let of = |name| format!("GET {path} HTTP/1.1\r\nHost: {name}\r\n\r\n");
+    assert!(server.answer(theirs, &of(theirs)).ends_with(&second));
+
+    // One goes meanwhile; whoever was in the middle of it gets what he came for, unless he was too slow.
+    let mut begun = server.tls_of(theirs);
+    begun.write_all(b"GET ").and_then(|()| begun.flush()).unwrap();
+    write(server.dir.path(), &[(NAME, POLICY)], &server.authority);
+    wait_for("one alone", Duration::from_secs(10), || server.daemon.log().ends_with("from now on serving mta-sts.example.test\n"));
+    let mut said = Vec::new();
+    let _ = begun.write_all(&of(theirs).as_bytes()[4..]).and_then(|()| begun.read_to_end(&mut said));
+    assert!(said.is_empty() || said.ends_with(second.as_bytes()), "{}", String::from_utf8_lossy(&said));
+    assert_eq!(server.answer(theirs, &of(theirs)), "");
+    assert!(server.answer(NAME, &of(NAME)).ends_with(POLICY));
+}
+
+/// Policies and certificates change under requests that run: each gets one policy whole, and none is refused.
+#[test]
+fn nobody_notices_that_what_is_served_changes() {
+    let server = Server::start();
+    let request = format!("GET {} HTTP/1.1\r\nHost: {NAME}\r\n\r\n", fetch::PATH);
+    let mut asked = 0;
+    for age in 86_401..86_404 {
+        let next = POLICY.replace("86400", &age.to_string());
+        write(server.dir.path(), &[(NAME, &next)], &server.authority);
+        wait_for("the next", Duration::from_secs(10), || {
+            let said = server.answer(NAME, &request);
+            assert!(said.starts_with("HTTP/1.1 200 OK\r\n") && said.contains("max_age: 8640"), "{said}");
+            asked += 1;
+            said.ends_with(&next)
+        });
+    }
+    eprintln!("{asked} requests while three changes were noticed");
 }
 
 #[test]

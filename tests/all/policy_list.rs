@@ -146,6 +146,14 @@ fn a_newer_list_is_fetched_and_an_older_one_is_not() {
     assert!(code == Some(1) && err.contains("older than the one at hand"), "{code:?} {err}");
     let (code, out, err) = list(&dir.path().join("state"), &["show", "small.example", "--at", WEEK]);
     assert!(code == Some(0) && out.contains("mode enforce, MX hosts mx.small.example"), "{code:?} {out} {err}");
+    // Whoever is on it has nothing to ask for.
+    let mx = own_loopback();
+    let dns = Dns::start(&[("small.example", &format!("@ MX 10 mx\nmx A {mx}"), Signed::No)]);
+    let mut check = Command::new("faketime");
+    check.args(["-f", "@2030-01-09 00:00:00", MXSEAL, "--state-dir"]).arg(dir.path().join("state"));
+    check.args(["list", "check", "small.example", "--resolver", &dns.resolver.to_string()]);
+    let (code, out, err) = said(&mut check);
+    assert!(code == Some(3) && out.contains("is on the list of 2030-01-08T00:00:00Z, in mode enforce"), "{code:?} {out} {err}");
     let (code, out, _) = list(&dir.path().join("state"), &["show", "none.example", "--at", WEEK]);
     assert!(code == Some(1) && out.contains("is not on the list"), "{out}");
     // Nothing is left of what was replaced or refused.
@@ -165,6 +173,25 @@ fn an_entry_is_made_from_dns() {
     assert_eq!(code, Some(0), "{err}");
     let entry: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(entry["example.test"], serde_json::json!({"mode": "testing", "mxs": ["mx.example.test", "mx2.example.test"]}));
+    // A policy counts where a record announces it; then the entry follows it.
+    dns.set("example.test", "mta-sts", "A", 60, &[&host.to_string()]);
+    let authority = Authority::new();
+    let (root, issued) = (dir.path().join("root.pem"), authority.issue(&["mta-sts.example.test"], KeyType::Ecdsa));
+    fs::write(&root, authority.root_pem()).unwrap();
+    let policy = b"version: STSv1\nmode: enforce\nmx: *.example.test\nmax_age: 86400\n".to_vec();
+    let _web = serve(SocketAddr::from((host, 443)), &issued, Web::from([("/.well-known/mta-sts.txt".to_owned(), ("text/plain", policy))]));
+    let anchor = root.display().to_string();
+    let entry = || {
+        let (code, out, err) = list(dir.path(), &["entry", "example.test", "--resolver", &resolver, "--trust-anchor", &anchor]);
+        assert_eq!(code, Some(0), "{err}");
+        serde_json::from_str::<Value>(&out).unwrap()["example.test"].clone()
+    };
+    assert_eq!(entry()["mode"], "testing");
+    dns.set("example.test", "_mta-sts", "TXT", 60, &["\"v=STSv1; id=1;\""]);
+    assert_eq!(entry(), serde_json::json!({"mode": "enforce", "mxs": [".example.test"]}));
+    let (code, out, err) = list(dir.path(), &["check", "example.test", "--resolver", &resolver, "--trust-anchor", &anchor]);
+    assert!(code == Some(1) && out.contains("kept for 86400 s") && out.contains("--max-age 10886400"), "{code:?} {out} {err}");
+    dns.set("example.test", "_mta-sts", "TXT", 60, &[]);
     // Nobody listens there.
     let (code, out, err) = list(dir.path(), &["check", "example.test", "--resolver", &resolver]);
     assert!(code == Some(3) && out.contains("list-unreachable") && out.contains("list-closed"), "{code:?} {out} {err}");
