@@ -159,6 +159,17 @@ impl Claims {
         if broken.is_empty() { Ok(()) } else { Err(broken) }
     }
 
+    /// The domains whose policy is tried out (mode testing) and says more than the host would present: nothing is deferred for
+    /// that, and every sender reports it.
+    #[must_use]
+    pub fn tried_in_vain(&self, would: &Presents, now: Moment) -> Vec<&DnsName> {
+        let tried = |claim| match claim {
+            &Claim::Sts { ref domain, mode: Mode::Testing, ref mx, until: None, .. } => misses(domain, mx, would).then_some(domain),
+            _ => None,
+        };
+        self.counting(now).filter_map(tried).collect()
+    }
+
     /// The world is told of these TLSA records, or was seen to be: the whole set of an MX name. A set that was told before and
     /// is another one counts on until caches have forgotten it. An empty set withdraws.
     pub fn tell_tlsa(&mut self, mx: &DnsName, spki: &[Digest], ttl: u32, now: Moment) {
@@ -240,6 +251,12 @@ impl Claims {
     }
 }
 
+/// Whether a sender that goes by the policy of `domain` finds less than it says.
+fn misses(domain: &DnsName, mx: &[String], would: &Presents) -> bool {
+    let covered = mx.iter().filter_map(|p| p.parse::<MxPattern>().ok()).any(|p| p.matches(&would.mx));
+    (covered || would.domains.contains(domain)) && !(covered && would.verified)
+}
+
 fn breaks<'a>(claim: &'a Claim, would: &Presents) -> Option<Broken<'a>> {
     let (says, means) = match claim {
         Claim::Tlsa { mx, spki, .. } if *mx == would.mx => {
@@ -249,9 +266,7 @@ fn breaks<'a>(claim: &'a Claim, would: &Presents) -> Option<Broken<'a>> {
             (format!("TLSA records of {mx} name other keys (RFC 7672)"), "DANE senders would keep the mail until it bounces")
         }
         Claim::Sts { domain, mode: Mode::Enforce, mx, .. } => {
-            let covered = mx.iter().filter_map(|p| p.parse::<MxPattern>().ok()).any(|p| p.matches(&would.mx));
-            let concerned = covered || would.domains.contains(domain);
-            if !concerned || (covered && would.verified) {
+            if !misses(domain, mx, would) {
                 return None;
             }
             let says = format!("the MTA-STS policy of {domain} is in mode enforce (RFC 8461)");
@@ -361,9 +376,12 @@ mod tests {
         let (domain, mut claims) = (name("example.org"), Claims::default());
         claims.tell_policy(&domain, Some(&policy(Mode::Testing, 86400)), Moment(0));
         assert!(claims.allows(&presents(&["any"], false), Moment(1)).is_ok(), "testing binds nobody");
+        assert_eq!(claims.tried_in_vain(&presents(&["any"], false), Moment(1)), [&domain], "and is reported");
+        assert!(claims.tried_in_vain(&presents(&["any"], true), Moment(1)).is_empty(), "it keeps what it says");
         claims.tell_policy(&domain, Some(&policy(Mode::Enforce, 1_209_600)), Moment(DAY));
         let refused = |claims: &Claims, at| claims.allows(&presents(&["any"], false), Moment(at)).is_err();
         assert!(refused(&claims, 2 * DAY));
+        assert!(claims.tried_in_vain(&presents(&["any"], false), Moment(2 * DAY)).is_empty(), "it is served no more");
         assert!(claims.allows(&presents(&["any"], true), Moment(2 * DAY)).is_ok(), "a certificate that verifies keeps it");
         let other = Presents { mx: name("mx2.example.org"), ..presents(&["any"], true) };
         assert!(claims.allows(&other, Moment(2 * DAY)).is_err(), "a host that it does not name");

@@ -59,6 +59,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
         return retreat::step(args, &site, &settings, global, retreat, &progress, outcome).await;
     }
     plan.notes.extend(retreat::although(args, retreat)?);
+    plan.notes.extend(plan::left_told(&claims, &receipt, world::now()));
     show(global, &files, &plan, outcome);
     let Some(Stage::Change(change)) = plan.next.take() else {
         return Ended::done().tell(outcome, global);

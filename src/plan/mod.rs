@@ -19,7 +19,7 @@ pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
 pub use challenge::{Challenge, Door, Rungs, challenges, ladder};
 pub use companion::left_behind;
 pub use renewal::{LiveFile, Renewal, Standing, drift, renewal};
-pub use retreat::{Retreat, Step as RetreatStep, retreat};
+pub use retreat::{Retreat, Step as RetreatStep, left_told, retreat};
 pub use undo::undo;
 
 use crate::{

@@ -4,7 +4,7 @@
 use crate::{
     change::{Expect, Receipt, Want},
     claims::{Broken, Claim, Claims, Presents},
-    finding::Finding,
+    finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     name::DnsName,
     view::{Judged, Offer},
@@ -95,6 +95,22 @@ pub fn retreat(claims: &Claims, receipt: &Receipt, now: Moment) -> Option<Retrea
     names.sort();
     names.dedup();
     Some(Retreat { next, against: broken.iter().map(Broken::finding).collect(), names })
+}
+
+/// What senders go on hearing after the undoing, although it binds nobody: a policy in mode testing.
+#[must_use]
+pub fn left_told(claims: &Claims, receipt: &Receipt, now: Moment) -> Vec<Finding> {
+    let before = presented_before(receipt, now);
+    let mut domains: Vec<&DnsName> = before.iter().flat_map(|presents| claims.tried_in_vain(presents, now)).collect();
+    domains.sort();
+    domains.dedup();
+    let finding = |domain: &DnsName| {
+        let says = format!("the MTA-STS policy of {domain} (mode testing) stays, and this host will not do what it says");
+        Finding::new("policy-outlives", Verdict::Warn, Subject::Domain(domain.clone()), says)
+            .means("senders deliver all the same, and report every session as a failure")
+            .remedy(Remedy::Command(format!("mxseal policy leave {domain}")))
+    };
+    domains.into_iter().map(finding).collect()
 }
 
 /// The order of the retreat.
@@ -238,6 +254,11 @@ mod tests {
             ("no TLS was seen", dane, silent, NOW, false),
         ] {
             assert_eq!(retreat(&claims, &before, at).is_none(), free, "{what}");
+        }
+        for (before, left) in [(receipt("former", false), 1), (receipt("former", true), 0)] {
+            let all = left_told(&told(Mode::Testing), &before, NOW);
+            assert_eq!(all.len(), left, "{all:?}");
+            assert!(left_told(&told(Mode::Enforce), &before, NOW).is_empty(), "that one is left first");
         }
     }
 }

@@ -214,6 +214,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-setup(8) --policy-host; mxseal-policy(8)",
     },
     Topic {
+        id: "policy-outlives",
+        title: "A policy that is tried out stays published",
+        text: "A policy in mode testing binds no sender: mail is delivered whatever this host presents, so nothing stands against the undoing. But it still says that senders may verify the host, which they will not be able to: each of their reports will count failures until the policy is left.",
+        see: "mxseal policy show",
+        reference: "RFC 8461 section 5; mxseal-policy(8); mxseal-undo(8)",
+    },
+    Topic {
         id: "policy-planned",
         title: "What becomes of the domain's MTA-STS policy",
         text: "A domain without a policy gets one in mode testing at the end of a setup: senders then report what would fail, and deliver all the same. Senders fetch it from https://mta-sts.DOMAIN/, so that name must have an address first: where mxseal or a web server here is to serve it, one that leads to this host. mxseal serves it where port 443 is free, with a certificate of its own; nginx, Apache or Caddy get a file and a site. The record that announces it follows once it is seen as senders fetch it. A policy that exists stays as it is. `--tell` without mta-sts begins none.",

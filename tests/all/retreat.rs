@@ -117,6 +117,11 @@ fn a_policy_that_setup_begins_is_announced_once_it_is_served() {
     let out = dns.output().expect("mxseal");
     let document: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
     assert!(document["records"].to_string().contains("v=STSv1; id="), "{document:#}");
+
+    // A policy that is tried out holds no undoing back, and is not passed over in silence.
+    let (code, undo) = told(&house, "undo", &["--dry-run"]);
+    let outlives = undo["findings"].as_array().expect("findings").iter().find(|f| f["id"] == "policy-outlives");
+    assert!(code == 0 && outlives.is_some_and(|f| f["subject"].to_string().contains("example.test")), "{undo:#}");
 }
 
 #[test]
