@@ -130,8 +130,19 @@ fn no_answer(why: std::io::Error) -> Trouble {
 ///
 /// # Errors
 /// The misuse as it was, where it was another one or nobody can be asked.
-pub fn without_a_verb(misuse: clap::Error) -> Result<Cli, clap::Error> {
-    use clap::{Parser as _, error::ErrorKind};
+pub fn without_a_verb(mut misuse: clap::Error) -> Result<Cli, clap::Error> {
+    use clap::{
+        Parser as _,
+        error::{ContextKind, ContextValue, ErrorKind},
+    };
+    let words = || std::env::args_os().skip(1);
+    if misuse.kind() == ErrorKind::UnknownArgument && words().next().is_some_and(|w| w.as_encoded_bytes().starts_with(b"-")) {
+        let of_setup = Cli::try_parse_from(["mxseal".into(), "setup".into()].into_iter().chain(words()));
+        if of_setup.map_or_else(|e| e.kind() != ErrorKind::UnknownArgument, |_| true) {
+            let tip = "it is a flag of setup: mxseal setup ...".into();
+            misuse.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        }
+    }
     let none = matches!(misuse.kind(), ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     match (none, Terminal::can_ask()) {
         (true, true) => Cli::try_parse_from(std::env::args_os().chain(["setup".into()])),

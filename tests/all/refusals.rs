@@ -51,6 +51,7 @@ fn the_command_line_and_the_settings() {
     let before = listing(dir.path());
     let cases: &[(&[&str], i32, &[&str])] = &[
         (&["survey", "--frobnicate"], 2, &["--frobnicate"]),
+        (&["--publish", "manual"], 2, &["--publish", "it is a flag of setup"]),
         (&["serve"], 2, &["serve"]),
         (&["survey", "--mx", "a b"], 2, &["--mx", "a b", "not a DNS name"]),
         (&["survey", "--mx", "192.0.2.1 "], 2, &["--mx", "not a DNS name"]),
