@@ -116,6 +116,9 @@ impl FromStr for WaitFor {
     }
 }
 
+/// No wait is longer: a year, in seconds.
+const LONGEST_WAIT: u64 = 31_536_000;
+
 /// A number with its unit.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write one such as 90s, 15m or 2h");
@@ -126,7 +129,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         _ => return Err(wrong()),
     };
-    number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)
+    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(wrong)?;
+    if seconds > LONGEST_WAIT { Err(format!("{text:?} is longer than a year")) } else { Ok(Duration::from_secs(seconds)) }
 }
 
 /// The form of records.
