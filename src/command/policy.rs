@@ -20,7 +20,7 @@ use crate::{
     },
     report::{
         self, Style, Terminal,
-        json::{self, KeptPolicyDoc, PolicyDoc},
+        json::{self, KeptPolicyDoc, PolicyDoc, ZoneDoc},
     },
     survey, world,
 };
@@ -59,7 +59,7 @@ async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Trouble> {
         finding.remedy = Remedy::Do("serve the text above at that address, then publish the record".into());
     }
     let exit = exit(&shown, &findings);
-    tell(global, exit, shown, findings);
+    tell(global, exit, shown, findings, Vec::new());
     Ok(exit)
 }
 
@@ -75,8 +75,8 @@ fn exit(policies: &[PolicyDoc], findings: &[Finding]) -> u8 {
     }
 }
 
-fn tell(global: &Global, exit: u8, policies: Vec<PolicyDoc>, findings: Vec<Finding>) {
-    let document = json::PoliciesDoc { version: json::VERSION, exit, policies, findings };
+fn tell(global: &Global, exit: u8, policies: Vec<PolicyDoc>, findings: Vec<Finding>, zones: Vec<ZoneDoc>) {
+    let document = json::PoliciesDoc { version: json::VERSION, exit, policies, findings, zones };
     Terminal::print(&if global.json { json::text(&document) } else { report::policy_page(Style::of_stdout(), &document) });
 }
 

@@ -19,7 +19,7 @@ use crate::{
         self, Asked, Exchange, Ours, Prospect, Sheet, Wanted,
         dialect::Dialect,
         exchanges, policy_notes,
-        publisher::{Draft, How, Publisher, Refused},
+        publisher::{Draft, How, Publisher, Refused, Words},
         told,
     },
     report::{
@@ -34,6 +34,8 @@ use tokio::time::{sleep, timeout};
 
 /// How long the world is waited for where nobody says.
 const USUAL_WAIT: Duration = Duration::from_secs(120);
+/// How long the zone's own servers are waited for where the world is not: what they have is enough to go on with.
+const SHORT_WAIT: Duration = Duration::from_secs(10);
 /// How often a name is looked up that shall be found.
 const LOOK: Duration = Duration::from_secs(1);
 /// What is told in a first round may let a policy host be found, whose policy is told of in the second.
@@ -111,8 +113,7 @@ impl Telling<'_> {
                 }
             }
         }
-        let failed = |f: &Finding| f.verdict == Verdict::Fail || ["publish-failed", "policy-not-begun"].contains(&f.id.as_str());
-        let exit = u8::from(told.findings.iter().any(failed));
+        let exit = u8::from(told.findings.iter().any(|f| f.verdict == Verdict::Fail));
         let (records, findings) = (told.records.iter().collect::<Vec<_>>(), [&told.seen[..], &told.findings].concat());
         outcome.dns = Some(json::DnsDoc { zones: told.zones, wait: told.wait, ..json::DnsDoc::of(&records, &findings, exit) });
         outcome.findings.extend(told.findings);
@@ -123,15 +124,16 @@ impl Telling<'_> {
     /// before.
     async fn round(&self, mut facts: Facts, told: &mut Told) -> Result<Option<Facts>, Finding> {
         let Self { site, settings, progress, .. } = self;
+        let mut prospects = policy::begin::outlook(site, settings, &facts);
         let begun = if self.show_only || !Tell::MtaSts.is_in(&settings.tell) {
             Vec::new()
         } else {
-            policy::begin::all(site, settings, &facts, progress).await
+            policy::begin::all(site, settings, &facts, &mut prospects, progress).await
         };
         progress.see(Event::Started("compare what senders are told with what is true now".into()));
         // What cannot be kept in mind must not be told.
         facts.claims = told::see(&site.store, &facts).map_err(|e| unkept(&e))?;
-        let asked = asked(site, settings, &policy::begin::outlook(site, settings, &facts));
+        let asked = asked(site, settings, &prospects);
         let (facts, sheet) = dns::compared(site, facts, &asked).await;
         progress.see(Event::Done(format!("{} to add", count(sheet.open().count(), "record", "records"))));
         let (zones, by_hand) = self.publish(&facts, &sheet).await;
@@ -150,17 +152,16 @@ impl Telling<'_> {
 
         let names: Vec<&DnsName> = told_now.iter().map(|w| &w.owner).filter(|name| name.as_str().starts_with("mta-sts.")).collect();
         let again = match patience {
-            Some(patience) if !names.is_empty() && waited.as_ref().is_some_and(|w| w.exit == 0) => {
+            _ if names.is_empty() => false,
+            Some(patience) if waited.as_ref().is_some_and(|w| w.exit == 0) => {
                 self.found(&names, patience.timeout).await;
                 true
             }
+            None if published > 0 && self.wait.is_none() => wait::authorities(site, &sheet, &zones, SHORT_WAIT).await,
             _ => false,
         };
-        let later = if again || !Tell::MtaSts.is_in(&asked.tell) {
-            Vec::new()
-        } else {
-            policy::begin::later(site, settings, &facts, !self.show_only)
-        };
+        let later =
+            if again || !Tell::MtaSts.is_in(&asked.tell) { Vec::new() } else { policy::begin::later(&prospects, !self.show_only, &names) };
         self.print(&report::findings(Style::of_stdout(), &later));
         let new = |w: &&Wanted| !told.records.iter().any(|r| (&r.owner, &r.data) == (&w.owner, &w.data));
         let records: Vec<Wanted> = sheet.open().filter(new).cloned().collect();
@@ -182,23 +183,13 @@ impl Telling<'_> {
             let what = count(exchange.add.len(), "record", "records");
             self.progress.see(Event::Started(format!("publish {what} in {}", exchange.zone)));
             let promise = |claims: &mut Claims| told::promise_keys(claims, facts, sheet, exchange);
-            let (state, done) = match way {
-                Err(why) => ("refused", Err(why)),
-                Ok(publisher) => match bring(self.site, &publisher, exchange, promise).await {
-                    Ok(draft) if draft.exchange.is_empty() => ("nothing-to-do", Ok(draft)),
-                    Ok(draft) => ("published", Ok(draft)),
-                    Err(why @ Refused::Unclear(..)) => ("unclear", Err(why.to_string())),
-                    Err(why) => ("refused", Err(why.to_string())),
-                },
+            let zone = match way {
+                Ok(publisher) => became(exchange, &publisher, false, bring(self.site, &publisher, exchange, promise).await),
+                Err(why) => became(exchange, &Publisher::Manual, false, Err(Refused::Failed(why))),
             };
-            self.progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
-            zones.push(match done {
-                Ok(draft) => ZoneDoc { next: draft.next, ..ZoneDoc::of(exchange, &draft.exchange, state) },
-                Err(why) => {
-                    by_hand.push(not_published(exchange, &why));
-                    ZoneDoc { error: Some(why), ..ZoneDoc::of(exchange, exchange, state) }
-                }
-            });
+            self.progress.see(Event::Done(if zone.error.is_none() { "done".into() } else { "not done".into() }));
+            by_hand.extend(zone.error.as_deref().map(|why| not_published(exchange, why)));
+            zones.push(zone);
         }
         (zones, by_hand)
     }
@@ -288,16 +279,39 @@ pub(super) async fn bring(
     done
 }
 
+/// What became of a zone: what was done there, or the exact change where it was only looked at.
+pub(super) fn became(exchange: &Exchange, publisher: &Publisher, only_looked: bool, done: Result<Draft, Refused>) -> ZoneDoc {
+    let draft = match done {
+        Ok(draft) => draft,
+        Err(why) => {
+            let state = if matches!(why, Refused::Unclear(..)) { "unclear" } else { "refused" };
+            return ZoneDoc { error: Some(why.to_string()), ..ZoneDoc::of(exchange, exchange, state) };
+        }
+    };
+    let state = match (draft.exchange.is_empty(), publisher, only_looked) {
+        (true, ..) => "nothing-to-do",
+        (_, Publisher::Manual, _) => "by-hand",
+        (_, _, true) => "planned",
+        _ => "published",
+    };
+    let change = match draft.words {
+        Words::File { path, before, after } if only_looked => Some(report::text_diff(&path, &before, &after)),
+        Words::Text(text) if only_looked => Some(text),
+        _ => None,
+    };
+    ZoneDoc { change, next: draft.next, ..ZoneDoc::of(exchange, &draft.exchange, state) }
+}
+
 fn not_published(exchange: &Exchange, why: &str) -> Finding {
     let says = format!("the records of {} are not published", exchange.zone);
-    Finding::new("publish-failed", Verdict::Warn, Subject::Domain(exchange.zone.clone()), says)
+    Finding::new("publish-failed", Verdict::Fail, Subject::Domain(exchange.zone.clone()), says)
         .seen(why)
         .means("the certificate is served and proved all the same; senders are not told of it yet")
         .remedy(Remedy::Command("mxseal dns --publish".into()))
 }
 
 fn unkept(e: &std::io::Error) -> Finding {
-    Finding::new("publish-failed", Verdict::Warn, Subject::Host, "what senders are told could not be noted, so they were told nothing")
+    Finding::new("publish-failed", Verdict::Fail, Subject::Host, "what senders are told could not be noted, so they were told nothing")
         .seen(e.to_string())
         .means("the certificate is served and proved all the same")
         .remedy(Remedy::Command("mxseal dns".into()))

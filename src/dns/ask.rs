@@ -7,7 +7,7 @@ use hickory_proto::{
     op::{DnsRequest, DnsRequestOptions, Edns, Message, Query, ResponseCode},
     rr::{Name, RecordType},
 };
-use std::{io, net::SocketAddr, str::FromStr as _, time::Duration};
+use std::{io, net::SocketAddr, str::FromStr as _, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -40,14 +40,14 @@ pub(super) enum Wish {
 }
 
 /// Asks until somebody answers NOERROR or NXDOMAIN; else the last fault as a sentence.
-pub(super) async fn ask(servers: &[Server], name: &DnsName, kind: RecordType) -> Result<Heard, String> {
+pub(super) async fn ask(servers: &[Arc<Server>], name: &DnsName, kind: RecordType) -> Result<Heard, String> {
     let name = Name::from_str(&name.absolute()).map_err(|e| format!("{name} cannot be asked of DNS: {e}"))?;
     tokio::time::timeout(DEADLINE, in_turn(servers, &name, kind))
         .await
         .unwrap_or_else(|_| Err(format!("no resolver answered {kind} of {name} within {} s", DEADLINE.as_secs())))
 }
 
-async fn in_turn(servers: &[Server], name: &Name, kind: RecordType) -> Result<Heard, String> {
+async fn in_turn(servers: &[Arc<Server>], name: &Name, kind: RecordType) -> Result<Heard, String> {
     let mut fault = String::new();
     for _ in 0..TRIES {
         for server in servers {

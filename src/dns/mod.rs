@@ -20,10 +20,13 @@ pub use update::{NotDone, Primary, Seen};
 use crate::{
     facts::{Answer, Known, Security, Tlsa, Whereabouts},
     name::DnsName,
-    world::Net,
+    world::{Net, RootKeys},
 };
 use ask::{Heard, ask};
-use hickory_proto::rr::{RData, RecordType};
+use hickory_proto::{
+    op::Message,
+    rr::{RData, RecordType},
+};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -41,7 +44,9 @@ pub struct Resolver(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    servers: Vec<Server>,
+    servers: Vec<Arc<Server>>,
+    /// From which our own validation starts.
+    roots: RootKeys,
 }
 
 /// One resolver, with what we know of it.
@@ -54,6 +59,26 @@ pub(crate) struct Server {
     validates: OnceCell<bool>,
     /// Our own validation through it, where its word alone would count.
     validator: Option<Validator>,
+}
+
+impl Server {
+    /// One whose word counts where `roots` are given, from which our own validation starts.
+    fn new(addr: SocketAddr, roots: Option<&RootKeys>) -> Self {
+        let validator = roots.map(|roots| Validator::new(addr, roots));
+        Self { addr, believed: validator.is_some(), validates: OnceCell::new(), validator }
+    }
+
+    /// What it said, and what may be believed of that: *secure* is what our own validation agrees to, else *unknown*, with why as
+    /// the end of a sentence.
+    async fn agreed(&self, said: Message, security: Security, kind: RecordType) -> (Message, Security, Option<String>) {
+        match &self.validator {
+            Some(validator) if security == Security::Secure => match validator.answer(&said, kind).await {
+                Ok(followed) => (followed, Security::Secure, None),
+                Err(why) => (said, Security::Unknown, Some(why)),
+            },
+            _ => (said, security, None),
+        }
+    }
 }
 
 /// No resolver is known.
@@ -86,12 +111,8 @@ impl Resolver {
             return Err(NoResolver("/etc/resolv.conf names none".into()));
         }
         let believed = |a: &SocketAddr| net.resolver.is_some() || a.ip().is_loopback();
-        let server = |addr| {
-            let validator = believed(&addr).then(|| Validator::new(addr, &net.dns_roots));
-            Server { believed: validator.is_some(), addr, validates: OnceCell::new(), validator }
-        };
-        let servers = addrs.into_iter().map(server).collect();
-        Ok(Self(Arc::new(Inner { servers })))
+        let servers = addrs.into_iter().map(|addr| Arc::new(Server::new(addr, believed(&addr).then_some(&net.dns_roots)))).collect();
+        Ok(Self(Arc::new(Inner { servers, roots: net.dns_roots.clone() })))
     }
 
     /// The MX records of a domain: preference and name, best first. A null MX (RFC 7505) is left out.
@@ -187,15 +208,21 @@ impl Resolver {
         for name in names.value()?.records.iter().take(MOST_SERVERS) {
             let addresses = self.addresses(name).await;
             let addrs = addresses.value().into_iter().flat_map(|a| &a.records).map(|ip| SocketAddr::new(*ip, 53));
-            servers.extend(addrs.map(|addr| Server { addr, believed: false, validates: OnceCell::new(), validator: None }));
+            servers.extend(addrs.map(|addr| Arc::new(Server::new(addr, None))));
         }
-        (!servers.is_empty()).then(|| Self(Arc::new(Inner { servers })))
+        (!servers.is_empty()).then(|| Self(Arc::new(Inner { servers, roots: self.0.roots.clone() })))
     }
 
     /// Each resolver by itself.
     #[must_use]
     pub fn each(&self) -> Vec<One> {
-        self.0.servers.iter().map(|s| One::resolver(s.addr, s.believed)).collect()
+        self.0.servers.iter().cloned().map(One).collect()
+    }
+
+    /// Another one by itself, which the admin named.
+    #[must_use]
+    pub fn beside(&self, addr: SocketAddr) -> One {
+        One(Arc::new(Server::new(addr, Some(&self.0.roots))))
     }
 
     /// The names of a zone's servers.
@@ -215,43 +242,67 @@ impl Resolver {
         }
     }
 
-    /// Where the records of `name` lie: the end of its CNAME chain, and the zone of that (RFC 1035 §3.3.13, RFC 2308 §2).
+    /// Where the records of `name` lie: the end of its CNAME chain, and the zone of that (RFC 1035 §3.3.13, RFC 2308 §2). An alias
+    /// that a wildcard makes is nobody's: records of the name lie at the name itself.
     pub async fn whereabouts(&self, name: &DnsName) -> Known<Whereabouts> {
-        match ask(&self.0.servers, name, RecordType::SOA).await {
-            Ok(Heard { message, from, .. }) => match reading::whereabouts(&message, name) {
-                Ok(found) => Known::seen(found, format!("SOA of {name} from {from}")),
-                Err(why) => Known::unknown(format!("the zone of {name} could not be told from what {from} says: {why}")),
-            },
+        let own = async {
+            let (found, from) = self.authority_over(name).await?;
+            if found.owner == *name || !self.is_from_wildcard(name, RecordType::SOA).await? {
+                return Ok((found, from));
+            }
+            let mut next = name.parent();
+            while let Some(above) = next {
+                let (found, from) = self.authority_over(&above).await?;
+                if found.owner == above {
+                    return Ok((Whereabouts { owner: name.clone(), zone: found.zone }, from));
+                }
+                next = above.parent();
+            }
+            Err(format!("every name above {name} is an alias"))
+        };
+        match own.await {
+            Ok((found, from)) => Known::seen(found, format!("SOA of {name} from {from}")),
             Err(why) => Known::unknown(why),
         }
     }
 
+    /// The end of the CNAME chain of a name with its zone, and who says so.
+    async fn authority_over(&self, name: &DnsName) -> Result<(Whereabouts, SocketAddr), String> {
+        let Heard { message, from, .. } = ask(&self.0.servers, name, RecordType::SOA).await?;
+        let found = reading::whereabouts(&message, name);
+        found.map(|found| (found, from)).map_err(|why| format!("the zone of {name} could not be told from what {from} says: {why}"))
+    }
+
+    /// Whether the TLSA records of a name come from a wildcard.
+    ///
+    /// # Errors
+    /// A sentence: no answer.
+    pub async fn tlsa_of_wildcard(&self, name: &DnsName) -> Result<bool, String> {
+        self.is_from_wildcard(name, RecordType::TLSA).await
+    }
+
+    /// Whether what is said of a name comes from a wildcard: then a name below it, which nobody has, has the same.
+    async fn is_from_wildcard(&self, name: &DnsName, kind: RecordType) -> Result<bool, String> {
+        let below = name.under(reading::NOBODYS).map_err(|e| e.to_string())?;
+        Ok(reading::is_from_wildcard(&ask(&self.0.servers, &below, kind).await?.message))
+    }
+
     /// Asks one question and reads every record of the kind that the name's CNAME chain ends in.
     async fn get<T>(&self, name: &DnsName, kind: RecordType, read: impl Fn(&RData) -> Result<Option<T>, String>) -> Known<Answer<T>> {
-        let Heard { mut message, mut security, from } = match ask(&self.0.servers, name, kind).await {
+        let Heard { message, security, from } = match ask(&self.0.servers, name, kind).await {
             Ok(heard) => heard,
             Err(why) => return Known::unknown(why),
         };
         let mut at = format!("{kind} of {name} from {from}");
-        let mut longest = 0;
-        let validator = self.0.servers.iter().find(|s| s.addr == from).and_then(|s| s.validator.as_ref());
-        if security == Security::Secure
-            && let Some(validator) = validator
-        {
-            match validator.answer(&message, kind).await {
-                Ok(validated) => {
-                    // The second answer comes from a cache, and may be seconds older than the first.
-                    longest = reading::answer(&message, name, kind, security, &read).map_or(0, |first| first.ttl);
-                    message = validated;
-                }
-                Err(why) => {
-                    security = Security::Unknown;
-                    at += &format!(", which says that it is signed; our own validation {why}");
-                }
-            }
+        let (message, security, differs) = match self.0.servers.iter().find(|s| s.addr == from) {
+            Some(server) => server.agreed(message, security, kind).await,
+            None => (message, Security::Unknown, None),
+        };
+        if let Some(why) = differs {
+            at += &format!(", which says that it is signed; our own validation {why}");
         }
         match reading::answer(&message, name, kind, security, read) {
-            Ok(answer) => Known::seen(Answer { ttl: answer.ttl.max(longest), ..answer }, at),
+            Ok(answer) => Known::seen(answer, at),
             Err(why) => Known::unknown(format!("{kind} of {name} from {from}: {why}")),
         }
     }

@@ -12,11 +12,10 @@ use hickory_proto::{
     rr::{Name, RData, RecordType},
 };
 use std::{io, net::SocketAddr, str::FromStr as _, sync::Arc};
-use tokio::sync::OnceCell;
 
 /// A name server or resolver.
 #[derive(Clone, Debug)]
-pub struct One(Arc<Server>);
+pub struct One(pub(super) Arc<Server>);
 
 /// Why it said nothing that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +30,7 @@ impl One {
     /// A name server: what it vouches for does not count.
     #[must_use]
     pub fn authority(addr: SocketAddr) -> Self {
-        Self(Arc::new(Server { addr, believed: false, validates: OnceCell::new(), validator: None }))
-    }
-
-    /// A resolver; whether what it vouches for is shown.
-    #[must_use]
-    pub fn resolver(addr: SocketAddr, believed: bool) -> Self {
-        Self(Arc::new(Server { addr, believed, validates: OnceCell::new(), validator: None }))
+        Self(Arc::new(Server::new(addr, None)))
     }
 
     /// Its address.
@@ -58,7 +51,7 @@ impl One {
         soa.filter(|_| answer.metadata.authoritative).ok_or_else(none)
     }
 
-    /// The records of one name and type.
+    /// The records of one name and type; *secure* is what a resolver vouches for and our own validation agrees to.
     ///
     /// # Errors
     /// When it does not answer, or with an error.
@@ -72,6 +65,7 @@ impl One {
             code => return Err(Unheard::Silent(format!("it says {code} to {kind} of {owner}"))),
         }
         let security = ask::judge(&self.0, answer.metadata.authentic_data).await;
+        let (answer, security, _) = self.0.agreed(answer, security, kind).await;
         reading::answer(&answer, owner, kind, security, |data| Ok(super::update::data(data))).map_err(Unheard::Silent)
     }
 }

@@ -18,6 +18,15 @@ use std::str::FromStr as _;
 /// Longer chains of CNAMEs are loops or worse.
 pub(super) const LONGEST_CHAIN: usize = 16;
 
+/// A label that nobody uses: below a name that is there nothing has it, and below one that is not it is covered by the same wildcard
+/// (RFC 4592 §3.3.1).
+pub(super) const NOBODYS: &str = "_mxseal-nobody";
+
+/// Whether an answer about [`NOBODYS`] name shows a wildcard. A DNAME has everything below it too (RFC 6672).
+pub(super) fn is_from_wildcard(message: &Message) -> bool {
+    !message.answers.is_empty() && !message.answers.iter().any(|r| r.record_type() == RecordType::DNAME)
+}
+
 /// The records of `kind` where the CNAME chain of `asked` ends, with the smallest TTL on the way. Where there is none,
 /// the TTL is how long their absence may be believed (RFC 2308 §5).
 pub(super) fn answer<T>(

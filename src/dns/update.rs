@@ -99,21 +99,33 @@ impl Primary {
         let mut seen = Seen::default();
         for (owner, kind) in questions {
             let kind = RecordType::from_str(kind).map_err(|e| e.to_string())?;
-            let mut question = Message::query();
-            question.metadata.recursion_desired = false;
-            let name = name(owner)?;
-            question.add_query(Query::query(name.clone(), kind));
-            let (_, answer) = self.ask(&question).await.map_err(|(_, why)| why)?;
-            match answer.metadata.response_code {
-                ResponseCode::NoError | ResponseCode::NXDomain if answer.metadata.authoritative => {}
-                ResponseCode::NoError | ResponseCode::NXDomain => {
-                    return Err(format!("{} does not serve the zone of {owner}", self.addr));
-                }
-                code => return Err(format!("{} says {code} to {kind} of {owner}", self.addr)),
+            let wire = name(owner)?;
+            let found = self.held(owner, kind).await?.answers.into_iter().filter(|r| r.name == wire && r.record_type() == kind);
+            let found: Vec<Wire> = found.collect();
+            // What a wildcard makes is not there (RFC 2136 §3.2), and hides nothing.
+            if !found.is_empty() && !self.is_from_wildcard(owner, kind).await? {
+                seen.0.extend(found);
             }
-            seen.0.extend(answer.answers.into_iter().filter(|r| r.name == name && r.record_type() == kind));
         }
         Ok(seen)
+    }
+
+    /// Its own answer about a name and type.
+    async fn held(&self, owner: &DnsName, kind: RecordType) -> Result<Message, String> {
+        let mut question = Message::query();
+        question.metadata.recursion_desired = false;
+        question.add_query(Query::query(name(owner)?, kind));
+        let (_, answer) = self.ask(&question).await.map_err(|(_, why)| why)?;
+        match answer.metadata.response_code {
+            ResponseCode::NoError | ResponseCode::NXDomain if answer.metadata.authoritative => Ok(answer),
+            ResponseCode::NoError | ResponseCode::NXDomain => Err(format!("{} does not serve the zone of {owner}", self.addr)),
+            code => Err(format!("{} says {code} to {kind} of {owner}", self.addr)),
+        }
+    }
+
+    async fn is_from_wildcard(&self, owner: &DnsName, kind: RecordType) -> Result<bool, String> {
+        let below = owner.under(reading::NOBODYS).map_err(|e| e.to_string())?;
+        Ok(reading::is_from_wildcard(&self.held(&below, kind).await?))
     }
 
     /// Takes `remove` away and adds `add`, if at their names there is exactly what was seen.
@@ -240,7 +252,11 @@ fn update(zone: &DnsName, add: &[Record], remove: &[Record], seen: &Seen) -> Res
         }
     }
     for record in remove {
-        message.authorities.push(of_class(DNSClass::NONE, wire(record)?));
+        let target = name(&record.owner)?;
+        // In the very form that it has there: a text may be cut into strings otherwise than ours.
+        let there: Vec<&Wire> = seen.0.iter().filter(|w| w.name == target && data(&w.data).as_ref() == Some(&record.data)).collect();
+        let built = if there.is_empty() { Some(wire(record)?) } else { None };
+        message.authorities.extend(there.into_iter().chain(&built).map(|w| of_class(DNSClass::NONE, w.clone())));
     }
     for record in add {
         let mut wire = wire(record)?;

@@ -46,11 +46,21 @@ impl Validator {
     }
 
     /// What the resolver said, asked for again and every part of it followed to a key of the root; else why that could not be
-    /// done, as the end of a sentence.
+    /// done, as the end of a sentence. The second answer comes from a cache: what is the same keeps the larger TTL of both.
     pub(super) async fn answer(&self, said: &Message, kind: RecordType) -> Result<Message, String> {
-        tokio::time::timeout(DEADLINE, self.along(said, kind))
+        let followed = tokio::time::timeout(DEADLINE, self.along(said, kind))
             .await
-            .unwrap_or_else(|_| Err(format!("did not end within {} s", DEADLINE.as_secs())))
+            .unwrap_or_else(|_| Err(format!("did not end within {} s", DEADLINE.as_secs())));
+        let Ok(mut message) = followed else {
+            // Keys may have changed since they were asked for.
+            self.0.inner().keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            return followed;
+        };
+        for record in message.answers.iter_mut().chain(&mut message.authorities) {
+            let before = said.answers.iter().chain(&said.authorities).filter(|r| r.name == record.name && r.data == record.data);
+            record.ttl = before.map(|r| r.ttl).fold(record.ttl, u32::max);
+        }
+        Ok(message)
     }
 
     /// Each alias by itself, then what it leads to: that an alias leads to nothing is proved at its end alone (CVE-2017-15105).

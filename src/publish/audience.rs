@@ -37,7 +37,7 @@ impl Audience {
         // Answers come in any order.
         authorities.sort_by(|(z, n, o), (zone, name, one)| (z, n, o.addr()).cmp(&(zone, name, one.addr())));
         let local = resolver.each().into_iter().map(|one| (Who::Local(one.addr()), one));
-        let public = public.map(|addr| (Who::Public(addr), One::resolver(addr, true)));
+        let public = public.map(|addr| (Who::Public(addr), resolver.beside(addr)));
         Ok(Self { authorities, resolvers: public.into_iter().chain(local).collect() })
     }
 

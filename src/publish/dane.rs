@@ -2,7 +2,7 @@
 
 use super::{
     Data, Need, State, Wanted,
-    sheet::{Asked, Sheet},
+    sheet::{Asked, Sheet, Sight},
     sts::want_caa,
     tls_rpt::unknown,
 };
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Wants the records of each key in use and of each that follows it. Records of others stay.
-pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet) {
+pub(super) fn want(facts: &Facts, mx: &MxFacts, sight: &Sight, asked: &Asked, sheet: &mut Sheet) {
     if let Some(issuer) = &asked.caa {
         want_caa(&mx.name, &mx.caa, issuer, sheet);
     }
@@ -43,6 +43,10 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
     if let Some(other) = other_key(facts, mx, lineage) {
         return sheet.findings.push(other);
     }
+    let missing: Vec<&Tlsa> = current.iter().chain(&next).filter(|tlsa| !there.records.contains(tlsa)).collect();
+    if let (Some(hidden), [_, ..]) = (hidden(mx, &owner, sight, &missing), missing.as_slice()) {
+        return sheet.findings.push(hidden);
+    }
     let broken = !there.records.is_empty() && !fitting;
     for (records, follows) in [(current, false), (next, true)] {
         for tlsa in records {
@@ -63,6 +67,24 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, asked: &Asked, sheet: &mut Sheet
             sheet.wanted.push(Wanted { owner: owner.clone(), data: Data::Tlsa(tlsa), need, state, why: why.to_owned(), whereabouts: None });
         }
     }
+}
+
+/// Records at the name itself would hide those that a wildcard gives it, the one in use among them.
+fn hidden(mx: &MxFacts, owner: &DnsName, sight: &Sight, missing: &[&Tlsa]) -> Option<Finding> {
+    let why = match sight.wildcards.get(owner)? {
+        Known::Seen { value: false, .. } => return None,
+        Known::Seen { .. } => format!("no TLSA record is proposed: those of {owner} come from a wildcard, which a record there would hide"),
+        Known::Unknown { why } => return Some(unknown(owner, "whether its TLSA records come from a wildcard", why)),
+    };
+    let lines: Vec<String> = missing.iter().map(|tlsa| format!("{} IN TLSA {tlsa}", owner.absolute())).collect();
+    let finding = Finding::new("tlsa-not-proposed", Verdict::Warn, Subject::Mx(mx.name.clone()), why);
+    Some(
+        lines
+            .into_iter()
+            .fold(finding, Finding::seen)
+            .means("senders would know nothing any more but what stands at the name itself")
+            .remedy(Remedy::Do("put the records above beside those of the wildcard, or all of them at the name itself".into())),
+    )
 }
 
 /// Signed TLSA records that unsigned MX records lead to: most DANE senders pass over them (RFC 7672 §2.2.1), Postfix 3.6 and

@@ -181,7 +181,7 @@ impl Publisher {
             Err(Refused::Unclear(..)) => {}
             Err(_) => ours.forget(&left.add),
         }
-        store.save(Ours::FILE, &ours)?;
+        store.save(Ours::FILE, &ours).map_err(|e| Refused::Unclear(e.to_string(), left.zone.clone()))?;
         done.map(|()| draft)
     }
 

@@ -43,6 +43,8 @@ pub struct Sight {
     pub policy_caa: BTreeMap<DnsName, Known<Answer<String>>>,
     /// What this host keeps of the policies that it looks after, by domain.
     pub kept: BTreeMap<DnsName, KeptPolicy>,
+    /// Names whose TLSA records come from a wildcard, which a record at the name itself would hide; or why that is not known.
+    pub wildcards: BTreeMap<DnsName, Known<bool>>,
     /// MX records of the domains that TLS reports are mailed to.
     pub report_mx: BTreeMap<DnsName, Known<Answer<(u16, DnsName)>>>,
 }
@@ -67,6 +69,14 @@ impl Sheet {
         for wanted in &mut self.wanted {
             wanted.whereabouts = whereabouts.get(&wanted.owner).and_then(|w| w.value().cloned());
         }
+        // Two names that are aliases of one have their records once.
+        let mut once: Vec<Wanted> = Vec::new();
+        for wanted in std::mem::take(&mut self.wanted) {
+            if !once.iter().any(|w| w.at() == wanted.at() && w.data == wanted.data) {
+                once.push(wanted);
+            }
+        }
+        self.wanted = once;
         let dead = |w: &Wanted| matches!(w.data, Data::Cname(_)) && *w.at() != w.owner;
         let (aliases, kept) = std::mem::take(&mut self.wanted).into_iter().partition(dead);
         self.wanted = kept;

@@ -35,9 +35,10 @@ pub(super) fn want(domain: &DomainFacts, sight: &Sight, asked: &Asked, sheet: &m
         }
         Published::Several(count) => {
             let readings: Vec<&String> = texts.iter().filter(|t| TlsRptRecord::read(t).value.is_some()).collect();
-            let now = readings.iter().filter_map(|t| TlsRptRecord::read(t).value).flat_map(|r| r.rua).collect();
+            let now: Vec<Rua> = readings.iter().filter_map(|t| TlsRptRecord::read(t).value).flat_map(|r| r.rua).collect();
+            let fallback = ours_if_any(domain, asked, now.is_empty());
             let why = format!("there are {count} such records, and senders then report to none of them");
-            add(Need::Required, old(readings), joined(now, &ours_if_any(domain, asked, true)), why);
+            add(Need::Required, old(readings), joined(now, &fallback), why);
         }
         Published::One(text, reading) => match (reading.strict(), &reading.value) {
             (Some(record), _) => {

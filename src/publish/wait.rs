@@ -67,7 +67,7 @@ pub enum Says {
         /// How long it may go on saying so, in seconds: the largest TTL, where some are not right the time until it must look
         /// again.
         ttl: u32,
-        /// Whether it vouches for the signatures.
+        /// Whether it vouches for the signatures, and our own validation agrees.
         security: Security,
     },
     /// It did not say.

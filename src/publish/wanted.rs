@@ -37,7 +37,7 @@ pub fn sheet(facts: &Facts, sight: &Sight, asked: &Asked) -> Sheet {
         }
     }
     for mx in ours.into_iter().filter(|mx| Tell::Dane.is_in(&asked.tell) || has_records(mx)) {
-        dane::want(facts, mx, asked, &mut sheet);
+        dane::want(facts, mx, sight, asked, &mut sheet);
     }
     sheet.wanted.sort_by_key(|w| w.need);
     sheet

@@ -84,7 +84,8 @@ pub(super) fn row(view: &View) -> String {
         Says::Silent(why) => format!("no answer: {}", why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()),
         Says::Seen { right, of, ttl, security } => {
             let signed = match (security, &view.who) {
-                (_, Who::Authority(..)) | (Security::Unknown, _) => "",
+                (_, Who::Authority(..)) => "",
+                (Security::Unknown, _) => ", not known whether signed",
                 (Security::Secure, _) => ", signed",
                 (Security::Insecure, _) => ", not signed",
                 (Security::Bogus, _) => ", signatures wrong",
@@ -134,6 +135,12 @@ mod tests {
                 "this host's resolver 127.0.0.1           -           0 of 2, asks again within 10 min, not signed",
             ),
             (&local, None, seen(2, 60, Security::Secure), "this host's resolver 127.0.0.1           -           2 of 2, TTL 60, signed"),
+            (
+                &local,
+                None,
+                seen(2, 60, Security::Unknown),
+                "this host's resolver 127.0.0.1           -           2 of 2, TTL 60, not known whether signed",
+            ),
             (&local, None, Says::Silent("a\u{1b}b".into()), "this host's resolver 127.0.0.1           -           no answer: a b"),
         ] {
             let view = View { who: who.clone(), zone: "example.org".parse().expect("a name"), serial, says };

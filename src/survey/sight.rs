@@ -41,6 +41,16 @@ pub async fn sight(net: &Net, facts: &Facts, asked: &Asked) -> Sight {
         sight.policy_caa.extend(governing.map(|c| (domain.clone(), c)));
         sight.policy_hosts.insert(domain, addresses);
     }
+    let has_tlsa = |m: &&MxFacts| m.tlsa.value().is_some_and(|a| !a.records.is_empty());
+    let owners = facts.mx_hosts.iter().filter(has_tlsa).filter_map(|m| m.name.under("_25._tcp").ok()).collect();
+    let wildcards = each(&resolver, &owners, |resolver, owner| async move {
+        match resolver.tlsa_of_wildcard(&owner).await {
+            Ok(is) => Known::seen(is, "a name below it"),
+            Err(why) => Known::unknown(why),
+        }
+    })
+    .await;
+    sight.wildcards = wildcards.into_iter().map(|(owner, is)| (owner, is.unwrap_or_else(late))).collect();
     let named = report_domains(facts, asked);
     let mx = each(&resolver, &named, |resolver, domain| async move { resolver.mx(&domain).await }).await;
     sight.report_mx = mx.into_iter().map(|(domain, mx)| (domain, mx.unwrap_or_else(late))).collect();

@@ -184,6 +184,15 @@ fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
     let how = format!("--policy-host export --export-dir {} --publish rfc2136", www.display());
 
     let testing = format!("testing example.test {how}");
+    let planned = site.page(&format!("{testing} --dry-run"), 0);
+    assert!(
+        planned.contains("Zone example.test: would be published") && planned.contains("update add _mta-sts.example.test. 60 TXT"),
+        "{planned}"
+    );
+    assert!(
+        planned.contains("prereq yxrrset _mta-sts.example.test. IN TXT \"not ours\""),
+        "what is seen there is the condition: {planned}"
+    );
     assert_eq!(site.step(0, &format!("{testing} --yes")), "mta-sts-mx-unreached serve");
     assert_eq!(texts(), "\"not ours\"\n", "nothing is announced that is not served");
     let web = site.serve(&fs::read_to_string(&file).unwrap());
@@ -212,6 +221,15 @@ fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
     assert_eq!(site.step(0, "show --domain example.test"), "stands");
 
     let add = format!("mx add mx2.example.test --domain example.test {how} --yes");
+    let planned = site.run(0, &format!("{add} --dry-run --json"));
+    let planned: Value = serde_json::from_slice(&planned.stdout).unwrap_or_else(|e| panic!("{e}: {planned:?}"));
+    let zone = &planned["zones"][0];
+    assert!(
+        zone["state"] == "planned" && zone["removed"][0].as_str().is_some_and(|r| first.contains(r.split('"').nth(1).unwrap())),
+        "{zone:#}"
+    );
+    assert!(zone["change"].as_str().is_some_and(|c| c.contains("update delete _mta-sts.example.test. TXT")), "{zone:#}");
+    assert_eq!(texts(), first, "a dry run changes nothing");
     assert_eq!(site.step(0, &add), "mta-sts-mx-unfit serve");
     assert_eq!(texts(), first, "the file comes before the record");
     web.show(files(&fs::read_to_string(&file).unwrap()));
@@ -224,6 +242,7 @@ fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
     let leave = format!("leave example.test {how} --yes");
     site.run(2, &leave);
     web.show(files(&fs::read_to_string(&file).unwrap()));
+    assert_eq!(site.run(2, &format!("{leave} --dry-run")).status.code(), Some(1), "it could not be done");
     assert_eq!(site.step(2, &leave), "dns-left-to-you announce");
     assert_eq!(texts(), "\"v=STSv1; id=theirs;\"\n");
     let ours: Vec<&str> = ours.lines().collect();

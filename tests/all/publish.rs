@@ -110,6 +110,10 @@ fn single_records_are_exchanged_at_knot_and_at_bind() {
         // Once more is nothing more, and what is ours alone goes.
         let again = publish(&exchange(&new, &[])).unwrap();
         assert!(again.exchange.is_empty());
+        // Somebody wrote the same text in other strings.
+        server.update(
+            "update delete _mta-sts.example.test. TXT \"v=STSv1; id=1;\"\nupdate add _mta-sts.example.test. 60 TXT \"v=STSv1;\" \" id=1;\"",
+        );
         publish(&exchange(&[txt("_mta-sts.example.test", "v=STSv1; id=2;")], &[new[2].clone(), new[0].clone(), new[3].clone()])).unwrap();
         assert_eq!(server.ask("_mta-sts.example.test", "TXT"), "\"not for senders\"\n\"v=STSv1; id=2;\"");
         assert_eq!(server.ask("_25._tcp.mx.example.test", "TLSA"), format!("3 1 1 {}\n3 1 1 {}", upper("0c"), upper("aa")));
@@ -273,6 +277,21 @@ fn a_hook_is_told_on_standard_input() {
     assert!(said.contains("others than root may write") && said.ends_with("nothing was written"), "{said}");
 }
 
+/// What a wildcard gives a name is not at that name: nothing is written where an alias of it leads, and it stands in nobody's way.
+#[test]
+fn a_wildcard_is_no_record_of_the_name() {
+    for wildcard in ["* CNAME @", "* TXT \"v=spf1 -all\""] {
+        let site = Site::with(Signed::Yes, &format!("@ TXT apex\n{wildcard}"));
+        let done = site.json(&["dns", "--publish", "rfc2136"]);
+        let text = "v=TLSRPTv1; rua=mailto:postmaster@example.test;";
+        let added = format!("_smtp._tls.example.test. 3600 IN TXT \"{text}\"");
+        assert_eq!((&done["exit"], &done["zones"][0]["added"]), (&0.into(), &serde_json::json!([added])), "{wildcard}: {done:#}");
+        let held = |name: &str| run(Command::new("kdig").args([&format!("@{}", site.host), "+short", name, "TXT"]));
+        assert_eq!((held("_smtp._tls.example.test"), held("example.test")), (format!("\"{text}\"\n"), "\"apex\"\n".to_owned()));
+        assert_eq!(site.json(&["dns"])["records"], serde_json::json!([]), "{wildcard}");
+    }
+}
+
 /// What the servers of a wait say: `name: state`.
 fn servers(document: &Value) -> Vec<String> {
     let server = |s: &Value| format!("{}: {}", s["server"].as_str().unwrap().rsplit_once(' ').unwrap().0, s["state"].as_str().unwrap());
@@ -315,7 +334,17 @@ fn records_are_published_and_waited_for_until_the_last_server_has_them() {
     let late = late.join().unwrap();
     let lines = String::from_utf8_lossy(&late.stderr);
     assert_eq!(late.status.code(), Some(0), "{late:?}");
-    assert!(lines.lines().any(|l| l.contains("this host's resolver") && l.contains("2 of 2") && l.contains("signed")), "{lines}");
+    for who in ["this host's resolver", "public resolver"] {
+        assert!(lines.lines().any(|l| l.contains(who) && l.contains("2 of 2") && l.ends_with(", signed")), "{who}: {lines}");
+    }
+    // Whoever starts from another root has the resolver's word alone.
+    let mut elsewhere = site.command(&["dns", "--wait", "--timeout", "5m", "--public-resolver", "none", "--json"]);
+    let words: Vec<_> = elsewhere.get_args().map(ToOwned::to_owned).collect();
+    let anchor = words.iter().position(|w| w == "--dnssec-anchor").unwrap();
+    elsewhere = Command::new(elsewhere.get_program());
+    let alone = elsewhere.args(&words[..anchor]).args(&words[anchor + 2..]).output().unwrap();
+    let alone: Value = serde_json::from_slice(&alone.stdout).unwrap_or_else(|e| panic!("{e}: {alone:?}"));
+    assert_eq!(alone["wait"]["servers"][2]["security"], "unknown", "{alone:#}");
 
     // Another place of the world sees another zone; somebody who never answers says nothing.
     let other = Dns::start(&[("example.test", "mx A 192.0.2.1", Signed::No)]);
@@ -344,6 +373,7 @@ fn a_way_that_cannot_be_gone_is_wrong_use() {
         (&["dns", "--publish", "hook"], "--publish hook needs --hook"),
         (&["dns", "--dry-run"], "--publish"),
         (&["dns", "--wait", "--timeout", "soon"], "is no duration"),
+        (&["dns", "--wait", "--timeout", "18446744073709551615s"], "is longer than a year"),
     ] {
         let out = site.command(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&out.stderr);

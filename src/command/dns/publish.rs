@@ -1,15 +1,15 @@
 //! `mxseal dns --publish`: what is missing is brought into DNS, a zone at a time.
 
-use super::super::{Trouble, place, place::Site, tell::bring};
+use super::super::{
+    Trouble, place,
+    place::Site,
+    tell::{became, bring},
+};
 use crate::{
     cli::Dns,
     facts::Facts,
     finding::Finding,
-    publish::{
-        Exchange, Ours, Sheet, exchanges,
-        publisher::{Publisher, Refused, Words},
-        told,
-    },
+    publish::{Exchange, Ours, Sheet, exchanges, publisher::Publisher, told},
     report::json::ZoneDoc,
     settings::Settings,
     world,
@@ -36,28 +36,7 @@ pub(super) async fn run(
         } else {
             bring(site, &publisher, exchange, |claims| told::promise_keys(claims, facts, sheet, exchange)).await
         };
-        let by_hand = publisher == Publisher::Manual;
-        zones.push(match done {
-            Ok(draft) => {
-                let state = match (draft.exchange.is_empty(), by_hand, args.dry_run) {
-                    (true, ..) => "nothing-to-do",
-                    (_, true, _) => "by-hand",
-                    (_, _, true) => "planned",
-                    _ => "published",
-                };
-                let change = match draft.words {
-                    Words::File { path, before, after } if args.dry_run => Some(crate::report::text_diff(&path, &before, &after)),
-                    Words::Text(text) if args.dry_run => Some(text),
-                    _ => None,
-                };
-                ZoneDoc { change, next: draft.next, ..ZoneDoc::of(exchange, &draft.exchange, state) }
-            }
-            Err(Refused::State(e)) => return Err(Trouble::state(e)),
-            Err(e) => {
-                let state = if matches!(e, Refused::Unclear(..)) { "unclear" } else { "refused" };
-                ZoneDoc { error: Some(e.to_string()), ..ZoneDoc::of(exchange, exchange, state) }
-            }
-        });
+        zones.push(became(exchange, &publisher, args.dry_run, done));
     }
     Ok((zones, findings))
 }

@@ -59,6 +59,22 @@ pub(in crate::command) async fn run(how: Patience, site: &Site, sheet: &Sheet, z
     }
 }
 
+/// Whether every name server has what the zones were told, within this time. No resolver is asked.
+pub(in crate::command) async fn authorities(site: &Site, sheet: &Sheet, zones: &[ZoneDoc], at_most: Duration) -> bool {
+    let awaited = awaited(sheet, Some(zones));
+    let names: BTreeSet<DnsName> = awaited.iter().map(|a| a.zone.clone()).collect();
+    let Ok(resolver) = Resolver::new(&site.net) else { return false };
+    let Ok(audience) = Audience::of(&resolver, &names, None).await else { return false };
+    let end = Instant::now() + at_most;
+    while outlook(&audience.views(&awaited, false).await, 0) == Outlook::Authorities {
+        if Instant::now() + FIRST_PAUSE > end {
+            return false;
+        }
+        sleep(FIRST_PAUSE).await;
+    }
+    true
+}
+
 fn awaited(sheet: &Sheet, published: Option<&[ZoneDoc]>) -> Vec<Awaited> {
     let mut all = Vec::new();
     for wanted in &sheet.wanted {

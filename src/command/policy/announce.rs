@@ -2,7 +2,11 @@
 //! serves the policy, and never before (RFC 8461 §8.1).
 
 use super::{
-    super::{Trouble, place::Site, tell::bring},
+    super::{
+        Trouble,
+        place::Site,
+        tell::{became, bring},
+    },
     Seen, wish,
 };
 use crate::{
@@ -11,13 +15,9 @@ use crate::{
     facts::{Known, Whereabouts},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
-    policy::sts_policy::Mode,
-    publish::{
-        Exchange, KeptPolicy, Ours, Record,
-        publisher::{Publisher, Refused},
-        record_due,
-    },
-    report::{Event, Observer as _, Progress, Terminal},
+    policy::sts_policy::{Mode, StsPolicy},
+    publish::{Exchange, KeptPolicy, Ours, Record, publisher::Publisher, record_due},
+    report::{Event, Observer as _, Progress, Terminal, json::ZoneDoc},
     settings::Settings,
     survey, world,
 };
@@ -64,6 +64,41 @@ pub(super) struct Announced {
     pub next: Option<String>,
     /// What is left to others, or went wrong.
     pub left: Option<Finding>,
+    /// What became of the zone, where it was told anything.
+    pub zone: Option<ZoneDoc>,
+}
+
+impl Announced {
+    /// Nothing was due.
+    pub(super) const fn nothing(seen: Seen, kept: KeptPolicy) -> Self {
+        Self { seen, kept, next: None, left: None, zone: None }
+    }
+}
+
+/// The exact change of the zone that follows once every address of the policy host serves the policy.
+///
+/// # Errors
+/// As [`record`], and where the records of this host cannot be read.
+pub(super) async fn draft(site: &Site, way: &Way, kept: &KeptPolicy, seen: &Seen) -> Result<(Option<ZoneDoc>, Option<Finding>), Trouble> {
+    let Some(about) = seen.facts.domains.iter().find(|d| d.domain == kept.domain) else { return Ok((None, None)) };
+    let served = Known::seen(StsPolicy::read(kept.policy.text().as_bytes()), "once it is served");
+    let then = kept.clone().seen(Some(&served), &about.mta_sts, &about.mx, world::now());
+    Ok(match due(site, way, &then, seen)? {
+        Ok(Some(exchange)) => {
+            let drafted = way.publisher.draft(&site.net, &exchange, world::now()).await;
+            (Some(became(&exchange, &way.publisher, true, drafted)), None)
+        }
+        Ok(None) => (None, None),
+        Err(left) => (None, Some(*left)),
+    })
+}
+
+/// What is due at the name of the record.
+fn due(site: &Site, way: &Way, kept: &KeptPolicy, seen: &Seen) -> Result<Result<Option<Exchange>, Box<Finding>>, Trouble> {
+    let ours: Ours = site.store.load(Ours::FILE).map_err(Trouble::state)?.unwrap_or_default();
+    let about = seen.facts.domains.iter().find(|d| d.domain == kept.domain);
+    let texts = about.and_then(|d| Some(d.mta_sts.value()?.records.clone())).unwrap_or_default();
+    Ok(record_due(kept, &texts, &way.at, &ours, world::now()))
 }
 
 /// Tells DNS what is due there, and looks again. Whoever agreed to the policy in this run has agreed to its record.
@@ -76,47 +111,40 @@ pub(super) async fn record(
     seen: Seen,
     progress: &Progress,
 ) -> Result<Announced, Trouble> {
-    let ours: Ours = site.store.load(Ours::FILE).map_err(Trouble::state)?.unwrap_or_default();
-    let about = seen.facts.domains.iter().find(|d| d.domain == kept.domain);
-    let texts = about.and_then(|d| Some(d.mta_sts.value()?.records.clone())).unwrap_or_default();
-    let exchange = match record_due(&kept, &texts, &way.at, &ours, world::now()) {
+    let exchange = match due(site, way, &kept, &seen)? {
         Ok(Some(exchange)) => exchange,
-        Ok(None) => return Ok(Announced { seen, kept, next: None, left: None }),
-        Err(left) => return Ok(Announced { seen, kept, next: None, left: Some(*left) }),
+        Ok(None) => return Ok(Announced::nothing(seen, kept)),
+        Err(left) => return Ok(Announced { left: Some(*left), ..Announced::nothing(seen, kept) }),
     };
     if !agreed && !how.yes {
         if !Terminal::can_ask() {
             let next = Some("say --yes, and mxseal changes the record: nobody could be asked".to_owned());
-            return Ok(Announced { seen, kept, next, left: None });
+            return Ok(Announced { next, ..Announced::nothing(seen, kept) });
         }
         progress.line(lines(&exchange).trim_end());
         wish::agree("Tell DNS so?")?;
     }
     progress.see(Event::Started(format!("change the record of the policy in {}", exchange.zone)));
     let promise = |claims: &mut Claims| claims.tell_policy(&kept.domain, Some(&kept.policy), world::now());
-    let done = bring(site, &way.publisher, &exchange, promise).await;
-    progress.see(Event::Done(if done.is_ok() { "done".into() } else { "not done".into() }));
-    match done {
-        Ok(draft) => {
-            let seen = Seen::look(site, seen.facts).await;
-            let kept = seen.keep(site, kept)?;
-            Ok(Announced { seen, kept, next: draft.next, left: None })
-        }
-        Err(why) => {
-            let left = Some(as_it_was(&kept, &why));
-            Ok(Announced { seen, kept, next: None, left })
-        }
+    let zone = became(&exchange, &way.publisher, false, bring(site, &way.publisher, &exchange, promise).await);
+    progress.see(Event::Done(if zone.error.is_none() { "done".into() } else { "not done".into() }));
+    if let Some(why) = &zone.error {
+        let left = Some(as_it_was(&kept, why));
+        return Ok(Announced { left, zone: Some(zone), ..Announced::nothing(seen, kept) });
     }
+    let seen = Seen::look(site, seen.facts).await;
+    let kept = seen.keep(site, kept)?;
+    Ok(Announced { next: zone.next.clone(), zone: Some(zone), ..Announced::nothing(seen, kept) })
 }
 
-fn as_it_was(kept: &KeptPolicy, why: &Refused) -> Finding {
+fn as_it_was(kept: &KeptPolicy, why: &str) -> Finding {
     let verb = match kept.policy.mode {
         Mode::None => "leave".to_owned(),
         mode => mode.to_string(),
     };
     let says = format!("the record of the policy of {} is not published", kept.domain);
-    Finding::new("publish-failed", Verdict::Warn, Subject::Domain(kept.domain.clone()), says)
-        .seen(why.to_string())
+    Finding::new("publish-failed", Verdict::Fail, Subject::Domain(kept.domain.clone()), says)
+        .seen(why)
         .means("the policy is served as it should be; senders go by what they knew before until the record says that it changed")
         .remedy(Remedy::Command(format!("mxseal policy {verb} {} --publish", kept.domain)))
 }

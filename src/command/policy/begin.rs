@@ -24,30 +24,40 @@ pub(in super::super) fn outlook(site: &Site, settings: &Settings, facts: &Facts)
     prospects(facts, &site.place.mx, settings.policy_host, &kept)
 }
 
-/// Those that are left to a later run: that could be begun, where nobody `approved` that they are, or once a name leads here.
-pub(in super::super) fn later(site: &Site, settings: &Settings, facts: &Facts, approved: bool) -> Vec<Finding> {
+/// Those that are left to a later run: that could be begun, where nobody `approved` that they are, or once a name leads here. `named`
+/// are the names that this run told the world of.
+pub(in super::super) fn later(prospects: &BTreeMap<DnsName, Prospect>, approved: bool, named: &[&DnsName]) -> Vec<Finding> {
     let left = |p: &Prospect| matches!(p, Prospect::Nameless(_)) || !approved && matches!(p, Prospect::Begin(_));
-    let could = outlook(site, settings, facts).into_iter().filter(|(_, p)| left(p));
-    let offer = |(domain, prospect): (DnsName, Prospect)| {
-        let once = if matches!(prospect, Prospect::Begin(_)) { String::new() } else { format!(", once mta-sts.{domain} leads here") };
-        let (says, next) = (format!("an MTA-STS policy of {domain} can be begun{once}"), format!("mxseal policy testing {domain}"));
-        Finding::new("policy-planned", Verdict::Pass, Subject::Domain(domain), says).remedy(Remedy::Command(next))
+    let offer = |(domain, prospect): (&DnsName, &Prospect)| {
+        let host = format!("mta-sts.{domain}");
+        let once = if matches!(prospect, Prospect::Begin(_)) { String::new() } else { format!(", once {host} leads here") };
+        let next =
+            if named.iter().any(|n| n.as_str() == host) { "mxseal setup".to_owned() } else { format!("mxseal policy testing {domain}") };
+        let says = format!("an MTA-STS policy of {domain} can be begun{once}");
+        Finding::new("policy-planned", Verdict::Pass, Subject::Domain(domain.clone()), says).remedy(Remedy::Command(next))
     };
-    could.map(offer).collect()
+    prospects.iter().filter(|(_, p)| left(p)).map(offer).collect()
 }
 
-/// Begins those whose host's name leads here, one domain after the other.
-pub(in super::super) async fn all(site: &Site, settings: &Settings, facts: &Facts, progress: &Progress) -> Vec<Finding> {
+/// Begins those whose host's name leads here, one domain after the other, with all that is seen of each now.
+pub(in super::super) async fn all(
+    site: &Site,
+    settings: &Settings,
+    facts: &Facts,
+    prospects: &mut BTreeMap<DnsName, Prospect>,
+    progress: &Progress,
+) -> Vec<Finding> {
     let may_be = |p: &Prospect| matches!(p, Prospect::Begin(_) | Prospect::Nameless(_));
-    if !outlook(site, settings, facts).values().any(may_be) {
+    if !prospects.values().any(may_be) {
         return Vec::new();
     }
     let seen = Seen::look(site, facts.clone()).await;
+    *prospects = outlook(site, settings, &seen.facts);
     let mut findings = Vec::new();
-    for (domain, prospect) in outlook(site, settings, &seen.facts) {
+    for (domain, prospect) in &*prospects {
         let Prospect::Begin(by) = prospect else { continue };
-        let Some(about) = seen.facts.domains.iter().find(|d| d.domain == domain) else { continue };
-        match one(site, settings, by, &seen, about, progress).await {
+        let Some(about) = seen.facts.domains.iter().find(|d| d.domain == *domain) else { continue };
+        match one(site, settings, *by, &seen, about, progress).await {
             Ok(said) => findings.extend(said),
             Err(why) => findings.push(not_begun(about, &why.says)),
         }
@@ -91,7 +101,7 @@ async fn one(
 
 fn not_begun(about: &DomainFacts, why: &str) -> Finding {
     let says = format!("no MTA-STS policy of {} was begun", about.domain);
-    Finding::new("policy-not-begun", Verdict::Warn, Subject::Domain(about.domain.clone()), says)
+    Finding::new("policy-not-begun", Verdict::Fail, Subject::Domain(about.domain.clone()), says)
         .seen(why)
         .means("the certificate is served and proved all the same; by MTA-STS nobody is told of it")
         .remedy(Remedy::Command(format!("mxseal policy testing {}", about.domain)))

@@ -12,8 +12,13 @@ use crate::{
     finding::{Finding, Verdict},
     name::DnsName,
     policy::sts_policy::StsPolicy,
-    publish::{KeptPolicy, PolicyHost, PolicySeen, PolicyWish, ServedBy, Step, WebServer, Wished, policies, policy_file, told, wished},
-    report::{self, Progress, Style, Terminal},
+    publish::{
+        KeptPolicy, PolicyHost, PolicySeen, PolicyWish, ServedBy, Step, WebServer, Wished, policies, policy_file, record_line, told, wished,
+    },
+    report::{
+        self, Progress, Style, Terminal,
+        json::{PolicyDoc, ZoneDoc},
+    },
     settings::Settings,
     survey,
     world::{self, Hands as _, Machine},
@@ -61,7 +66,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
             let settled = if why.iter().all(|f| f.verdict == Verdict::Warn) { "Not yet." } else { "Nothing was changed." };
             let shown = vec![document(&about, &seen.sight, kept.as_ref(), world::now())];
             progress.line(settled);
-            tell(global, 1, shown, why);
+            tell(global, 1, shown, why, Vec::new());
             return Ok(1);
         }
     };
@@ -72,10 +77,11 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         approve(how, global, kept.as_ref().map(|k| &k.policy), &new, &notes, way.is_some())?;
     }
     if how.dry_run {
-        if global.json {
-            tell(global, 0, vec![document(&about, &seen.sight, Some(&new), world::now())], notes);
-        }
-        return Ok(0);
+        let (zone, left) = match &way {
+            Some(way) => announce::draft(&site, way, &new, &seen).await?,
+            None => (None, None),
+        };
+        return Ok(dry(global, document(&about, &seen.sight, Some(&new), world::now()), notes, zone, left));
     }
     if new.step(world::now()) == Step::Close {
         return close(&site, &settings, &new, &progress).await;
@@ -84,9 +90,9 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     let mut findings = if global.json || !changes { notes } else { Vec::new() };
     let (seen, new, more) = enact(&site, &settings, new, seen, &progress).await?;
     findings.extend(more);
-    let Announced { seen, kept: new, next, left } = match way {
+    let Announced { seen, kept: new, next, left, zone } = match way {
         Some(way) => announce::record(&site, &way, how, changes, new, seen, &progress).await?,
-        None => Announced { seen, kept: new, next: None, left: None },
+        None => Announced::nothing(seen, new),
     };
     findings.extend(left);
     let mut shown = vec![document(&about_now(&seen, &about), &seen.sight, Some(&new), world::now())];
@@ -94,8 +100,22 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         kept.next = Some(next);
     }
     let exit = exit(&shown, &findings);
-    tell(global, exit, shown, findings);
+    tell(global, exit, shown, findings, zone.into_iter().collect());
     Ok(exit)
+}
+
+/// What would be done; what was said with the question is not said again. 1 where the record could not follow.
+fn dry(global: &Global, shown: PolicyDoc, mut notes: Vec<Finding>, zone: Option<ZoneDoc>, left: Option<Finding>) -> u8 {
+    let exit = u8::from(left.is_some() || zone.as_ref().is_some_and(|z| z.error.is_some()));
+    let zones: Vec<ZoneDoc> = zone.into_iter().collect();
+    if global.json {
+        notes.extend(left);
+        tell(global, exit, vec![shown], notes, zones);
+    } else {
+        let style = Style::of_stdout();
+        Terminal::print(&format!("{}{}", report::zones_page(style, &zones), report::findings(style, left.as_slice())));
+    }
+    exit
 }
 
 /// Keeps the policy from now on, and lets senders have it as far as that is ours to do: what they see then, and what went wrong.
@@ -180,7 +200,11 @@ fn approve(
     if !global.json {
         let was = before.map_or_else(|| "no policy is kept here".to_owned(), |p| format!("mode {}", p.mode));
         let says = format!("The policy of {} ({was}) becomes:\n\n{}\n", new.domain, new.policy.text());
-        let record = if publishes { "Its record is published once every address of the policy host serves it.\n" } else { "" };
+        let record = if publishes {
+            "Its record is published once every address of the policy host serves it.\n".to_owned()
+        } else {
+            format!("Its record, once every address of the policy host serves it:\n\n{}\n\n", record_line(new))
+        };
         Terminal::print(&format!("{says}{record}{}", report::findings(Style::of_stdout(), notes)));
     }
     if how.yes || how.dry_run {

@@ -103,7 +103,8 @@ pub struct ServerDoc {
     /// How long it may go on saying so, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u32>,
-    /// Whether a resolver vouches for the signatures.
+    /// Whether a resolver vouches for the signatures, and our own validation through it agrees; `unknown` where they differ, or its
+    /// word does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security: Option<Security>,
     /// Why it said nothing.

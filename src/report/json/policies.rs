@@ -1,5 +1,6 @@
 //! What `policy` and `list` say, version 1.
 
+use super::ZoneDoc;
 use crate::{finding::Finding, policy::policy_list::ListPolicy};
 use serde::Serialize;
 
@@ -14,6 +15,9 @@ pub struct PoliciesDoc {
     pub policies: Vec<PolicyDoc>,
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// What was done in the zone of the record, or would be, where mxseal publishes it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneDoc>,
 }
 
 /// The policy of a domain.
