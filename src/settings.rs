@@ -15,20 +15,21 @@ use crate::{
     name::DnsName,
     nearest::{meant, nearest},
     policy::tls_rpt::Rua,
-    publish::{ServedBy, WebServer, publisher::How},
+    publish::{ServedBy, WebServer},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
+    ops::Range,
     path::{Path, PathBuf},
 };
-use toml_edit::{Document, Value};
+use toml_edit::{Document, Item, TableLike, Value};
 
-/// The settings file as it is written. Unknown keys are errors: a mistyped wish must not be ignored.
+/// The settings file as it is written. Unknown keys are errors, by [`KEYS`]: a mistyped wish must not be ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", default)]
 pub struct Settings {
     /// Mail domains.
     pub domain: Vec<DnsName>,
@@ -88,19 +89,9 @@ pub struct Settings {
     pub web_server: Option<WebServer>,
     /// Where the policy's file is written for it.
     pub export_dir: Option<PathBuf>,
-    /// How records get into DNS.
-    pub publish: Option<How>,
-    /// The server that takes updates.
-    #[serde(deserialize_with = "read_resolver", serialize_with = "write_resolver")]
-    pub dns_server: Option<SocketAddr>,
-    /// The file of its key.
-    pub tsig_file: Option<PathBuf>,
-    /// The zone's file.
-    pub zone_file: Option<PathBuf>,
-    /// What makes the server read that file again.
-    pub zone_reload: Vec<String>,
-    /// The admin's program.
-    pub hook: Option<PathBuf>,
+    /// How records get into DNS: keys of the file too, read by themselves so that a table of a zone has the same.
+    #[serde(skip)]
+    pub way: Publishing,
     /// The same for one zone.
     pub zone: BTreeMap<DnsName, Publishing>,
     /// The policy list that the admin goes by.
@@ -137,13 +128,15 @@ pub const KEYS: &[(&str, &str)] = &[
     ("policy-host", "Who serves a policy that is begun: \"builtin\", \"snippet\", \"export\" or \"none\". Else port 443 tells."),
     ("web-server", "Web server that a site is printed for: \"nginx\", \"apache\" or \"caddy\"."),
     ("export-dir", "Directory of the policy's file. Without it, /var/www/mta-sts."),
-    ("publish", "How records get into DNS: \"manual\", \"zonefile\", \"rfc2136\" or \"hook\"."),
+    ("publish", "How records get into DNS: \"manual\", \"zonefile\", \"rfc2136\", \"hook\" or \"api\"."),
     ("dns-server", "Server that takes updates (RFC 2136). Without it, the primary that the zone's SOA record names."),
     ("tsig-file", "File with the key for updates, as nsupdate -k reads it."),
     ("zone-file", "The zone's file on this host."),
     ("zone-reload", "Command that makes the server read the zone's file again, as a list of words."),
     ("hook", "Program that is told what to change in DNS: mxseal-hook(5)."),
-    ("zone", "The six keys above for one zone, in a table [zone.\"example.org\"]."),
+    ("dns-provider", "DNS company whose programming interface is told what to change: mxseal explain dns-providers."),
+    ("dns-credentials", "File with what that interface asks for, such as token = \"...\"; nobody else may read it."),
+    ("zone", "The eight keys above for one zone, in a table [zone.\"example.org\"]."),
     ("list", "The policy list to go by, in a table [list]: url, keyring, fingerprint, api."),
 ];
 
@@ -203,12 +196,7 @@ impl Settings {
             policy_host: self.policy_host.or(lower.policy_host),
             web_server: self.web_server.or(lower.web_server),
             export_dir: self.export_dir.or(lower.export_dir),
-            publish: self.publish.or(lower.publish),
-            dns_server: self.dns_server.or(lower.dns_server),
-            tsig_file: self.tsig_file.or(lower.tsig_file),
-            zone_file: self.zone_file.or(lower.zone_file),
-            zone_reload: list(self.zone_reload, lower.zone_reload),
-            hook: self.hook.or(lower.hook),
+            way: self.way.over(lower.way),
             zone: if self.zone.is_empty() { lower.zone } else { self.zone },
             list: self.list.over(lower.list),
         }
@@ -216,11 +204,13 @@ impl Settings {
 
     /// Files that are named without their directory lie beside the settings.
     fn beside(mut self, dir: &Path) -> Self {
-        let single = [&mut self.dnssec_anchor, &mut self.eab_hmac_key_file, &mut self.webroot, &mut self.mta_config, &mut self.textfile];
-        let publishing = [&mut self.export_dir, &mut self.tsig_file, &mut self.zone_file, &mut self.hook];
+        let [anchor, key, webroot, export] =
+            [&mut self.dnssec_anchor, &mut self.eab_hmac_key_file, &mut self.webroot, &mut self.export_dir];
+        let single = [anchor, key, webroot, export, &mut self.mta_config, &mut self.textfile];
+        self.way.beside(dir);
         self.zone.values_mut().for_each(|zone| zone.beside(dir));
         self.list.beside(dir);
-        for file in single.into_iter().chain(publishing).flatten().chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {
+        for file in single.into_iter().flatten().chain(&mut self.acme_ca_file).chain(&mut self.trust_anchor) {
             *file = dir.join(&*file);
         }
         self
@@ -228,8 +218,8 @@ impl Settings {
 
     /// The value of a key as it is written; `None` where nothing is wished.
     fn value(&self, key: &str) -> Option<Value> {
-        let document = toml_edit::ser::to_document(self).ok()?;
-        let mut value = document.get(key)?.as_value()?.clone();
+        let of = |document: toml_edit::DocumentMut| document.get(key)?.as_value().cloned();
+        let mut value = of(toml_edit::ser::to_document(self).ok()?).or_else(|| of(toml_edit::ser::to_document(&self.way).ok()?))?;
         value.decor_mut().clear();
         // A table is of the admin's own hand: no answer ends in one.
         let nothing = value.as_array().is_some_and(toml_edit::Array::is_empty) || value.as_bool() == Some(false) || value.is_inline_table();
@@ -241,15 +231,25 @@ impl Settings {
 fn parse(path: &Path, text: &str) -> Result<Settings, Unusable> {
     let wrong = |place| Unusable::Wrong { path: path.to_owned(), place };
     let document = Document::parse(text).map_err(|e| wrong(Place::of(text, e.span(), e.message())))?;
-    for (key, _) in document.iter() {
-        if !KEYS.iter().any(|(known, _)| *known == key) {
-            let span = document.as_table().get_key_value(key).and_then(|(key, _)| key.span());
-            let alike = nearest(key, KEYS.iter().map(|(known, _)| *known));
-            return Err(wrong(Place::of(text, span, format!("there is no key {key:?}{}", meant(&alike)))));
+    known(document.as_table(), KEYS.iter().map(|(key, _)| *key)).map_err(|(span, why)| wrong(Place::of(text, span, why)))?;
+    for (_, zone) in document.get("zone").and_then(Item::as_table_like).into_iter().flat_map(TableLike::iter) {
+        let Some(zone) = zone.as_table_like() else { continue };
+        known(zone, Publishing::KEYS.iter().copied()).map_err(|(span, why)| wrong(Place::of(text, span, why)))?;
+    }
+    let mut settings: Settings = toml_edit::de::from_str(text).map_err(|e| wrong(Place::of(text, e.span(), e.message())))?;
+    settings.way = toml_edit::de::from_str(text).map_err(|e| wrong(Place::of(text, e.span(), e.message())))?;
+    Ok(settings.beside(path.parent().unwrap_or(path)))
+}
+
+/// A table whose keys are all among these; else where the first other one is, and what is said of it.
+fn known(table: &dyn TableLike, keys: impl Iterator<Item = &'static str> + Clone) -> Result<(), (Option<Range<usize>>, String)> {
+    match table.iter().find(|(key, _)| !keys.clone().any(|known| known == *key)) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let span = table.get_key_value(key).and_then(|(key, _)| key.span());
+            Err((span, format!("there is no key {key:?}{}", meant(&nearest(key, keys)))))
         }
     }
-    let settings: Settings = toml_edit::de::from_str(text).map_err(|e| wrong(Place::of(text, e.span(), e.message())))?;
-    Ok(settings.beside(path.parent().unwrap_or(path)))
 }
 
 /// The address of a resolver, with or without a port.
@@ -311,10 +311,13 @@ mod tests {
 
     #[test]
     fn every_key_is_known_by_one_list() {
-        let e = toml_edit::de::from_str::<Settings>("nonsense = 1").expect_err("an unknown key").to_string();
-        let (_, expected) = e.split_once("expected one of ").expect("the keys");
-        let keys: Vec<String> = KEYS.iter().map(|(key, _)| format!("`{key}`")).collect();
-        assert_eq!(expected.trim(), keys.join(", "));
+        // No key takes a date: where it is no error, nobody reads it.
+        for key in KEYS.iter().map(|(key, _)| *key).chain(Publishing::KEYS.iter().copied()) {
+            let said = read(&format!("{key} = 1979-05-27\n")).expect_err(key);
+            assert!(said.contains(":1:") && !said.contains("no key"), "{said}");
+        }
+        let at = KEYS.iter().position(|(key, _)| *key == Publishing::KEYS[0]).expect("publish");
+        assert!(KEYS[at..].iter().zip(Publishing::KEYS).all(|((key, _), of_zone)| key == of_zone));
         assert!(KEYS.iter().all(|(_, about)| about.ends_with('.') && about.len() < 100));
     }
 
@@ -332,6 +335,8 @@ mod tests {
         for (text, place, says, carets) in [
             ("emial = 'a@example.org'\n", "1:1", "there is no key \"emial\"; do you mean email?", "^^^^^"),
             ("mx = []\n\n[acme]\ndirectory = ''\n", "3:2", "there is no key \"acme\"", "^^^^"),
+            ("[zone.'a.example']\nhok = 'x'\n", "2:1", "there is no key \"hok\"; do you mean hook?", "^^^"),
+            ("publish = 'ap'\n", "1:11", "unknown variant `ap`", "^^^^"),
             ("mx = []\nkey-type = 'dsa'\n", "2:12", "unknown variant `dsa`, expected one of `both`, `ecdsa`, `rsa`", "^^^^^"),
             ("mx = ['ok.example', 'a b']\n", "1:6", "\"a b\" is not a DNS name", "^^^^^"),
             ("agree-tos = 'yes'\n", "1:13", "expected a boolean", "^^^^^"),

@@ -190,11 +190,7 @@ impl Setup {
             policy_host: self.policy_host,
             web_server: self.web_server,
             export_dir: one(&self.export_dir),
-            publish: self.publish,
-            dns_server: self.way.dns_server,
-            tsig_file: one(&self.way.tsig_file),
-            zone_file: one(&self.way.zone_file),
-            hook: one(&self.way.hook),
+            way: self.way.wishes(self.publish),
             ..Settings::default()
         }
     }

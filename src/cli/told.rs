@@ -71,6 +71,12 @@ pub struct Way {
     /// Program that is told what to change, as mxseal-hook(5) says
     #[arg(long, value_name = "FILE")]
     pub hook: Option<PathBuf>,
+    /// DNS company whose programming interface is used, such as cloudflare: `mxseal explain dns-providers` lists them
+    #[arg(long, value_name = "NAME")]
+    pub dns_provider: Option<String>,
+    /// File with what that interface asks for, such as token = "..."; nobody else may read it
+    #[arg(long, value_name = "FILE")]
+    pub dns_credentials: Option<PathBuf>,
 }
 
 impl Way {
@@ -85,6 +91,8 @@ impl Way {
             zone_file: file(&self.zone_file),
             zone_reload: Vec::new(),
             hook: file(&self.hook),
+            dns_provider: self.dns_provider.clone(),
+            dns_credentials: file(&self.dns_credentials),
         }
     }
 }

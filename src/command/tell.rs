@@ -46,16 +46,17 @@ pub(super) fn notes(facts: &Facts, mx: &[DnsName], settings: &Settings, prospect
     if settings.tell.contains(&Tell::Nothing) {
         return Vec::new();
     }
-    let how = match settings.publish {
+    let how = match settings.way.publish {
         None | Some(How::Manual) => "the records are printed for your zone, and nothing is sent anywhere; --tell nothing leaves it out",
         Some(How::Zonefile) => "mxseal puts the records into the zone's file; --tell nothing leaves it out",
         Some(How::Rfc2136) => "mxseal sends the records to the zone's server; --tell nothing leaves it out",
         Some(How::Hook) => "mxseal gives the records to your program; --tell nothing leaves it out",
+        Some(How::Api) => "mxseal gives the records to your DNS company; --tell nothing leaves it out",
     };
     let served: Vec<&DnsName> =
         prospects.iter().filter(|(_, p)| matches!(p, Prospect::There | Prospect::Begin(_))).map(|(domain, _)| domain).collect();
     let told = publish::outlook(facts, mx, &settings.tell, &served, how);
-    let publishes = settings.publish.is_some_and(|how| how != How::Manual);
+    let publishes = settings.way.publish.is_some_and(|how| how != How::Manual);
     let begun = if Tell::MtaSts.is_in(&settings.tell) { policy_notes(prospects, facts, mx, publishes) } else { Vec::new() };
     told.into_iter().chain(begun).collect()
 }

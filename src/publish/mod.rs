@@ -1,6 +1,8 @@
 //! What the world is told in DNS, as values: the records that are wanted of each domain and MX name of this host, how DNS
 //! stands to each of them, and their text in the admin's dialect. Pure.
 
+#[cfg(feature = "dns-apis")]
+pub mod api;
 #[cfg(feature = "wires")]
 pub mod audience;
 mod dane;

@@ -1,10 +1,10 @@
 //! The ways to bring an [`Exchange`] to whoever serves the zone.
 //!
-//! Four are ours: a person, the zone's file on this host, an update over the wire (RFC 2136), and a program of the admin's.
-//! Programming interfaces of DNS companies are left to that program for now: each is another wire with its own secrets and its
-//! own idea of a record, most know neither prerequisites nor single records of a set, and the one library that speaks to many of
-//! them brings more code than all of mxseal. A further arm of [`Publisher`] is where one would go.
+//! Five are ours: a person, the zone's file on this host, an update over the wire (RFC 2136), a program of the admin's, and, in a
+//! build with the feature `dns-apis`, the programming interface of a DNS company.
 
+#[cfg(feature = "dns-apis")]
+use super::api::{Api, Session};
 use super::{
     Exchange, InTheWay, Ours, Record,
     zone_file::{self, Unedited},
@@ -43,6 +43,8 @@ pub enum How {
     Rfc2136,
     /// A program of yours is told what to change
     Hook,
+    /// Your DNS company is told over its programming interface (not in every build)
+    Api,
 }
 
 /// A way, with what it needs.
@@ -69,6 +71,9 @@ pub enum Publisher {
         /// The program.
         program: PathBuf,
     },
+    /// The programming interface of a DNS company.
+    #[cfg(feature = "dns-apis")]
+    Api(Api),
 }
 
 /// The ways of all zones.
@@ -106,6 +111,9 @@ pub enum Refused {
     /// It was refused, and nothing was written.
     #[error("{0}; nothing was written")]
     Failed(String),
+    /// A part was done, and undone again.
+    #[error("{0}; what had been written by then was taken back, and the zone is as it was")]
+    TakenBack(String),
     /// It may have been done.
     #[error("{0}; whether {1} changed is not known: run this again, which looks first")]
     Unclear(String, DnsName),
@@ -146,9 +154,21 @@ pub enum Words {
 /// What has been looked at and can be done.
 enum Step {
     Nothing,
-    File { path: PathBuf, meta: Meta, before: Vec<u8>, after: Vec<u8> },
-    Update { primary: Primary, seen: Seen },
-    Hook { told: String },
+    File {
+        path: PathBuf,
+        meta: Meta,
+        before: Vec<u8>,
+        after: Vec<u8>,
+    },
+    Update {
+        primary: Primary,
+        seen: Seen,
+    },
+    Hook {
+        told: String,
+    },
+    #[cfg(feature = "dns-apis")]
+    Call(Box<Session>),
 }
 
 impl Publisher {
@@ -230,6 +250,13 @@ impl Publisher {
                 let step = if exchange.is_empty() { Step::Nothing } else { Step::Hook { told: told.clone() } };
                 Ok((draft(exchange.clone(), Words::Text(told)), step))
             }
+            #[cfg(feature = "dns-apis")]
+            Self::Api(api) => {
+                let (session, left) = api.look(exchange).await?;
+                let words = Words::Text(session.words(&left));
+                let step = if left.is_empty() { Step::Nothing } else { Step::Call(Box::new(session)) };
+                Ok((draft(left, words), step))
+            }
         }
     }
 
@@ -265,6 +292,8 @@ impl Publisher {
                     code => Err(unclear(format!("{} ended with {code}: {}", program.display(), last(&output.stderr)))),
                 }
             }
+            #[cfg(feature = "dns-apis")]
+            (_, Step::Call(session)) => session.exchange(left).await,
             (_, Step::File { .. } | Step::Hook { .. }) => Ok(()),
         }
     }

@@ -1,6 +1,8 @@
 //! How records get into DNS: for every zone, and for one.
 
 use super::{Settings, read_resolver, write_resolver};
+#[cfg(feature = "dns-apis")]
+use crate::publish::api::Api;
 use crate::{
     change::Command,
     name::DnsName,
@@ -14,7 +16,7 @@ use std::{
 
 /// Wishes about publishing; each is a key of the file, and of the table `[zone."NAME"]` for that zone alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", default)]
 pub struct Publishing {
     /// The way.
     pub publish: Option<How>,
@@ -29,9 +31,17 @@ pub struct Publishing {
     pub zone_reload: Vec<String>,
     /// The admin's program.
     pub hook: Option<PathBuf>,
+    /// Whose programming interface is used.
+    pub dns_provider: Option<String>,
+    /// The file of what it asks for.
+    pub dns_credentials: Option<PathBuf>,
 }
 
 impl Publishing {
+    /// Every key.
+    pub(super) const KEYS: &[&str] =
+        &["publish", "dns-server", "tsig-file", "zone-file", "zone-reload", "hook", "dns-provider", "dns-credentials"];
+
     /// These wishes; where there is none, those of `lower`.
     #[must_use]
     pub fn over(self, lower: Self) -> Self {
@@ -42,6 +52,8 @@ impl Publishing {
             zone_file: self.zone_file.or(lower.zone_file),
             zone_reload: if self.zone_reload.is_empty() { lower.zone_reload } else { self.zone_reload },
             hook: self.hook.or(lower.hook),
+            dns_provider: self.dns_provider.or(lower.dns_provider),
+            dns_credentials: self.dns_credentials.or(lower.dns_credentials),
         }
     }
 
@@ -50,16 +62,25 @@ impl Publishing {
     /// # Errors
     /// A sentence: no way is named, or what it needs is not.
     pub fn publisher(&self) -> Result<Publisher, String> {
-        let needs = |flag: &str, how: &str| format!("--publish {how} needs {flag} FILE, or that key in mxseal.toml");
+        let needs = |flag: &str, how: &str| format!("--publish {how} needs {flag}, or that key in mxseal.toml");
         match self.publish {
-            None => Err("say how records are published: --publish manual, zonefile, rfc2136 or hook".into()),
+            None => Err("say how records are published: --publish manual, zonefile, rfc2136, hook or api".into()),
             Some(How::Manual) => Ok(Publisher::Manual),
             Some(How::Zonefile) => Ok(Publisher::ZoneFile {
-                file: self.zone_file.clone().ok_or_else(|| needs("--zone-file", "zonefile"))?,
+                file: self.zone_file.clone().ok_or_else(|| needs("--zone-file FILE", "zonefile"))?,
                 reload: Command(self.zone_reload.clone()),
             }),
             Some(How::Rfc2136) => Ok(Publisher::Rfc2136 { server: self.dns_server, key: self.tsig_file.clone() }),
-            Some(How::Hook) => Ok(Publisher::Hook { program: self.hook.clone().ok_or_else(|| needs("--hook", "hook"))? }),
+            Some(How::Hook) => Ok(Publisher::Hook { program: self.hook.clone().ok_or_else(|| needs("--hook FILE", "hook"))? }),
+            #[cfg(feature = "dns-apis")]
+            Some(How::Api) => Ok(Publisher::Api(Api::of(
+                self.dns_provider.as_deref().ok_or_else(|| needs("--dns-provider NAME", "api"))?,
+                self.dns_credentials.clone().ok_or_else(|| needs("--dns-credentials FILE", "api"))?,
+            )?)),
+            #[cfg(not(feature = "dns-apis"))]
+            Some(How::Api) => Err("--publish api is not in this build of mxseal: the Debian package of the project has it, and so has \
+                                   `cargo build --features dns-apis`; another way is --publish hook"
+                .into()),
         }
     }
 
@@ -70,7 +91,7 @@ impl Publishing {
     }
 
     pub(super) fn beside(&mut self, dir: &Path) {
-        for file in [&mut self.tsig_file, &mut self.zone_file, &mut self.hook].into_iter().flatten() {
+        for file in [&mut self.tsig_file, &mut self.zone_file, &mut self.hook, &mut self.dns_credentials].into_iter().flatten() {
             *file = dir.join(&*file);
         }
     }
@@ -80,7 +101,7 @@ impl Settings {
     /// How the records of a zone are published: as its own table says, else as the file says for all.
     #[must_use]
     pub fn publishing(&self, zone: &DnsName) -> Publishing {
-        self.zone.get(zone).cloned().unwrap_or_default().over(self.publishing_all())
+        self.zone.get(zone).cloned().unwrap_or_default().over(self.way.clone())
     }
 
     /// The ways of all zones.
@@ -89,21 +110,10 @@ impl Settings {
     /// A sentence: what a way needs is missing.
     pub fn publishers(&self) -> Result<Publishers, String> {
         let of = |wishes: Publishing| wishes.publish.is_some().then(|| wishes.publisher()).transpose();
-        let mut publishers = Publishers { all: of(self.publishing_all())?, ..Publishers::default() };
+        let mut publishers = Publishers { all: of(self.way.clone())?, ..Publishers::default() };
         for zone in self.zone.keys() {
             publishers.zones.extend(of(self.publishing(zone))?.map(|way| (zone.clone(), way)));
         }
         Ok(publishers)
-    }
-
-    fn publishing_all(&self) -> Publishing {
-        Publishing {
-            publish: self.publish,
-            dns_server: self.dns_server,
-            tsig_file: self.tsig_file.clone(),
-            zone_file: self.zone_file.clone(),
-            zone_reload: self.zone_reload.clone(),
-            hook: self.hook.clone(),
-        }
     }
 }

@@ -25,6 +25,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-dns(8) --mx; RFC 5321 section 5.1",
     },
     Topic {
+        id: "dns-providers",
+        title: "DNS companies that take records from mxseal",
+        text: "With --publish api records are added and taken away over the programming interface of a DNS company, or of a PowerDNS server. --dns-provider names it, and --dns-credentials a file of key = \"value\", which root alone may read, with what it asks for: bunny (access-key), cloudflare (token), cloudns (auth-id, auth-password), desec (token), digitalocean (token; no TLSA), dnsimple (token, account-id), gandi (token), godaddy (api-key, api-secret; no TLSA), hetzner (token), hostingde (api-key), infomaniak (token), inwx (username, password), ionos (api-key; no TLSA), linode (token; no TLSA), netcup (customer-number, api-key, api-password), ovh (application-key, application-secret, consumer-key and, where you like, endpoint), porkbun (api-key, secret-api-key), powerdns (api-key, endpoint and, where you like, server), route53 (access-key-id, secret-access-key and, where you like, session-token, hosted-zone-id), scaleway (token), vultr (api-key; no TLSA). Tested is PowerDNS, on its own server; the others are spoken to as the library dns-update speaks to them. Not every build has this.",
+        see: "mxseal dns --publish api --dns-provider desec --dns-credentials /etc/mxseal/dns.toml --dry-run",
+        reference: "mxseal-dns(8) --publish; mxseal.toml(5)",
+    },
+    Topic {
         id: "dns-unknown",
         title: "What DNS says could not be learnt",
         text: "No resolver answered, or what it answered could not be read. Nothing is proposed at a name whose content is unknown, because it might stand against what is published there.",

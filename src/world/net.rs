@@ -72,6 +72,12 @@ impl Net {
     }
 }
 
+/// Whether the system's store holds any root at all: on a Debian without ca-certificates it does not.
+#[must_use]
+pub fn has_system_roots() -> bool {
+    RootCertStore::empty().add_parsable_certificates(rustls_native_certs::load_native_certs().certs).0 > 0
+}
+
 /// Adds what the system's store has beside them: most of it is Mozilla's too, and needs no second look.
 fn add_system(roots: &mut RootCertStore) {
     for der in rustls_native_certs::load_native_certs().certs {

@@ -12,6 +12,8 @@
 mod acme;
 mod adopt;
 mod alarm;
+#[cfg(feature = "dns-apis")]
+mod apis;
 mod apply_files;
 mod bad_nights;
 mod booted;

@@ -15,6 +15,8 @@ pub mod odd;
 pub mod pebble;
 pub mod ports;
 pub mod postfix;
+#[cfg(feature = "dns-apis")]
+pub mod powerdns;
 pub mod primary;
 pub mod process;
 pub mod renewal;
