@@ -12,7 +12,7 @@ use crate::{
     maintain::{Due, lineage_due},
     name::DnsName,
     plan::{KeyChoice, Obtain},
-    publish::{KeptPolicy, PolicyHost, policies},
+    publish::{KeptPolicy, PolicyHost},
     report::Progress,
     serve::{Served, ServedHost},
     settings::Settings,
@@ -41,11 +41,16 @@ pub(super) fn taken() -> Option<Trouble> {
     )
 }
 
-/// Brings the policy host to what is kept: orders what is missing or due, writes the file, starts or restarts the service; where
-/// nothing is left to serve, takes all of it away. A name without a certificate is left out and told: the others are served. An order
-/// that failed rests, unless somebody `insists`.
-pub(super) async fn keep(site: &Site, settings: &Settings, insists: bool, progress: &Progress) -> Result<Vec<Finding>, Trouble> {
-    let all = policies::all(&site.store).map_err(Trouble::state)?;
+/// Brings the policy host to these policies: orders what is missing or due, writes the file, starts or restarts the service; where
+/// it has nothing left to serve, takes all of it away. A name without a certificate is left out and told: the others are served. An
+/// order that failed rests, unless somebody `insists`.
+pub(super) async fn keep(
+    site: &Site,
+    settings: &Settings,
+    all: &[KeptPolicy],
+    insists: bool,
+    progress: &Progress,
+) -> Result<Vec<Finding>, Trouble> {
     let ours: Vec<&KeptPolicy> = all.iter().filter(|k| k.host == PolicyHost::Builtin).collect();
     let (served, mut findings) = certify(site, settings, &ours, insists, progress).await?;
     let installed = if ours.is_empty() { retire(site) } else { install(site, &served) };

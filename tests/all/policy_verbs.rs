@@ -5,14 +5,15 @@ use crate::lab::{
     dns::{Dns, Place, Signed, own_loopback},
     household::MXSEAL,
     process::run,
-    web::{Served, Web, serve},
+    transaction::{CHANGING, calls},
+    web::{Served, Web, serve, serve_by},
 };
 use mxseal::{certificate::KeyType, policy::sts_policy::StsPolicy};
 use serde_json::Value;
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -40,13 +41,22 @@ impl Site {
         self.dir.path().join(below)
     }
 
-    /// `mxseal policy` so many days from now.
-    fn run(&self, days: u32, words: &str) -> Output {
+    /// `mxseal policy` so many days from now, under another program where one is named.
+    fn mxseal(&self, days: u32, under: &[&str], words: &str) -> Output {
         let mut command = Command::new("faketime");
-        command.arg(format!("+{days} days")).args([MXSEAL, "policy"]).args(words.split(' '));
+        command.arg(format!("+{days} days")).args(under).args([MXSEAL, "policy"]).args(words.split(' '));
         command.args(["--resolver", &self.dns.resolver.to_string(), "--trust-anchor"]).arg(self.path("root.pem"));
         command.arg("--state-dir").arg(self.path("state")).arg("--config").arg(self.path("mxseal.toml"));
         command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("faketime: {e}; tests/run installs it"))
+    }
+
+    fn run(&self, days: u32, words: &str) -> Output {
+        self.mxseal(days, &[], words)
+    }
+
+    /// The texts at the record's name, at the zone's own server.
+    fn texts(&self) -> String {
+        run(Command::new("kdig").args([&format!("@{}", self.dns.authority.ip()), "+short", "_mta-sts.example.test", "TXT"]))
     }
 
     /// Another verb, so many days from now: its exit status and its document.
@@ -148,8 +158,8 @@ fn a_file_is_written_for_who_serves_it_and_the_way_out_takes_its_time() {
     site.dns.set("example.test", "_mta-sts", "TXT", 60, &[]);
     assert_eq!(site.step(5, &leave), "wait");
     assert!(file.exists());
-    let over = site.run(6, &leave);
-    assert!(over.status.success() && !file.exists(), "{over:?}");
+    assert_eq!(site.step(6, &leave), "");
+    assert!(!file.exists());
     assert_eq!(site.run(6, &leave).status.code(), Some(1), "there is none to leave");
 }
 
@@ -170,7 +180,7 @@ fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
     let site = Site::new();
     let www = site.path("www");
     let file = www.join("mta-sts.example.test/.well-known/mta-sts.txt");
-    let texts = || run(Command::new("kdig").args([&format!("@{}", site.dns.authority.ip()), "+short", "_mta-sts.example.test", "TXT"]));
+    let texts = || site.texts();
     let announced = || {
         let text = StsPolicy::read(&fs::read(&file).unwrap()).strict().unwrap().record().text();
         format!("{}\n", [format!("\"{text}\""), "\"not ours\"".to_owned()].join("\n"))
@@ -253,4 +263,64 @@ fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
     assert_eq!(site.step(4, &leave), "wait", "taken away, and caches have to forget it");
     assert_eq!(texts(), "\"not ours\"\n");
     assert!(site.run(5, &leave).status.success() && !file.exists());
+}
+
+/// Whoever dies on the way out says it again: nothing is lost, taken away early or left behind.
+#[test]
+fn leaving_goes_on_after_a_kill() {
+    let site = Site::new();
+    let www = site.path("www");
+    let file = www.join("mta-sts.example.test/.well-known/mta-sts.txt");
+    let issued = site.authority.issue(&["mta-sts.example.test"], KeyType::Ecdsa);
+    let served = file.clone();
+    serve_by(TcpListener::bind((site.host, 443)).unwrap(), &issued, move |_, _| match fs::read(&served) {
+        Ok(text) => ("200 OK".to_owned(), "text/plain", text),
+        Err(_) => ("404 Not Found".to_owned(), "text/plain", Vec::new()),
+    });
+    let how = format!("--policy-host export --export-dir {} --publish rfc2136 --yes", www.display());
+    let leave = format!("leave example.test {how}");
+    site.step(0, &format!("testing example.test {how}"));
+    let trace = format!("trace={}", CHANGING.replace("openat,", ""));
+    let under = |days: u32, strace: &[&str]| site.mxseal(days, &[&["strace", "-qq", "-e", &trace], strace].concat(), &leave);
+    // What is kept, what is served, and the record.
+    let state = || {
+        let kept = fs::read_to_string(site.path("state/policies/example.test.json")).ok();
+        (kept, fs::read_to_string(&file).ok(), site.texts())
+    };
+    let keep = |from: &Path, to: &Path| {
+        let _ = fs::remove_dir_all(to);
+        run(Command::new("cp").arg("-a").arg(from).arg(to));
+    };
+    let stride: usize = std::env::var("MXSEAL_KILL_STRIDE").map_or(23, |s| s.parse().unwrap());
+    let (mut kills, log) = (0, site.path("trace"));
+    for (days, ends) in [(0, "wait"), (2, "wait"), (4, "")] {
+        for place in ["state", "www"] {
+            keep(&site.path(place), &site.path(&format!("{place}.before")));
+        }
+        let before = site.texts();
+        let done = under(days, &["-o", &log.display().to_string()]);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let (whole, calls) = (state(), calls(&fs::read_to_string(&log).unwrap()));
+        assert!(calls.len() > 20 && (days == 4 || whole.2 != before), "{}", calls.len());
+        for call in calls.iter().rev().step_by(stride) {
+            for place in ["state", "www"] {
+                keep(&site.path(&format!("{place}.before")), &site.path(place));
+            }
+            site.dns.set("example.test", "_mta-sts", "TXT", 60, &before.lines().collect::<Vec<_>>());
+            under(days, &["-o", "/dev/null", "-e", &format!("inject={}", call.inject("signal=KILL"))]);
+            let at = format!("day {days}, killed at {call}");
+            assert!(file.exists() || (days == 4 && whole.1.is_none()), "{at}: the file went too early");
+            let kept = state().0;
+            let again = site.step(days, &leave);
+            // Where it had come to its end nothing is left to be said again.
+            assert!(again == ends || (kept.is_none() && again.starts_with("mta-sts-not-served")), "{at}: {again}");
+            let unclocked = |kept: &Option<String>| kept.as_ref().map(|k| k.chars().filter(|c| !c.is_ascii_digit()).collect::<String>());
+            let now = state();
+            assert_eq!((unclocked(&now.0), &now.1, &now.2), (unclocked(&whole.0), &whole.1, &whole.2), "{at}");
+            kills += 1;
+        }
+    }
+    let claims = fs::read_to_string(site.path("state/claims.json")).unwrap();
+    assert!(!claims.contains("\"until\": null") && !claims.contains("\"until\":null"), "{claims}");
+    eprintln!("leave was killed {kills} times");
 }

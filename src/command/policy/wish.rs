@@ -84,7 +84,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         return Ok(dry(global, document(&about, &seen.sight, Some(&new), world::now()), notes, zone, left));
     }
     if new.step(world::now()) == Step::Close {
-        return close(&site, &settings, &new, &progress).await;
+        return close(&site, &settings, &new, global, &progress).await;
     }
     // On a terminal they were said with the question.
     let mut findings = if global.json || !changes { notes } else { Vec::new() };
@@ -223,7 +223,10 @@ pub(super) fn agree(question: &str) -> Result<(), Trouble> {
 /// Lets it be served, as far as that is ours to do.
 async fn carry(site: &Site, settings: &Settings, new: &KeptPolicy, progress: &Progress) -> Result<Vec<Finding>, Trouble> {
     match &new.host {
-        PolicyHost::Builtin => policy_host::keep(site, settings, true, progress).await,
+        PolicyHost::Builtin => {
+            let all = policies::all(&site.store).map_err(Trouble::state)?;
+            policy_host::keep(site, settings, &all, true, progress).await
+        }
         PolicyHost::Snippet { dir, .. } | PolicyHost::Export { dir } => {
             let file = policy_file(dir, &new.domain);
             let wrong = |e: std::io::Error| Trouble::human(format!("{}: {e}", file.display())).about("policy-host-unservable");
@@ -238,18 +241,29 @@ async fn carry(site: &Site, settings: &Settings, new: &KeptPolicy, progress: &Pr
     }
 }
 
-/// Nobody believes in the policy any more, and no record leads to it: what served it goes.
-async fn close(site: &Site, settings: &Settings, kept: &KeptPolicy, progress: &Progress) -> Result<u8, Trouble> {
-    policies::forget(&site.store, &kept.domain).map_err(Trouble::state)?;
-    match &kept.host {
-        PolicyHost::Builtin => drop(policy_host::keep(site, settings, true, progress).await?),
+/// Nobody believes in the policy any more, and no record leads to it: what served it goes. It is forgotten last, so that whoever dies
+/// on the way can say it again.
+async fn close(site: &Site, settings: &Settings, kept: &KeptPolicy, global: &Global, progress: &Progress) -> Result<u8, Trouble> {
+    let findings = match &kept.host {
+        PolicyHost::Builtin => {
+            let mut others = policies::all(&site.store).map_err(Trouble::state)?;
+            others.retain(|k| k.domain != kept.domain);
+            policy_host::keep(site, settings, &others, true, progress).await?
+        }
         PolicyHost::Snippet { dir, .. } | PolicyHost::Export { dir } => {
             let file = policy_file(dir, &kept.domain);
             Machine.unlink(&file).map_err(|e| Trouble::human(format!("{}: {e}", file.display())).about("policy-host-unservable"))?;
+            Vec::new()
         }
-        PolicyHost::None => {}
-    }
+        PolicyHost::None => Vec::new(),
+    };
     told::tell(&site.store, world::now(), |claims| claims.tell_policy(&kept.domain, None, world::now())).map_err(Trouble::state)?;
+    policies::forget(&site.store, &kept.domain).map_err(Trouble::state)?;
     progress.line(&format!("{} has no policy any more. The name mta-sts.{} can go from DNS.", kept.domain, kept.domain));
+    if global.json {
+        tell(global, 0, Vec::new(), findings);
+    } else {
+        Terminal::print(&report::findings(Style::of_stdout(), &findings));
+    }
     Ok(0)
 }

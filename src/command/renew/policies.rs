@@ -26,7 +26,8 @@ pub(super) async fn look_after(args: &Renew, global: &Global, outcome: &mut Outc
     let settings = place::settings(global)?;
     let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
     site.open_store(&global.state_dir)?;
-    let mut findings = policy_host::keep(&site, &settings, args.force, &Progress::new(global.json)).await?;
+    let all = policies::all(&site.store).map_err(Trouble::state)?;
+    let mut findings = policy_host::keep(&site, &settings, &all, args.force, &Progress::new(global.json)).await?;
     findings.extend(due(&site).await?);
     show(global, &findings);
     if findings.iter().any(|f| f.verdict == Verdict::Fail || f.id == "policy-due") {
