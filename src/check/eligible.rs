@@ -16,10 +16,16 @@ const MOST: usize = 8;
 /// The least `max_age` of an MTA-STS policy that an entry may follow, in seconds: 126 days.
 const LEAST_AGE: u32 = 10_886_400;
 
-/// The entry of a domain: from the MTA-STS policy that it serves, else every MX host that it has, to be tried.
+/// The policy that an entry may follow: one that senders keep for long.
+#[must_use]
+pub fn list_follows(sts: Option<&StsPolicy>) -> Option<&StsPolicy> {
+    sts.filter(|p| p.mode != Mode::None && p.max_age >= LEAST_AGE)
+}
+
+/// The entry of a domain: from the MTA-STS policy that it may follow, else every MX host that it has, to be tried.
 #[must_use]
 pub fn list_entry(mx: &[DnsName], sts: Option<&StsPolicy>) -> ListPolicy {
-    match sts.filter(|p| p.mode != Mode::None) {
+    match list_follows(sts) {
         Some(policy) => ListPolicy {
             mode: if policy.mode == Mode::Enforce { ListMode::Enforce } else { ListMode::Testing },
             // An asterisk here is a leading dot there; both stand for one label.
@@ -50,17 +56,8 @@ pub fn eligible(domain: &DomainFacts, hosts: &[MxFacts], views: &[EndpointView],
     if mx.is_empty() {
         all.push(against(format!("{} has no MX record", domain.domain)));
     }
-    if sts.is_none() && entry.mxs.len() > MOST {
+    if list_follows(sts).is_none() && entry.mxs.len() > MOST {
         all.push(against(format!("{} has {} MX hosts, and an entry without MTA-STS names at most {MOST}", domain.domain, mx.len())));
-    }
-    if let Some(policy) = sts.filter(|p| p.mode != Mode::None && p.max_age < LEAST_AGE) {
-        all.push(
-            against(format!(
-                "the MTA-STS policy of {} is kept for {} s, and an entry may follow one of {LEAST_AGE} s or more",
-                domain.domain, policy.max_age
-            ))
-            .remedy(Remedy::Command(format!("mxseal policy enforce {} --max-age {LEAST_AGE}", domain.domain))),
-        );
     }
     let mut reached = 0;
     for name in &mx {
@@ -86,9 +83,17 @@ pub fn eligible(domain: &DomainFacts, hosts: &[MxFacts], views: &[EndpointView],
     }
     if reached > 0 && all.iter().all(|f| f.verdict != Verdict::Fail) {
         let says = format!("every MX host of {} that answers offers TLS that verifies, as the rules of the list want it", domain.domain);
-        all.push(
-            Finding::new("list-eligible", Verdict::Pass, subject(), says).means("it had to stay so for a week before a domain was taken"),
-        );
+        let mut eligible =
+            Finding::new("list-eligible", Verdict::Pass, subject(), says).means("it had to stay so for a week before a domain was taken");
+        if let Some(short) = sts.filter(|p| p.mode != Mode::None && list_follows(sts).is_none()) {
+            eligible = eligible
+                .seen(format!(
+                    "its MTA-STS policy is kept for {} s, and an entry follows one of {LEAST_AGE} s or more: this one names the MX hosts, in mode testing",
+                    short.max_age
+                ))
+                .remedy(Remedy::Command(format!("mxseal policy enforce {} --max-age {LEAST_AGE}", domain.domain)));
+        }
+        all.push(eligible);
     }
     all
 }
@@ -187,7 +192,11 @@ mod tests {
         let table: Vec<(&[(&str, &str)], Option<String>, Change<'_>, &[&str])> = vec![
             (&one, None, nothing(), &["list-eligible every"]),
             (&one, Some(sts(LEAST_AGE)), nothing(), &["list-eligible every"]),
-            (&one, Some(sts(LEAST_AGE - 1)), nothing(), &["list-not-eligible the MTA-STS policy"]),
+            // One that is not kept for long is not followed.
+            (&one, Some(sts(LEAST_AGE - 1)), nothing(), &["list-eligible every"]),
+            (&one, Some(sts(LEAST_AGE - 1).replace('*', "other")), nothing(), &["list-eligible every"]),
+            (&nine, Some(sts(LEAST_AGE - 1)), nothing(), &["list-not-eligible example.org has 9 MX hosts"]),
+            (&nine, Some(sts(LEAST_AGE)), nothing(), &["list-eligible every"]),
             (&one, Some(sts(LEAST_AGE).replace('*', "other")), nothing(), &["list-not-eligible mx1.example.org is an MX host"]),
             (&[], None, nothing(), &["list-not-eligible example.org has no MX"]),
             (&nine, None, nothing(), &["list-not-eligible example.org has 9 MX hosts"]),
@@ -217,12 +226,15 @@ mod tests {
 
     #[test]
     fn an_entry_follows_the_policy() {
-        let policy = StsPolicy::read(b"version: STSv1\nmode: enforce\nmx: *.example.org\nmx: mx.example.net\nmax_age: 9\n").value.unwrap();
+        let policy =
+            StsPolicy::read(b"version: STSv1\nmode: enforce\nmx: *.example.org\nmx: mx.example.net\nmax_age: 10886400\n").value.unwrap();
         let entry = list_entry(&[name("mx1.example.org")], Some(&policy));
         assert_eq!(entry.mxs.iter().map(ToString::to_string).collect::<Vec<_>>(), [".example.org", "mx.example.net"]);
         assert_eq!(entry.mode, ListMode::Enforce);
-        let none = StsPolicy { mode: Mode::None, ..policy };
-        let entry = list_entry(&[name("mx1.example.org")], Some(&none));
-        assert_eq!((entry.mode, entry.mxs[0].to_string()), (ListMode::Testing, "mx1.example.org".into()));
+        let (none, short) = (StsPolicy { mode: Mode::None, ..policy.clone() }, StsPolicy { max_age: LEAST_AGE - 1, ..policy });
+        for passed_over in [none, short] {
+            let entry = list_entry(&[name("mx1.example.org")], Some(&passed_over));
+            assert_eq!((entry.mode, entry.mxs[0].to_string()), (ListMode::Testing, "mx1.example.org".into()));
+        }
     }
 }

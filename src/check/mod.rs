@@ -14,7 +14,7 @@ mod probes;
 mod proof;
 mod sts_hosts;
 
-pub use eligible::{eligible, list_entry};
+pub use eligible::{eligible, list_entry, list_follows};
 #[cfg(feature = "wires")]
 pub use observe::{noticed, observe, prove};
 pub use outside::outside;

@@ -58,6 +58,8 @@ fn everything_is_shown_and_nothing_is_changed() {
     };
     let (told, expected) = (told.iter().map(ToString::to_string).collect(), expected.map(str::to_owned).to_vec());
     assert_eq!(sorted(told), sorted(expected), "{shown:#}");
+    let list = shown["findings"].as_array().expect("findings").iter().find(|f| f["id"] == "list-eligible");
+    assert!(list.is_some_and(|f| f["subject"].to_string().contains("example.test")), "{shown:#}");
 
     assert_eq!(differences(&before, &everything(&host)), Vec::<String>::new());
     assert_eq!(host.mail_log(), log, "the live server heard nothing");

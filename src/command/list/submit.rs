@@ -2,13 +2,13 @@
 
 use super::{Looked, closed, judged, tell};
 use crate::{
-    check::list_entry,
+    check::{list_entry, list_follows},
     cli::{Global, ListSubmit},
     command::{Trouble, place},
     facts::Known,
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
-    policy::{policy_list, sts_policy::Mode},
+    policy::policy_list,
     publish::{
         desk::{Desk, Refused, State},
         told,
@@ -69,7 +69,7 @@ pub(super) async fn ask(looked: &Looked, list: &Listing, wish: &Wish<'_>, global
         Known::Seen { value, .. } => value.records.iter().map(|(_, name)| name.clone()).collect(),
         Known::Unknown { .. } => Vec::new(),
     };
-    let by_policy = looked.sts.as_ref().is_some_and(|p| p.mode != Mode::None);
+    let by_policy = list_follows(looked.sts.as_ref()).is_some();
     let entry = list_entry(&mx, looked.sts.as_ref());
     let email = wish.email.map_or_else(|| format!("postmaster@{domain}"), ToOwned::to_owned);
     if !wish.yes {

@@ -1,11 +1,14 @@
 //! The last act of a rehearsal: what senders would be told is put into the made-up DNS, and looked for there. A policy is served in
-//! the room, with a certificate of the made-up CA, and fetched as senders do before its record is put there.
+//! the room, with a certificate of the made-up CA, and fetched as senders do before its record is put there. At last it is seen
+//! whether a list would take the domains.
 
 use super::stage::not_begun;
 use crate::{
+    check::{eligible, observe, sender_probes},
     cli::Global,
     command::{Trouble, dns, door, enact::Ground, place::Site, policy, policy_host, tell},
     facts::{DomainFacts, Facts},
+    finding::{Finding, Verdict},
     intent::Tell,
     name::DnsName,
     publish::{
@@ -20,11 +23,14 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// HTTPS.
 const PORT: u16 = 443;
+/// How long the conversation with an MX host may take.
+const CONVERSATION: Duration = Duration::from_secs(30);
 
 /// Where it is played.
 pub(super) struct Act<'a> {
@@ -54,7 +60,7 @@ impl Act<'_> {
         let serving = self.policies(&settings, &asked, &mut told).await?;
 
         progress.see(Event::Started("look for it as senders do".into()));
-        let (_, seen) = dns::compared(site, dns::told(site, false).await?, &asked).await;
+        let (facts, seen) = dns::compared(site, dns::told(site, false).await?, &asked).await;
         if let Some(serving) = serving {
             serving.abort();
         }
@@ -69,8 +75,24 @@ impl Act<'_> {
             let last = report::row(Style::of_stdout(), "", "The keys are the rehearsal's own, and so is the DNS that they were put into.");
             Terminal::print(&format!("{head}{}\n{last}", Dialect::Zone.text(&open)));
         }
+        let list = self.list(&facts).await;
+        if !self.global.json && !list.is_empty() {
+            Terminal::print(&format!("\n{}", report::findings(Style::of_stdout(), &list)));
+        }
+        outcome.findings.extend(list);
         outcome.dns = Some(json::DnsDoc::of(&open, &sheet.findings, 0));
         Ok(())
+    }
+
+    /// Whether a list of domains would take these. Hosts elsewhere cannot be asked from here, and nothing is said of them.
+    async fn list(&self, facts: &Facts) -> Vec<Finding> {
+        // A stand-in has no port 25 either.
+        if self.ground == Ground::StandIn {
+            return Vec::new();
+        }
+        let views = observe(&self.site.net, &sender_probes(&facts.mx_hosts), CONVERSATION).await;
+        let all = facts.domains.iter().flat_map(|domain| eligible(domain, &facts.mx_hosts, &views, None));
+        all.filter(|f| f.verdict != Verdict::Unknown).collect()
     }
 
     /// Puts what is open into the made-up DNS.
