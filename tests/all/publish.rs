@@ -22,13 +22,16 @@ use mxseal::{
     },
     world::{Net, Store},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     fs,
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::Path,
     process::Command,
+    sync::{Arc, Mutex},
 };
 
 fn name(text: &str) -> DnsName {
@@ -290,6 +293,65 @@ fn a_wildcard_is_no_record_of_the_name() {
         assert_eq!((held("_smtp._tls.example.test"), held("example.test")), (format!("\"{text}\"\n"), "\"apex\"\n".to_owned()));
         assert_eq!(site.json(&["dns"])["records"], serde_json::json!([]), "{wildcard}");
     }
+}
+
+/// The example for a web API, against one that knows whole sets alone: what others put there stays.
+#[test]
+fn the_example_for_a_web_api_takes_along_what_is_there() {
+    let (dir, store) = store();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let sets = Arc::new(Mutex::new(BTreeMap::<String, Value>::new()));
+    let kept = sets.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut heard, mut byte) = (Vec::new(), [0]);
+            while !heard.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                heard.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&heard).to_lowercase();
+            let length = head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let words: Vec<&str> = head.split_whitespace().collect();
+            let mut sets = kept.lock().unwrap();
+            let (status, said) = match (words[0], sets.get(words[1])) {
+                _ if !head.contains("authorization: bearer abc\r\n") => ("403 No", Value::from("who are you?")),
+                ("get", None) => ("404 No", Value::Null),
+                ("get", Some(set)) => ("200 OK", set.clone()),
+                _ => {
+                    sets.insert(words[1].to_owned(), serde_json::from_slice(&body).unwrap());
+                    ("200 OK", Value::Null)
+                }
+            };
+            let said = said.to_string();
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{said}", said.len());
+        }
+    });
+    let (hook, token) = (dir.path().join("hook"), dir.path().join("token"));
+    let example = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/examples/hook-api")).unwrap();
+    let example = example.replace("https://dns.example.net/v1", &format!("http://{at}"));
+    fs::write(&hook, example.replace("/etc/mxseal/dns-token", &token.display().to_string())).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let publisher = Publisher::Hook { program: hook };
+    let publish = |add: &[Record], remove: &[Record]| wait(publisher.publish(&net(), &store, &exchange(add, remove), Moment(1)));
+    let set = |name: &str| sets.lock().unwrap().get(&format!("/zones/example.test/{name}.example.test/txt")).cloned();
+
+    let (old, new) = (txt("_mta-sts.example.test", "v=STSv1; id=1;"), txt("_mta-sts.example.test", "v=STSv1; id=2;"));
+    fs::write(&token, "other\n").unwrap();
+    let said = publish(&[old.clone()], &[]).unwrap_err().to_string();
+    assert!(said.contains("answers 403: \"who are you?\""), "{said}");
+    fs::write(&token, "abc\n").unwrap();
+    let theirs = json!({ "ttl": 60, "values": ["not ours"] });
+    sets.lock().unwrap().insert("/zones/example.test/_mta-sts.example.test/txt".into(), theirs);
+    publish(&[old.clone(), txt("_smtp._tls.example.test", "v=TLSRPTv1; rua=mailto:a@b.example;")], &[]).unwrap();
+    publish(&[old.clone()], &[]).unwrap();
+    assert_eq!(set("_mta-sts"), Some(json!({ "ttl": 3600, "values": ["not ours", "v=STSv1; id=1;"] })));
+    assert_eq!(set("_smtp._tls"), Some(json!({ "ttl": 3600, "values": ["v=TLSRPTv1; rua=mailto:a@b.example;"] })));
+    publish(&[new.clone()], &[old]).unwrap();
+    assert_eq!(set("_mta-sts").unwrap()["values"], json!(["not ours", "v=STSv1; id=2;"]));
+    publish(&[], &[new]).unwrap();
+    assert_eq!(set("_mta-sts"), Some(json!({ "ttl": 3600, "values": ["not ours"] })));
 }
 
 /// What the servers of a wait say: `name: state`.

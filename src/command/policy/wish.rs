@@ -261,7 +261,7 @@ async fn close(site: &Site, settings: &Settings, kept: &KeptPolicy, global: &Glo
     policies::forget(&site.store, &kept.domain).map_err(Trouble::state)?;
     progress.line(&format!("{} has no policy any more. The name mta-sts.{} can go from DNS.", kept.domain, kept.domain));
     if global.json {
-        tell(global, 0, Vec::new(), findings);
+        tell(global, 0, Vec::new(), findings, Vec::new());
     } else {
         Terminal::print(&report::findings(Style::of_stdout(), &findings));
     }
