@@ -339,16 +339,16 @@ fn the_example_for_a_web_api_takes_along_what_is_there() {
 
     let (old, new) = (txt("_mta-sts.example.test", "v=STSv1; id=1;"), txt("_mta-sts.example.test", "v=STSv1; id=2;"));
     fs::write(&token, "other\n").unwrap();
-    let said = publish(&[old.clone()], &[]).unwrap_err().to_string();
+    let said = publish(std::slice::from_ref(&old), &[]).unwrap_err().to_string();
     assert!(said.contains("answers 403: \"who are you?\""), "{said}");
     fs::write(&token, "abc\n").unwrap();
     let theirs = json!({ "ttl": 60, "values": ["not ours"] });
     sets.lock().unwrap().insert("/zones/example.test/_mta-sts.example.test/txt".into(), theirs);
     publish(&[old.clone(), txt("_smtp._tls.example.test", "v=TLSRPTv1; rua=mailto:a@b.example;")], &[]).unwrap();
-    publish(&[old.clone()], &[]).unwrap();
+    publish(std::slice::from_ref(&old), &[]).unwrap();
     assert_eq!(set("_mta-sts"), Some(json!({ "ttl": 3600, "values": ["not ours", "v=STSv1; id=1;"] })));
     assert_eq!(set("_smtp._tls"), Some(json!({ "ttl": 3600, "values": ["v=TLSRPTv1; rua=mailto:a@b.example;"] })));
-    publish(&[new.clone()], &[old]).unwrap();
+    publish(std::slice::from_ref(&new), &[old]).unwrap();
     assert_eq!(set("_mta-sts").unwrap()["values"], json!(["not ours", "v=STSv1; id=2;"]));
     publish(&[], &[new]).unwrap();
     assert_eq!(set("_mta-sts"), Some(json!({ "ttl": 3600, "values": ["not ours"] })));
