@@ -152,15 +152,15 @@ impl Telling<'_> {
         };
 
         let names: Vec<&DnsName> = told_now.iter().map(|w| &w.owner).filter(|name| name.as_str().starts_with("mta-sts.")).collect();
-        let again = match patience {
-            _ if names.is_empty() => false,
-            Some(patience) if waited.as_ref().is_some_and(|w| w.exit == 0) => {
-                self.found(&names, patience.timeout).await;
-                true
-            }
-            None if published > 0 && self.wait.is_none() => wait::authorities(site, &sheet, &zones, SHORT_WAIT).await,
-            _ => false,
+        let (again, at_most) = match patience {
+            _ if names.is_empty() => (false, SHORT_WAIT),
+            Some(patience) => (waited.as_ref().is_some_and(|w| w.exit == 0), patience.timeout),
+            None if published > 0 && self.wait.is_none() => (wait::authorities(site, &sheet, &zones, SHORT_WAIT).await, SHORT_WAIT),
+            None => (false, SHORT_WAIT),
         };
+        if again {
+            self.found(&names, at_most).await;
+        }
         let later =
             if again || !Tell::MtaSts.is_in(&asked.tell) { Vec::new() } else { policy::begin::later(&prospects, !self.show_only, &names) };
         self.print(&report::findings(Style::of_stdout(), &later));
