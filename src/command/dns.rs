@@ -61,7 +61,15 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     }
     let patience = wait::Patience { timeout: args.timeout, public: args.public_resolver.0, quiet: dialect.is_none() };
     let told = args.publish.is_some().then_some(zones.as_slice());
-    let waited = if args.wait { Some(wait::run(patience, &site, &sheet, told).await?) } else { None };
+    let waited = if args.wait {
+        interrupt::reached(interrupt::Reached::Told);
+        Some(wait::run(patience, &site, &sheet, told).await)
+    } else {
+        None
+    };
+    if let (Some(why), Some(_)) = (waited.as_ref().and_then(|w| w.why.as_ref()), dialect) {
+        Terminal::complain(&format!("Who sees the records could not be told: {why}"));
+    }
     let exit = exit(args, &sheet, &zones, is_left, waited.as_ref());
     if dialect.is_none() {
         Terminal::print(&json::text(&json::DnsDoc { zones, wait: waited, ..json::DnsDoc::of(&shown, &sheet.findings, exit) }));

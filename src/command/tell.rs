@@ -147,7 +147,7 @@ impl Telling<'_> {
         self.print(&self.page(&open, &sheet, published, patience.is_some()));
         self.print(&report::findings(Style::of_stdout(), &by_hand));
         let waited = match patience {
-            Some(patience) => self.wait(patience, &sheet, (published > 0).then_some(&zones)).await,
+            Some(patience) => Some(self.wait(patience, &sheet, (published > 0).then_some(&zones)).await),
             None => None,
         };
 
@@ -207,17 +207,15 @@ impl Telling<'_> {
     }
 
     /// Waits for what was published, or else for everything. Whoever stops it loses nothing.
-    async fn wait(&self, patience: Patience, sheet: &Sheet, zones: Option<&Vec<ZoneDoc>>) -> Option<WaitDoc> {
+    async fn wait(&self, patience: Patience, sheet: &Sheet, zones: Option<&Vec<ZoneDoc>>) -> WaitDoc {
         reached(Reached::Told);
         let on = "To go on waiting: mxseal dns --wait";
-        let (waited, says) = match wait::run(patience, self.site, sheet, zones.map(Vec::as_slice)).await {
-            Ok(waited) if waited.exit == 0 => (Some(waited), None),
-            Ok(waited) => (Some(waited), Some(format!("Not everybody sees the records yet. {on}"))),
-            Err(why) => (None, Some(format!("Who sees the records could not be told: {}. {on}", why.says))),
-        };
+        let waited = wait::run(patience, self.site, sheet, zones.map(Vec::as_slice)).await;
         reached(Reached::End);
-        if let Some(says) = says {
-            self.print(&report::row(Style::of_stdout(), "", &says));
+        if let Some(why) = &waited.why {
+            self.print(&report::row(Style::of_stdout(), "", &format!("Who sees the records could not be told: {why}. {on}")));
+        } else if waited.exit != 0 {
+            self.print(&report::row(Style::of_stdout(), "", &format!("Not everybody sees the records yet. {on}")));
         }
         waited
     }

@@ -33,7 +33,7 @@ impl Waiting {
         if self.quiet {
             return;
         }
-        let rows: Vec<String> = views.iter().map(row).collect();
+        let rows = rows(views);
         match &self.term {
             Some(term) => {
                 let mut lines = table(&rows, self.style.width);
@@ -73,10 +73,16 @@ fn last_line(outlook: Outlook, left: Duration) -> String {
     }
 }
 
-/// What one server says, in columns.
-#[must_use]
-pub(super) fn row(view: &View) -> String {
-    let who = format!("{:<40} ", view.who.to_string());
+/// What the servers say, in columns as wide as they need be; of several zones, with the zone.
+fn rows(views: &[View]) -> Vec<String> {
+    let several = views.iter().any(|v| v.zone != views[0].zone);
+    let who = |v: &View| if several { format!("{}: {}", v.zone, v.who) } else { v.who.to_string() };
+    let width = views.iter().map(|v| who(v).chars().count()).max().unwrap_or(0);
+    views.iter().map(|v| format!("{:<width$}  {}", who(v), said(v))).collect()
+}
+
+/// What one server says. What may be cut off on a narrow terminal comes last.
+fn said(view: &View) -> String {
     let serial = format!("{:<11}", view.serial.map_or_else(|| "-".to_owned(), |s| s.to_string()));
     let says = match &view.says {
         Says::NotAsked => "asked when all name servers have it".to_owned(),
@@ -95,10 +101,10 @@ pub(super) fn row(view: &View) -> String {
                 (false, Who::Authority(..)) => String::new(),
                 (false, _) => format!(", asks again within {}", time(Duration::from_secs((*ttl).into()))),
             };
-            format!("{right} of {of}{keeps}{signed}")
+            format!("{right} of {of}{signed}{keeps}")
         }
     };
-    format!("{who}{serial} {says}")
+    format!("{serial} {says}")
 }
 
 /// As people say it.
@@ -119,33 +125,37 @@ mod tests {
         let local = Who::Local(([127, 0, 0, 1], 53).into());
         let ns = Who::Authority("ns1.example.org".parse().expect("a name"), ([192, 0, 2, 53], 53).into());
         let seen = |right, ttl, security| Says::Seen { right, of: 2, ttl, security };
+        let view = |zone: &str, who: &Who, serial, says| View { who: who.clone(), zone: zone.parse().expect("a name"), serial, says };
         for (who, serial, says, expected) in [
-            (
-                &ns,
-                Some(2_026_112_201),
-                seen(2, 3600, Security::Unknown),
-                "ns1.example.org 192.0.2.53               2026112201  2 of 2, TTL 3600",
-            ),
-            (&ns, Some(7), seen(1, 60, Security::Unknown), "ns1.example.org 192.0.2.53               7           1 of 2"),
-            (&local, None, Says::NotAsked, "this host's resolver 127.0.0.1           -           asked when all name servers have it"),
+            (&ns, Some(2_026_112_201), seen(2, 3600, Security::Unknown), "ns1.example.org 192.0.2.53  2026112201  2 of 2, TTL 3600"),
+            (&ns, Some(7), seen(1, 60, Security::Unknown), "ns1.example.org 192.0.2.53  7           1 of 2"),
+            (&local, None, Says::NotAsked, "this host's resolver 127.0.0.1  -           asked when all name servers have it"),
             (
                 &local,
                 None,
                 seen(0, 600, Security::Insecure),
-                "this host's resolver 127.0.0.1           -           0 of 2, asks again within 10 min, not signed",
+                "this host's resolver 127.0.0.1  -           0 of 2, not signed, asks again within 10 min",
             ),
-            (&local, None, seen(2, 60, Security::Secure), "this host's resolver 127.0.0.1           -           2 of 2, TTL 60, signed"),
+            (&local, None, seen(2, 60, Security::Secure), "this host's resolver 127.0.0.1  -           2 of 2, signed, TTL 60"),
             (
                 &local,
                 None,
                 seen(2, 60, Security::Unknown),
-                "this host's resolver 127.0.0.1           -           2 of 2, TTL 60, not known whether signed",
+                "this host's resolver 127.0.0.1  -           2 of 2, not known whether signed, TTL 60",
             ),
-            (&local, None, Says::Silent("a\u{1b}b".into()), "this host's resolver 127.0.0.1           -           no answer: a b"),
+            (&local, None, Says::Silent("a\u{1b}b".into()), "this host's resolver 127.0.0.1  -           no answer: a b"),
         ] {
-            let view = View { who: who.clone(), zone: "example.org".parse().expect("a name"), serial, says };
-            assert_eq!(row(&view), expected);
+            assert_eq!(rows(&[view("example.org", who, serial, says)]), [expected]);
         }
+        assert_eq!(rows(&[]), Vec::<String>::new());
+        let two = [view("a.example", &ns, Some(7), Says::NoRoute), view("b.test", &local, None, Says::NotAsked)];
+        assert_eq!(
+            rows(&two),
+            [
+                "a.example: ns1.example.org 192.0.2.53   7           cannot be reached from here",
+                "b.test: this host's resolver 127.0.0.1  -           asked when all name servers have it"
+            ]
+        );
         assert_eq!(table(&["a".repeat(90)], 80)[0].chars().count(), 79);
         assert_eq!(
             [time(Duration::from_secs(119)), time(Duration::from_secs(7199)), time(Duration::from_secs(7200))],

@@ -1,8 +1,9 @@
 //! `mxseal dns --wait`: until every name server has the records, and the resolvers see them.
 
-use super::super::{Trouble, place::Site};
+use super::super::place::Site;
 use crate::{
     dns::Resolver,
+    finding::Verdict,
     name::DnsName,
     publish::{
         Record, Sheet, State,
@@ -32,18 +33,32 @@ pub(in crate::command) struct Patience {
 }
 
 /// Waits for the records of the sheet; where zones were told, not for those that were refused or are left to others.
-pub(in crate::command) async fn run(how: Patience, site: &Site, sheet: &Sheet, zones: Option<&[ZoneDoc]>) -> Result<WaitDoc, Trouble> {
+pub(in crate::command) async fn run(how: Patience, site: &Site, sheet: &Sheet, zones: Option<&[ZoneDoc]>) -> WaitDoc {
+    let mut waited = until_seen(how, site, sheet, zones).await.unwrap_or_else(WaitDoc::untold);
+    // A record that lies nobody knows where was not waited for.
+    let unplaced = sheet.open().find(|w| w.zone().is_none()).map(|w| format!("the zone of {} could not be told", w.owner));
+    let unknown = || sheet.findings.iter().any(|f| f.verdict == Verdict::Unknown).then(|| "DNS could not be asked".to_owned());
+    let nothing = waited.servers.is_empty() && waited.why.is_none();
+    if let (0, Some(why)) = (waited.exit, unplaced.or_else(|| nothing.then(unknown).flatten())) {
+        waited = WaitDoc { servers: waited.servers, ..WaitDoc::untold(why) };
+    }
+    waited
+}
+
+async fn until_seen(how: Patience, site: &Site, sheet: &Sheet, zones: Option<&[ZoneDoc]>) -> Result<WaitDoc, String> {
     let awaited = awaited(sheet, zones);
+    if awaited.is_empty() {
+        return Ok(WaitDoc::of(&[], Outlook::Done, 0));
+    }
     let names: BTreeSet<DnsName> = awaited.iter().map(|a| a.zone.clone()).collect();
-    let untold = |why: String| Trouble { exit: 3, ..Trouble::human(why) };
-    let resolver = Resolver::new(&site.net).map_err(|e| untold(e.to_string()))?;
-    let audience = Audience::of(&resolver, &names, how.public).await.map_err(untold)?;
+    let resolver = Resolver::new(&site.net).map_err(|e| e.to_string())?;
+    let audience = Audience::of(&resolver, &names, how.public).await?;
     let (end, mut shown) = (Instant::now() + how.timeout, Waiting::new(how.quiet));
     let (mut rounds, mut ask_resolvers, mut pause) = (0, false, FIRST_PAUSE);
     loop {
         let views = audience.views(&awaited, ask_resolvers).await;
         rounds += u32::from(ask_resolvers);
-        let next = if awaited.is_empty() { Outlook::Done } else { outlook(&views, rounds) };
+        let next = outlook(&views, rounds);
         let over = matches!(next, Outlook::Done | Outlook::Untold) || Instant::now() + pause > end;
         shown.show(&views, next, if over { Duration::ZERO } else { end - Instant::now() });
         if over {

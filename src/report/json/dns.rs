@@ -74,12 +74,15 @@ impl ZoneDoc {
 /// How a wait ended.
 #[derive(Debug, Serialize)]
 pub struct WaitDoc {
-    /// `done`, `authorities` or `resolvers`: who was waited for when the time was over; `untold` where resolvers are silent.
+    /// `done`, `authorities` or `resolvers`: who was waited for when the time was over; `untold` where resolvers are silent, or servers not known.
     pub outlook: Outlook,
     /// The exit status that goes with it.
     pub exit: u8,
     /// What each server said at last.
     pub servers: Vec<ServerDoc>,
+    /// Why it could not be told; absent where the servers show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What a server said of the records of a zone.
@@ -116,7 +119,13 @@ impl WaitDoc {
     /// The last views.
     #[must_use]
     pub fn of(views: &[View], outlook: Outlook, exit: u8) -> Self {
-        Self { outlook, exit, servers: views.iter().map(ServerDoc::of).collect() }
+        Self { outlook, exit, servers: views.iter().map(ServerDoc::of).collect(), why: None }
+    }
+
+    /// Nobody could be asked, or not of all.
+    #[must_use]
+    pub const fn untold(why: String) -> Self {
+        Self { outlook: Outlook::Untold, exit: 3, servers: Vec::new(), why: Some(why) }
     }
 }
 
