@@ -4,9 +4,11 @@ use crate::{
     lab::{
         authority::Authority,
         dns::{Dns, Place, Signed, own_loopback},
+        household::Household,
         pebble::{Options, Pebble},
         powerdns::{KEY, PowerDns, credentials},
     },
+    retreat::told,
     told::{POLICY, Site},
 };
 use mxseal::{
@@ -150,8 +152,12 @@ fn whatever_goes_wrong_is_said_without_the_key() {
             "cloud.test",
             "PowerDNS does not accept the credentials in /",
         ),
-        (format!("api-key = '{KEY}'\nendpoint = 'http://{nobody}:9'\n"), "cloud.test", "PowerDNS would not list "),
-        (format!("api-key = '{KEY}'\nendpoint = 'http://{nobody}:9/{KEY}'\n"), "cloud.test", "PowerDNS would not list "),
+        (format!("api-key = '{KEY}'\nendpoint = 'http://{nobody}:9'\n"), "cloud.test", "PowerDNS could not be reached at http://127."),
+        (
+            format!("api-key = '{KEY}'\nendpoint = 'http://{nobody}:9/{KEY}'\n"),
+            "cloud.test",
+            "PowerDNS could not be reached at http://127.",
+        ),
         (format!("api-key = '{KEY}'\nendpoint = 'http://192.0.2.1'\n"), "cloud.test", "sent the key in clear"),
         (
             format!("api-key = '{KEY}'\n"),
@@ -203,10 +209,47 @@ fn the_program_publishes_and_shows_no_secret() {
 
     for (arguments, says) in [
         (&["--publish", "api", "--dns-provider", "cloudflair"][..], "there is no provider \"cloudflair\"; do you mean cloudflare?"),
-        (&["--publish", "api", "--dns-credentials", "/nowhere"], ""),
+        (&["--publish", "hook"], "--publish hook needs --hook FILE"),
     ] {
         let (code, said) = run(&[&["dns"], arguments].concat());
-        assert!(code == Some(if says.is_empty() { 1 } else { 2 }) && said.contains(says), "{said}");
+        assert!(code == Some(2) && said.contains(says), "{said}");
+    }
+    let away = ["dns", "--publish", "--dry-run", "--rua", "mailto:other@example.test"];
+    for (variables, says) in [
+        (&[("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nowhere")][..], "install ca-certificates; nothing was written"),
+        (&[("http_proxy", "http://127.0.0.1:9")], "http_proxy is set, and that proxy would be sent the key in clear"),
+    ] {
+        let out = site.command(&away).envs(variables.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        // The page is broken into lines.
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.status.code() == Some(1) && said.contains(says), "{said}");
+    }
+}
+
+/// From a setup to the first step of an undo: keys of somebody else's at the same name stay.
+#[test]
+fn what_setup_told_powerdns_is_withdrawn_record_by_record() {
+    let theirs = format!("3 1 1 {}", "AA".repeat(32));
+    let server = PowerDns::start("example.test", &[("_25._tcp.mx", "TLSA", &theirs)]);
+    let house = Household::in_zone(Signed::Yes);
+    let keys = || server.ask("_25._tcp.mx.example.test", "TLSA").lines().map(ToOwned::to_owned).collect::<Vec<_>>();
+    let way = ["--publish", "api", "--dns-provider", "powerdns", "--dns-credentials", server.credentials.to_str().unwrap()];
+    let (code, done) = told(&house, "setup", &[&["--alarm", "", "--tell", "dane,tls-rpt"][..], &way].concat());
+    assert_eq!((code, &done["outcome"], &done["dns"]["zones"][0]["state"]), (0, &"proved".into(), &"published".into()), "{done:#}");
+    assert!(keys().len() == 5 && keys().contains(&theirs), "{:?}", keys());
+    assert!(server.ask("_smtp._tls.example.test", "TXT").contains("v=TLSRPTv1"));
+    // The settings know how.
+    let settings = fs::read_to_string(house.root.join("conf/mxseal.toml")).unwrap();
+    assert!(settings.contains("publish = \"api\"\n") && settings.contains("dns-provider = \"powerdns\"\n"), "{settings}");
+    // The world sees a signed copy of the zone.
+    let seen = keys();
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &seen.iter().map(String::as_str).collect::<Vec<_>>());
+    let (code, held) = told(&house, "undo", &[]);
+    assert!(code == 1 && held["says"].as_str().is_some_and(|s| s.contains("The TLSA records are withdrawn")), "{held:#}");
+    assert_eq!(keys(), [theirs]);
+    for document in [done, held] {
+        assert!(!document.to_string().contains(KEY));
     }
 }
 

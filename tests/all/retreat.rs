@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Runs the program with `--json`; gives its exit code and its document. A file, because the guard keeps a pipe open.
-fn told(house: &Household, verb: &str, more: &[&str]) -> (i32, Value) {
+pub(crate) fn told(house: &Household, verb: &str, more: &[&str]) -> (i32, Value) {
     let file = house.root.join("document");
     let mut command = Command::new(MXSEAL);
     command.args(house.arguments(verb)).arg("--json").args(more).stdin(Stdio::null()).stderr(Stdio::null());

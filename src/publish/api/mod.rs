@@ -217,13 +217,30 @@ impl Session {
         match error {
             Error::Unauthorized => format!("{name} does not accept the credentials in {file}"),
             Error::NotFound => format!("{name} does not know the zone {zone}, or does not show it to the credentials in {file}"),
-            error => format!("{name} would not {what}: {}", self.credentials.masked(&error.to_string())),
+            error => {
+                let text = self.credentials.masked(&error.to_string());
+                match unreached(&text) {
+                    Some(host) => format!(
+                        "{name} could not be reached at {host}: no connection, no answer within {} s, or a certificate that the \
+                         roots of this system do not verify",
+                        REQUEST.as_secs()
+                    ),
+                    None => format!("{name} did not {what}: {}", text.strip_prefix("API error: ").unwrap_or(&text)),
+                }
+            }
         }
     }
 
     fn too_slow(&self) -> String {
-        format!("{} was not done within {} s", self.provider.name, LIMIT.as_secs())
+        format!("{} was not done within {} s, or asked to be left alone for longer", self.provider.name, LIMIT.as_secs())
     }
+}
+
+/// Where a request went that nobody answered. The library keeps the address alone, and not why.
+fn unreached(said: &str) -> Option<&str> {
+    let (_, url) = said.split_once("Failed to send request to ").filter(|_| said.contains("error sending request for url"))?;
+    let end = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
+    Some(&url[..end])
 }
 
 fn sets<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Set<'a>> {

@@ -222,6 +222,9 @@ pub(super) const PROVIDERS: &[Provider] = &[
                 let why = "its endpoint is neither https:// nor on this host, and would be sent the key in clear";
                 return Err(Error::Client(why.to_owned()));
             }
+            if let Some(set) = proxy(endpoint, |name| std::env::var_os(name).is_some()) {
+                return Err(Error::Client(format!("{set} is set, and that proxy would be sent the key in clear: unset it")));
+            }
             DnsUpdater::new_pdns(c.get("api-key"), Some(endpoint), c.maybe("server"), limit)
         },
     },
@@ -268,6 +271,12 @@ fn is_private(endpoint: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(authority, |(host, _)| host);
     host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+/// The variable by which the HTTP client would take the way to a plain endpoint of this host through a proxy.
+fn proxy(endpoint: &str, is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let plain = endpoint.starts_with("http://");
+    ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].into_iter().find(|name| plain && is_set(name))
 }
 
 #[cfg(test)]
@@ -321,5 +330,8 @@ mod tests {
         ] {
             assert_eq!(is_private(endpoint), private, "{endpoint}");
         }
+        assert_eq!(proxy("http://127.0.0.1:8081", |_| false), None);
+        assert_eq!(proxy("http://127.0.0.1:8081", |name| name == "all_proxy"), Some("all_proxy"));
+        assert_eq!(proxy("https://dns.example", |_| true), None);
     }
 }
