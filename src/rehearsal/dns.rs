@@ -26,6 +26,8 @@ use tokio::{
 };
 use zone::{Key, Zone, tree};
 
+/// DNS.
+const DOMAIN: u16 = 53;
 /// No UDP answer is longer, in bytes.
 const UDP: u16 = 1232;
 /// Longer chains of CNAMEs are not followed.
@@ -45,20 +47,36 @@ pub struct Dns {
 
 struct Told {
     key: Key,
+    servers: bool,
     now: Mutex<(Table, Vec<Zone>)>,
 }
 
 impl Dns {
-    /// Answers from `table` on a free port of 127.0.0.1.
+    /// Answers from `table` on a free port of 127.0.0.1. Its zones have no name servers to be asked by themselves: what listens on
+    /// port 53 there is this host's.
     ///
     /// # Errors
     /// When no port can be opened, or a record of the table cannot be written in DNS.
     pub fn start(table: Table) -> io::Result<Self> {
+        Self::answering(table, one_port()?, false)
+    }
+
+    /// Answers from `table` on port 53 of 127.0.0.1, in a room of its own; the name servers of its zones are there too.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_in_room(table: Table) -> io::Result<Self> {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, DOMAIN));
+        Self::answering(table, (UdpSocket::bind(at)?, TcpListener::bind(at)?), true)
+    }
+
+    fn answering(table: Table, (udp, tcp): (UdpSocket, TcpListener), servers: bool) -> io::Result<Self> {
         let key = Key::new().map_err(io::Error::other)?;
         let anchor = key.anchor().map_err(io::Error::other)?;
-        let zones = tree(&table, &key).map_err(io::Error::other)?;
-        let told = Arc::new(Told { key, now: Mutex::new((table, zones)) });
-        let (udp, tcp) = one_port()?;
+        let zones = tree(&table, &key, servers).map_err(io::Error::other)?;
+        let told = Arc::new(Told { key, servers, now: Mutex::new((table, zones)) });
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
         let addr = udp.local_addr()?;
         let (over_udp, over_tcp) = (told.clone(), told.clone());
         let aside = Aside::run("rehearsal dns", async move {
@@ -75,7 +93,7 @@ impl Dns {
         let mut now = self.told.now.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = now.0.clone();
         change(&mut table);
-        let zones = tree(&table, &self.told.key).map_err(io::Error::other)?;
+        let zones = tree(&table, &self.told.key, self.told.servers).map_err(io::Error::other)?;
         *now = (table, zones);
         Ok(())
     }
@@ -87,11 +105,7 @@ fn one_port() -> io::Result<(UdpSocket, TcpListener)> {
     for _ in 0..16 {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         match TcpListener::bind(udp.local_addr()?) {
-            Ok(tcp) => {
-                udp.set_nonblocking(true)?;
-                tcp.set_nonblocking(true)?;
-                return Ok((udp, tcp));
-            }
+            Ok(tcp) => return Ok((udp, tcp)),
             Err(e) => taken = e,
         }
     }

@@ -106,6 +106,19 @@ fn what_is_changed_is_answered_at_once() {
     });
 }
 
+/// What listens on port 53 outside a room is this host's: it hears nothing of a rehearsal.
+#[test]
+fn zones_have_servers_of_their_own_in_a_room_alone() {
+    let dns = Dns::start(three_zones()).unwrap();
+    on_a_runtime(async {
+        let resolver = asking(&dns);
+        for zone in ["signed.test", "plain.test"] {
+            assert_eq!(resolver.name_servers(&name(zone)).await.value().map(|a| a.records.len()), Some(1), "{zone}");
+            assert!(resolver.of_zone(&name(zone)).await.is_none(), "{zone}");
+        }
+    });
+}
+
 /// unbound starts from our anchor and believes nothing else: what it says AD to has signatures and proofs that are real.
 #[test]
 fn an_independent_validator_believes_it() {

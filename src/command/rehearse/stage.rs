@@ -71,7 +71,7 @@ async fn play(brief: &Brief, inside: &mut Inside, global: &Global, outcome: &mut
 
     progress.see(Event::Started("make up a DNS and a CA, and start the copy".into()));
     let addresses = network(&brief.addresses)?;
-    let dns = Dns::start(brief.cast.table(&addresses, signing(brief.fault))).map_err(not_begun)?;
+    let dns = Dns::start_in_room(brief.cast.table(&addresses, signing(brief.fault))).map_err(not_begun)?;
     let ca = Ca::start(dns.addr, 80, brief.fault).map_err(not_begun)?;
     let root = inside.file("root.pem", ca.root.as_bytes()).map_err(not_begun)?;
     let api = inside.file("api.pem", ca.api_root.as_bytes()).map_err(not_begun)?;

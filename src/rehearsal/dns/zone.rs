@@ -68,10 +68,12 @@ pub(super) struct Zone {
     sets: BTreeMap<Name, BTreeMap<RecordType, RecordSet>>,
 }
 
-/// All zones of a table, the root first.
-pub(super) fn tree(table: &Table, key: &Key) -> Result<Vec<Zone>, ProtoError> {
+/// All zones of a table, the root first; their name server has an address where it may be asked.
+pub(super) fn tree(table: &Table, key: &Key, servers: bool) -> Result<Vec<Zone>, ProtoError> {
     let mut root = Zone::new(Name::root(), Signing::Signed, key)?;
-    root.add(&Name::from_str(NAME_SERVER)?, RData::A(Ipv4Addr::LOCALHOST.into()));
+    if servers {
+        root.add(&Name::from_str(NAME_SERVER)?, RData::A(Ipv4Addr::LOCALHOST.into()));
+    }
     let mut zones = Vec::new();
     for (name, signing) in &table.zones {
         let origin = absolute(name)?;
