@@ -235,6 +235,16 @@ impl Claims {
         }
     }
 
+    /// From when on nobody expects a key that was left at `left`: records that named it may be remembered until then.
+    #[must_use]
+    pub fn not_expected_from(&self, spki: &Digest, left: Moment) -> Moment {
+        let names = |claim: &Claim| match claim {
+            Claim::Tlsa { spki: keys, ttl, .. } if keys.contains(spki) => Some(*ttl),
+            _ => None,
+        };
+        left.after(hold(self.0.iter().filter_map(names).max().unwrap_or(0)))
+    }
+
     /// The policy claims of a domain that still count.
     pub fn policies<'a>(&'a self, domain: &'a DnsName, now: Moment) -> impl Iterator<Item = &'a Claim> {
         self.counting(now).filter(move |c| matches!(c, Claim::Sts { domain: of, .. } if of == domain))

@@ -84,6 +84,8 @@ pub enum Verb {
     Rehearse(Rehearse),
     /// Renew what is due, put it in place and prove it; what the timer runs
     Renew(Renew),
+    /// Go over to the next keys, as soon as every sender may know them; later, take away the records of those before
+    Rollover(RollOver),
     /// Put back what a setup changed, setting by setting, once no sender was told otherwise; what you changed since stays
     Undo(Undo),
     /// What is installed, since when, until when, and what is served
@@ -178,6 +180,23 @@ pub struct Renew {
     /// Write metrics for Prometheus' textfile collector to this file
     #[arg(long, value_name = "FILE")]
     pub textfile: Option<PathBuf>,
+}
+
+/// `mxseal rollover`
+#[derive(Clone, Debug, Args)]
+pub struct RollOver {
+    /// Certificates, or names in them [default: all]
+    #[arg(value_name = "NAME")]
+    pub name: Vec<DnsName>,
+    /// Ask nothing
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// Approve it
+    #[arg(long)]
+    pub yes: bool,
+    /// Say what would be done, or what is waited for, and stop
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `mxseal alarm`

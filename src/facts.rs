@@ -5,7 +5,7 @@ mod certificates;
 mod names;
 
 pub use crate::policy::dane::Tlsa;
-pub use certificates::{Deployment, ForeignLineage, Kept, Lineage, LineageKey, NextKey, Reader, Source, Window, live_of};
+pub use certificates::{Deployment, ForeignLineage, FormerKey, Kept, Lineage, LineageKey, NextKey, Reader, Source, Window, live_of};
 pub use names::{Answer, DomainFacts, Here, MxFacts, NameFacts, Security, Whereabouts};
 
 pub use crate::known::Known;

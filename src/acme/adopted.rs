@@ -28,21 +28,14 @@ pub fn adopt(store: &Store, wanted: &Adopt) -> Result<Lineage, Trouble> {
         chains.push(chain);
     }
     let known = load_lineage(store, &wanted.lineage)?;
-    let was = known.unwrap_or_else(|| Lineage {
-        name: wanted.lineage.clone(),
-        directory: String::new(),
-        acme_profile: None,
-        keys: Vec::new(),
-        next: Vec::new(),
-        bundle: None,
-        live: wanted.live.clone(),
-        deployment: Deployment::Issued,
-        adopted: Vec::new(),
-    });
+    let was =
+        known.unwrap_or_else(|| Lineage { deployment: Deployment::Issued, ..Lineage::begun(wanted.lineage.clone(), wanted.live.clone()) });
     let mut lineage = was.clone();
     stored(store, &mut lineage, &keys, &chains)?;
     lineage.directory.clear();
     lineage.acme_profile = None;
+    // Whoever keeps the key decides which one follows.
+    lineage.successor = None;
     lineage.adopted.clone_from(&wanted.sources);
     lineage.live.clone_from(&wanted.live);
     replace(store, &was, &lineage)?;

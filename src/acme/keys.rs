@@ -146,7 +146,7 @@ impl HeldKey {
     }
 }
 
-fn path(lineage: &DnsName, spki: &Digest) -> String {
+pub(super) fn path(lineage: &DnsName, spki: &Digest) -> String {
     format!("lineages/{lineage}/{spki}.key")
 }
 

@@ -60,15 +60,9 @@ mod tests {
         let name: DnsName = "mx.example.org".parse().expect("a name");
         assert!(mark(&store, &name, Deployment::Proved).is_err());
         let lineage = Lineage {
-            name: name.clone(),
             directory: "https://ca.example/dir".into(),
-            acme_profile: None,
-            keys: Vec::new(),
-            next: Vec::new(),
-            bundle: None,
-            live: "/etc/postfix/mxseal.pem".into(),
             deployment: Deployment::Issued,
-            adopted: Vec::new(),
+            ..Lineage::begun(name.clone(), "/etc/postfix/mxseal.pem".into())
         };
         save(&store, &lineage).expect("saved");
         std::fs::create_dir(dir.path().join("lineages/mx.example.org")).expect("the keys' folder");

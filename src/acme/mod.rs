@@ -14,6 +14,7 @@ mod dns_01;
 mod jws;
 mod keys;
 mod lineage;
+mod next;
 mod order;
 mod paper;
 mod tls_alpn;
@@ -26,6 +27,7 @@ pub use bad_news::{Refusal, Trouble};
 pub use clock::clock_off;
 pub use dns_01::texts_left;
 pub use lineage::{load_lineage, load_lineages, mark};
+pub use next::{certify_next, forget_former, left, next_of, promote};
 pub use window::{ask_windows, read_window};
 
 use crate::{
@@ -42,7 +44,7 @@ use dns_01::Texts;
 use keys::HeldKey;
 use order::Driver;
 use paper::{Chain, Paper};
-use std::{fmt, future::Future, time::Duration};
+use std::{fmt, future::Future, io, time::Duration};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use transport::Transport;
 use zeroize::Zeroizing;
@@ -200,15 +202,9 @@ fn all_in_hand(store: &Store, order: &Obtain, keys: &[HeldKey]) -> Result<Option
 fn begun(store: &Store, order: &Obtain, own: Option<Lineage>, keys: &[HeldKey]) -> Result<Lineage, Trouble> {
     let was = own.clone();
     let mut lineage = own.unwrap_or_else(|| Lineage {
-        name: order.lineage.clone(),
         directory: order.directory.clone(),
         acme_profile: order.acme_profile.clone(),
-        keys: Vec::new(),
-        next: Vec::new(),
-        bundle: None,
-        live: order.live.clone(),
-        deployment: Deployment::Ordered,
-        adopted: Vec::new(),
+        ..Lineage::begun(order.lineage.clone(), order.live.clone())
     });
     for key in keys {
         if !lineage.keys.iter().any(|k| k.spki == key.spki) {
@@ -229,11 +225,11 @@ fn finish(store: &Store, order: &Obtain, lineage: &mut Lineage, keys: &[HeldKey]
     lineage.acme_profile.clone_from(&order.acme_profile);
     lineage.live.clone_from(&order.live);
     lineage.adopted.clear();
-    replace(store, &was, lineage)
+    Ok(replace(store, &was, lineage)?)
 }
 
 /// The lineage as it is now, in the place of what it was.
-fn replace(store: &Store, was: &Lineage, lineage: &Lineage) -> Result<(), Trouble> {
+fn replace(store: &Store, was: &Lineage, lineage: &Lineage) -> io::Result<()> {
     if lineage != was {
         lineage::save(store, lineage)?;
         // They hold keys, and nobody reads them again.
@@ -266,18 +262,27 @@ fn stored(store: &Store, lineage: &mut Lineage, keys: &[HeldKey], chains: &[Chai
 
 /// For every key the one that follows it, made now: DANE senders must know it long before it is used (RFC 7671 §8.1).
 fn look_ahead(store: &Store, lineage: &mut Lineage) -> Result<(), Trouble> {
-    for key_type in lineage.keys.iter().map(|k| k.key_type).filter(|t| *t != KeyType::Other).collect::<Vec<_>>() {
-        if lineage.next.iter().all(|n| n.key_type != key_type) {
-            let spki = HeldKey::made(store, &lineage.name, key_type)?.spki;
-            lineage.next.push(NextKey { key_type, spki });
-            lineage::save(store, lineage)?;
-        }
+    if make_next(store, lineage)? {
+        lineage::save(store, lineage)?;
     }
     Ok(())
 }
 
+/// Whether any had to be made.
+fn make_next(store: &Store, lineage: &mut Lineage) -> Result<bool, Trouble> {
+    let before = lineage.next.len();
+    for key_type in lineage.keys.iter().map(|k| k.key_type).filter(|t| *t != KeyType::Other).collect::<Vec<_>>() {
+        if lineage.next.iter().all(|n| n.key_type != key_type) {
+            lineage.next.push(NextKey { key_type, spki: HeldKey::made(store, &lineage.name, key_type)?.spki });
+        }
+    }
+    Ok(lineage.next.len() > before)
+}
+
 fn bundles(lineage: &Lineage) -> impl Iterator<Item = &Digest> {
-    lineage.bundle.iter().chain(lineage.keys.iter().filter_map(|k| k.bundle.as_ref()))
+    std::iter::once(lineage)
+        .chain(lineage.successor.as_deref())
+        .flat_map(|l| l.bundle.iter().chain(l.keys.iter().filter_map(|k| k.bundle.as_ref())))
 }
 
 /// Runs `work` within its bound and tells the observer what it says, as it says it.

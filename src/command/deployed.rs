@@ -11,10 +11,20 @@ use crate::{
 /// Records it for every lineage; what is recorded already is not written again.
 pub(super) fn record(store: &Store) -> Result<(), Trouble> {
     let receipts = apply::receipts(store).map_err(Trouble::state)?;
+    let standing = apply::standing(&receipts);
+    for lineage in acme::load_lineages(store).map_err(Trouble::state)? {
+        let rolled = |receipt: &&Receipt| lineage.successor.as_ref().is_some_and(|next| is_promised(next, &receipt.change));
+        if standing.filter(rolled).is_some() {
+            acme::promote(store, &lineage.name).map_err(Trouble::state)?;
+        }
+    }
     for lineage in acme::load_lineages(store).map_err(Trouble::state)? {
         let is = deployment(&lineage, &receipts);
         if is != lineage.deployment {
             acme::mark(store, &lineage.name, is).map_err(Trouble::state)?;
+        }
+        if let (Deployment::Proved, Some(receipt)) = (is, standing) {
+            acme::left(store, &lineage.name, receipt.proved).map_err(Trouble::state)?;
         }
     }
     Ok(())

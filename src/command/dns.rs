@@ -3,7 +3,7 @@
 mod publish;
 pub(super) mod wait;
 
-use super::{Trouble, deployed, interrupt, place, place::Site};
+use super::{Trouble, deployed, interrupt, place, place::Site, rollover};
 use crate::{
     apply,
     cli::{Dns, Global, RecordFormat},
@@ -70,6 +70,9 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     if let (Some(why), Some(_)) = (waited.as_ref().and_then(|w| w.why.as_ref()), dialect) {
         Terminal::complain(&format!("Who sees the records could not be told: {why}"));
     }
+    if waited.as_ref().is_some_and(|w| w.exit == 0) {
+        seen_by_all(&site, &facts).await?;
+    }
     let exit = exit(args, &sheet, &zones, is_left, waited.as_ref());
     if dialect.is_none() {
         Terminal::print(&json::text(&json::DnsDoc { zones, wait: waited, ..json::DnsDoc::of(&shown, &sheet.findings, exit) }));
@@ -88,6 +91,16 @@ pub(super) async fn told(site: &Site, served: bool) -> Result<Facts, Trouble> {
         facts.claims = crate::publish::told::see(&site.store, &facts).map_err(Trouble::state)?;
     }
     Ok(facts)
+}
+
+/// Everybody has the records: from now on the time counts after which the next keys may be used.
+async fn seen_by_all(site: &Site, facts: &Facts) -> Result<(), Trouble> {
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    let Some(standing) = apply::standing(&receipts) else { return Ok(()) };
+    for lineage in facts.lineages.iter().filter(|l| l.adopted.is_empty()) {
+        rollover::keys::look(site, standing, lineage, true).await?;
+    }
+    Ok(())
 }
 
 /// What is wanted, compared with what DNS says. What seems to be missing is asked of the zone's own servers, so that nobody has

@@ -21,6 +21,7 @@ mod profiles;
 mod recover;
 mod rehearse;
 mod renew;
+mod rollover;
 mod serve;
 mod setup;
 mod stand_in;
@@ -33,7 +34,7 @@ mod wishes;
 
 use crate::{
     cli::{Cli, Global, Verb},
-    report::{Terminal, json, json::Outcome},
+    report::{self, Terminal, json, json::Outcome},
     topics::Explained,
 };
 use std::{io, process::ExitCode};
@@ -96,6 +97,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Verb::Rehearse(args) => or_told("rehearse", global, runtime.block_on(rehearse::run(args, global))),
         Verb::Stage => runtime.block_on(rehearse::on_stage()),
         Verb::Renew(args) => runtime.block_on(renew::run(args, global)),
+        Verb::Rollover(args) => runtime.block_on(rollover::run(args, global)),
         Verb::Undo(args) => runtime.block_on(undo::run(args, global)),
         Verb::Status(args) => or_told("status", global, runtime.block_on(status::run(args, global))),
         Verb::Alarm(args) => alarm::run(args, global),
@@ -124,6 +126,16 @@ pub fn run(cli: &Cli) -> ExitCode {
 /// The terminal went away, or its input ended.
 fn no_answer(why: std::io::Error) -> Trouble {
     Trouble::human(format!("no answer came ({why}); nothing was changed"))
+}
+
+/// What a person says to a plan.
+fn agreed(non_interactive: bool, question: &str) -> Result<bool, Trouble> {
+    if non_interactive || !Terminal::can_ask() {
+        return Err(
+            Trouble::usage("the plan was not approved: give --yes to apply it, or --dry-run to see it only").about("approval-missing")
+        );
+    }
+    report::agreed(question).map_err(no_answer)
 }
 
 /// A command line without a verb: on a terminal that is `setup`, which begins with the facts and asks for the rest.

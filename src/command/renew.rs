@@ -87,7 +87,7 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
     outcome.findings.extend(not_ours(&receipt, &lineages, &views));
     let shown = outcome.findings.iter().all(|f| f.id != "served-other");
     let owing = outcome.findings.iter().any(|f| f.id == "hook-failed");
-    let drifted = told::again(&site, &lineages).await?;
+    let drifted = told::again(&site, &receipt, &lineages).await?;
     let is_as_told = drifted.is_empty();
     outcome.findings.extend(drifted);
 
@@ -192,7 +192,7 @@ fn claims(site: &Site, change: &Change, before: &Receipt) -> Result<Claims, Trou
 }
 
 /// A server that does not run cannot be told: the files are laid for its next start, and the next run proves them.
-fn told_at_its_start(change: &mut Change) -> Option<Finding> {
+pub(super) fn told_at_its_start(change: &mut Change) -> Option<Finding> {
     let runs = change.running.as_ref().is_none_or(|command| Machine.run(command, LOOK).is_ok_and(|o| o.code == 0));
     if runs {
         return None;
@@ -203,14 +203,14 @@ fn told_at_its_start(change: &mut Change) -> Option<Finding> {
     Some(Finding::new("server-down", Verdict::Unknown, Subject::Host, says).means(means))
 }
 
-fn show(global: &Global, findings: &[Finding]) {
+pub(super) fn show(global: &Global, findings: &[Finding]) {
     if !global.json && !findings.is_empty() {
         Terminal::print(&report::findings(Style::of_stdout(), findings));
     }
 }
 
 /// The setup that stands, its last renewal or itself, and the lineages that it serves; nothing where there are none.
-fn standing(site: &Site) -> Result<Option<(Change, Receipt, Vec<Lineage>)>, Trouble> {
+pub(super) fn standing(site: &Site) -> Result<Option<(Change, Receipt, Vec<Lineage>)>, Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let Some(receipt) = apply::standing(&receipts) else { return Ok(None) };
     let base = receipt.change.renews.as_ref().and_then(|id| receipts.iter().find(|r| r.id == *id)).unwrap_or(receipt);
@@ -293,7 +293,7 @@ fn whose_hand(finding: &mut Finding) {
 }
 
 /// What changes of ours laid for the mail server, and what lies there today.
-fn live_files(site: &Site, lineages: &[Lineage]) -> Result<BTreeMap<PathBuf, LiveFile>, Trouble> {
+pub(super) fn live_files(site: &Site, lineages: &[Lineage]) -> Result<BTreeMap<PathBuf, LiveFile>, Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let mut files: BTreeMap<PathBuf, LiveFile> = BTreeMap::new();
     let standing = receipts.iter().filter(|r| apply::stands(r, &receipts));

@@ -1,7 +1,7 @@
 //! `mxseal status`: what is installed, since when, until when, and what is served. Told from what was seen last, so that it
 //! costs nothing and asks nobody; `--live` asks.
 
-use super::{Trouble, alarm, deployed, enact, kept, place, place::Site, renew, watch};
+use super::{Trouble, alarm, deployed, enact, kept, place, place::Site, renew, rollover, watch};
 use crate::{
     acme, apply,
     change::{Content, Edit, Receipt, Want},
@@ -80,8 +80,22 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     });
     let readers = if standing.is_some() { readers(&lineages) } else { Vec::new() };
     let told = told::claims(&store).map_err(Trouble::state)?.counting(now).cloned().collect();
-    let document =
-        json::StatusDoc { version: json::VERSION, exit, open, lineages, changes, served, run, rests, alarm, told, readers, findings };
+    let rollover = rollover::documents(&store)?;
+    let document = json::StatusDoc {
+        rollover,
+        version: json::VERSION,
+        exit,
+        open,
+        lineages,
+        changes,
+        served,
+        run,
+        rests,
+        alarm,
+        told,
+        readers,
+        findings,
+    };
     Terminal::print(&if global.json {
         json::text(&document)
     } else {

@@ -67,7 +67,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     if args.dry_run {
         return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, global);
     }
-    if !args.yes && !agreed(args, "Put this back?")? {
+    if !args.yes && !super::agreed(args.non_interactive, "Put this back?")? {
         return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, global);
     }
 
@@ -133,15 +133,6 @@ fn show(global: &Global, files: &[ConfigFile], plan: &Plan, outcome: &mut Outcom
     if !global.json {
         Terminal::print(&report::plan_page(Style::of_stdout(), files, plan, 1));
     }
-}
-
-fn agreed(args: &Undo, question: &str) -> Result<bool, Trouble> {
-    if args.non_interactive || !Terminal::can_ask() {
-        return Err(
-            Trouble::usage("the plan was not approved: give --yes to apply it, or --dry-run to see it only").about("approval-missing")
-        );
-    }
-    report::agreed(question).map_err(super::no_answer)
 }
 
 /// A server that does not run, or whose configuration was broken before us, is not activated: the files go back all the

@@ -22,6 +22,12 @@ pub struct Lineage {
     /// The key that follows each of them one day: made beforehand, so that its TLSA record is known everywhere by then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<NextKey>,
+    /// The same certificate as it is once those keys are in use: a roll-over is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Box<Self>>,
+    /// The keys that were in use before a roll-over: their records stay until no sender can need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<FormerKey>,
     /// Key and chain of each type in one file's bytes, in the Store; `None` until all are issued.
     pub bundle: Option<Digest>,
     /// The file that a mail server reads.
@@ -49,6 +55,24 @@ pub struct Source {
 }
 
 impl Lineage {
+    /// One that holds nothing yet.
+    #[must_use]
+    pub const fn begun(name: DnsName, live: PathBuf) -> Self {
+        Self {
+            name,
+            directory: String::new(),
+            acme_profile: None,
+            keys: Vec::new(),
+            next: Vec::new(),
+            successor: None,
+            former: Vec::new(),
+            bundle: None,
+            live,
+            deployment: Deployment::Ordered,
+            adopted: Vec::new(),
+        }
+    }
+
     /// Every file that a mail server may read of it: one with all keys, or one for each key type.
     pub fn live_files(&self) -> impl Iterator<Item = PathBuf> {
         std::iter::once(self.live.clone()).chain(self.keys.iter().map(|k| live_of(&self.live, k.key_type)))
@@ -68,6 +92,17 @@ pub struct NextKey {
     pub key_type: KeyType,
     /// Its fingerprint: what a TLSA `3 1 1` record says.
     pub spki: Digest,
+}
+
+/// A key that another one followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerKey {
+    /// Its kind.
+    pub key_type: KeyType,
+    /// Its fingerprint: what a TLSA `3 1 1` record says.
+    pub spki: Digest,
+    /// When the wire proved the key that followed it; `None` until then.
+    pub left: Option<Moment>,
 }
 
 /// One key of a lineage.

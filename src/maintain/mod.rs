@@ -6,6 +6,7 @@ mod news;
 mod policy;
 mod record;
 mod rest;
+mod rollover;
 mod told;
 
 pub use due::{Due, due, is_late, lineage_due};
@@ -14,4 +15,5 @@ pub use news::{News, Told, nearness, news};
 pub use policy::policy_due;
 pub use record::{Observed, Run};
 pub use rest::Rest;
+pub use rollover::{KeySight, RollOver, SeenKey, SeenKeys, next_keys, retire_due, retired_from, roll_over};
 pub use told::{Asked as ToldAsked, Published as PublishedNow, drift};

@@ -139,15 +139,9 @@ mod tests {
     fn lineage() -> Lineage {
         let key = |key_type, key: &str| LineageKey { key_type, spki: Digest::of(key.as_bytes()), leaf: None, bundle: None, window: None };
         Lineage {
-            name: name("mx.example.org"),
-            directory: String::new(),
-            acme_profile: None,
             keys: vec![key(KeyType::Ecdsa, "ecdsa"), key(KeyType::Rsa, "rsa")],
-            next: Vec::new(),
-            bundle: None,
-            live: "/etc/mxseal/live/mx.example.org.pem".into(),
             deployment: Deployment::Proved,
-            adopted: Vec::new(),
+            ..Lineage::begun(name("mx.example.org"), "/etc/mxseal/live/mx.example.org.pem".into())
         }
     }
 

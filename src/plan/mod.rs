@@ -18,7 +18,7 @@ mod undo;
 pub use adopt::{CERTBOT_HOOK, adoptable, may_be_served, overdue};
 pub use challenge::{Challenge, Door, Rungs, challenges, ladder};
 pub use companion::left_behind;
-pub use renewal::{LiveFile, Renewal, Standing, drift, renewal};
+pub use renewal::{LiveFile, Renewal, Standing, drift, order_next, renewal};
 pub use retreat::{Retreat, Step as RetreatStep, left_told, retreat};
 pub use undo::undo;
 

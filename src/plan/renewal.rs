@@ -140,6 +140,21 @@ fn order(lineage: &Lineage) -> Option<Obtain> {
     })
 }
 
+/// The order of the same names for the keys that follow; `None` where there are not as many.
+#[must_use]
+pub fn order_next(lineage: &Lineage) -> Option<Obtain> {
+    let order = order(lineage)?;
+    let due = |key_type| lineage.successor.as_ref()?.keys.iter().find(|k| k.key_type == key_type)?.leaf.as_ref();
+    let follows = |key: KeyChoice| {
+        let spki = lineage.next.iter().find(|n| n.key_type == key.key_type)?.spki.clone();
+        // One that came before and does not fit any more is in hand, and not wanted.
+        let replaces = due(key.key_type).filter(|leaf| leaf.spki == spki).map(|leaf| leaf.serial.clone());
+        Some(KeyChoice { reuse: Some((format!("{spki}.key").into(), spki)), replaces, ..key })
+    };
+    let keys = order.keys.into_iter().map(follows).collect::<Option<Vec<KeyChoice>>>()?;
+    Some(Obtain { keys, ..order })
+}
+
 /// What belongs into a live file: all keys with their chains, or those of one key type.
 fn bundle<'a>(lineage: &'a Lineage, path: &Path) -> Option<&'a Digest> {
     let of_key = || lineage.keys.iter().find(|k| live_of(&lineage.live, k.key_type) == *path)?.bundle.as_ref();
@@ -153,8 +168,11 @@ fn renewed(lineages: &[Lineage], edits: &[Edit]) -> String {
 }
 
 fn expect(before: &Expect, lineages: &[Lineage]) -> Expect {
-    // A key stays at a renewal; where its keeper took another, the lineage is the only one.
-    let holds = |l: &&Lineage, all: &[Presented]| l.keys.iter().any(|k| all.iter().any(|p| p.spki == k.spki));
+    // A key stays at a renewal, and is remembered at a roll-over; where its keeper took another, the lineage is the only one.
+    let holds = |l: &&Lineage, all: &[Presented]| {
+        let mut keys = l.keys.iter().map(|k| &k.spki).chain(l.former.iter().map(|k| &k.spki));
+        keys.any(|spki| all.iter().any(|p| p.spki == *spki))
+    };
     let anew = |all: &[Presented]| {
         let lineage = lineages.iter().find(|l| holds(l, all)).or(lineages.first());
         let mut now = lineage.map(presented).unwrap_or_default();

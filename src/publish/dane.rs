@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     certificate::Digest,
-    facts::{Answer, Deployment, Facts, Here, Known, Lineage, MxFacts, Security, Tlsa},
+    facts::{Answer, Deployment, Facts, FormerKey, Here, Known, Lineage, MxFacts, Security, Tlsa},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
     policy::dane::KeyDigest,
@@ -28,6 +28,7 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, sight: &Sight, asked: &Asked, sh
         sheet.findings.extend(useless(mx, &owner, record));
     }
     let lineage = lineage_of(facts, &mx.name);
+    sheet.findings.extend(lineage.into_iter().flat_map(|l| &l.former).filter_map(|key| former(facts, mx, &owner, &there.records, key)));
     let usable: Vec<&Tlsa> = there.records.iter().filter(|r| r.is_usable()).collect();
     // A record of a CA may fit every key of this host.
     let by_ca = usable.iter().any(|r| r.usage == 2);
@@ -106,6 +107,29 @@ fn insecure_mx(facts: &Facts, mx: &MxFacts, fit: bool) -> Vec<Finding> {
         }
     };
     domains.map(|d| one(&d.domain)).collect()
+}
+
+/// The record of a key that was left in a roll-over: it stays for a while, and then goes.
+fn former(facts: &Facts, mx: &MxFacts, owner: &DnsName, there: &[Tlsa], key: &FormerKey) -> Option<Finding> {
+    let tlsa = record(&key.spki).filter(|tlsa| there.contains(tlsa))?;
+    let finding = |id, verdict, says| Finding::new(id, verdict, Subject::Mx(mx.name.clone()), says);
+    let line = format!("{} IN TLSA {tlsa}", owner.absolute());
+    Some(match key.left.map(|left| facts.claims.not_expected_from(&key.spki, left)) {
+        Some(from) if from <= facts.now => {
+            let says = format!("a TLSA record of {} names a key that it had before its roll-over, and can go now", mx.name);
+            finding("rollover-retire", Verdict::Warn, says)
+                .seen(line)
+                .means("whoever holds that key can go on passing for this host to DANE senders")
+                .remedy(Remedy::Do(
+                    "run mxseal rollover, which takes away what mxseal published; else take it away where it was put".into(),
+                ))
+        }
+        until => {
+            let until = until.map_or_else(|| "the keys in use are proved".to_owned(), |until| until.to_string());
+            let says = format!("a TLSA record of {} names a key that it had before its roll-over, and stays until {until}", mx.name);
+            finding("rollover-hold", Verdict::Pass, says).seen(line)
+        }
+    })
 }
 
 /// Whether a record may be about a certificate or key that is in use.

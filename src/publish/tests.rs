@@ -52,15 +52,11 @@ fn lineage() -> Lineage {
         window: None,
     };
     Lineage {
-        name: name("mx.example.org"),
         directory: "https://ca.example/dir".into(),
-        acme_profile: None,
         keys: vec![key(KeyType::Ecdsa, "ec"), key(KeyType::Rsa, "rsa")],
         next: [(KeyType::Ecdsa, "next ec"), (KeyType::Rsa, "next rsa")].map(|(key_type, of)| NextKey { key_type, spki: spki(of) }).into(),
-        bundle: None,
-        live: "/x".into(),
         deployment: Deployment::Proved,
-        adopted: Vec::new(),
+        ..Lineage::begun(name("mx.example.org"), "/x".into())
     }
 }
 

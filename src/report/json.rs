@@ -2,10 +2,12 @@
 
 mod dns;
 mod policies;
+mod rollover;
 mod status;
 
 pub use dns::{DnsDoc, RecordDoc, ServerDoc, WaitDoc, ZoneDoc};
 pub use policies::{CoverDoc, KeptPolicyDoc, ListDoc, PoliciesDoc, PolicyDoc};
+pub use rollover::{KeyDoc, RollOverDoc};
 pub use status::{AlarmDoc, ChangeDoc, StatusDoc};
 
 use super::config_diff;
@@ -23,7 +25,7 @@ use std::path::PathBuf;
 /// The version of every document.
 pub const VERSION: u8 = 1;
 
-/// What `setup`, `renew`, `undo`, `alarm` and `recover` print, and every verb that fails.
+/// What `setup`, `renew`, `rollover`, `undo`, `alarm` and `recover` print, and every verb that fails.
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
     /// Always [`VERSION`].
@@ -32,7 +34,7 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub verb: &'static str,
     /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `unproved` (nothing on the wire was promised), `put-back`,
-    /// `held`, `rests`, `told`, `declined`, `recovered` or `failed`.
+    /// `held`, `rests`, `told`, `retired`, `declined`, `recovered` or `failed`.
     pub outcome: &'static str,
     /// The exit status that goes with it.
     pub exit: u8,
@@ -55,6 +57,9 @@ pub struct Outcome {
     /// What senders are to be told in DNS, where a proved change went as far as that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsDoc>,
+    /// The next keys of each certificate and those that left, where it is a roll-over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rollover: Vec<RollOverDoc>,
     /// The log of this run, where one is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<PathBuf>,

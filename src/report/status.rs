@@ -2,12 +2,13 @@
 
 use super::{
     Style,
-    json::StatusDoc,
+    json::{KeyDoc, RollOverDoc, StatusDoc},
     text::{fact, findings, lineage, list, presents, read_by},
     wrap::hang,
 };
 use crate::{
     certificate::Certificate,
+    claims::Claim,
     facts::Lineage,
     maintain::{Due, Run, lineage_due},
     moment::Moment,
@@ -58,6 +59,7 @@ pub fn status_page(style: Style, status: &StatusDoc, standing: bool, now: Moment
         };
         fact(style, &mut out, "Told", format!("{}\n{until}", claim.says()));
     }
+    status.rollover.iter().for_each(|doc| next_keys(style, &mut out, doc, status, now));
     watched(style, &mut out, status, now);
     let next = match status.exit {
         _ if !standing => "Nothing of mxseal stands on this host. To begin: mxseal setup",
@@ -69,6 +71,27 @@ pub fn status_page(style: Style, status: &StatusDoc, standing: bool, now: Moment
     };
     hang(&mut out, "", next, style.width);
     out
+}
+
+/// The keys that follow, and those that left; nothing where senders know no keys of this host.
+fn next_keys(style: Style, out: &mut String, doc: &RollOverDoc, status: &StatusDoc, now: Moment) {
+    let of = |keys: &[KeyDoc]| keys.iter().map(|k| format!("{} {}", k.key_type, k.spki.short())).collect::<Vec<_>>().join(", ");
+    if !doc.former.is_empty() {
+        let until = match doc.former_until.map(Moment) {
+            None => "their records stay until the keys in use are proved".to_owned(),
+            Some(until) if until > now => format!("their records stay until {until}"),
+            Some(_) => "their records may be taken away: mxseal rollover".to_owned(),
+        };
+        fact(style, out, "Keys before", format!("{} of {}\n{until}", of(&doc.former), doc.name));
+    }
+    let told = status.told.iter().any(|c| matches!(c, Claim::Tlsa { mx, .. } if doc.mx.iter().any(|name| name == mx.as_str())));
+    let when = match (doc.seen_since.map(Moment), doc.known_from.map(Moment)) {
+        (Some(since), Some(from)) if from <= now => format!("at every name server since {since}, ready: mxseal rollover"),
+        (Some(since), Some(from)) => format!("at every name server since {since}, can be used from {from} on"),
+        _ if told => "not seen at every name server yet: mxseal dns".to_owned(),
+        _ => return,
+    };
+    fact(style, out, "Next keys", format!("{} of {}\n{when}", of(&doc.next), doc.name));
 }
 
 /// What watches: the last run, what it waits for, and who is told.

@@ -7,6 +7,7 @@ mod hand;
 mod host;
 mod instances;
 mod keepers;
+mod key_sight;
 mod port80;
 mod published;
 mod readers;
@@ -33,6 +34,7 @@ use crate::{
 };
 pub use certificates::kept;
 pub use hand::last_hand;
+pub use key_sight::key_sights;
 pub use readers::read_by;
 pub use recognised::{Recognised, recognised};
 use server::Found;

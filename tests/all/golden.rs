@@ -67,15 +67,11 @@ fn lineage(types: &[KeyType], deployment: Deployment) -> Lineage {
         LineageKey { key_type: *t, spki: leaf.spki.clone(), leaf: Some(leaf), bundle: Some(Digest::of(b"bundle of one")), window: None }
     };
     Lineage {
-        name: name("mx1.example.org"),
         directory: "https://ca.test/dir".into(),
-        acme_profile: None,
         keys: types.iter().map(key).collect(),
-        next: Vec::new(),
         bundle: Some(bundle()),
-        live: LIVE.into(),
         deployment,
-        adopted: vec![],
+        ..Lineage::begun(name("mx1.example.org"), LIVE.into())
     }
 }
 

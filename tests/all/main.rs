@@ -61,6 +61,7 @@ mod rehearsal;
 mod rehearse;
 mod renewal;
 mod retreat;
+mod rollover;
 mod seam;
 mod senders;
 mod sendmail;

@@ -109,15 +109,11 @@ impl Scene {
         });
         let keys = keys.collect();
         Lineage {
-            name: order.lineage.clone(),
             directory: DIRECTORY.into(),
-            acme_profile: None,
             keys,
-            next: Vec::new(),
             bundle: Some(Store::open(self.state.path()).unwrap().put(bundle.as_bytes()).unwrap()),
-            live: order.live.clone(),
             deployment: Deployment::Issued,
-            adopted: vec![],
+            ..Lineage::begun(order.lineage.clone(), order.live.clone())
         }
     }
 

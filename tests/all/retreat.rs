@@ -25,7 +25,7 @@ pub(crate) fn told(house: &Household, verb: &str, more: &[&str]) -> (i32, Value)
     (status.code().expect("a code"), document)
 }
 
-fn ids(document: &Value) -> Vec<&str> {
+pub(crate) fn ids(document: &Value) -> Vec<&str> {
     document["findings"].as_array().expect("findings").iter().filter_map(|f| f["id"].as_str()).collect()
 }
 

@@ -5,7 +5,7 @@ use crate::lab::{
     host::{Host, text},
     internet::{Internet, SENDER},
     process::run,
-    renewal::{ids, renew, served},
+    renewal::{days_later, ids, renew, served},
     setup::{outcome, setup},
 };
 use serde_json::Value;
@@ -69,4 +69,52 @@ fn one_setup_tells_the_world_and_undo_takes_back_what_it_told() {
     assert_eq!(zone(&internet, TLSA, "TLSA"), theirs, "{held:#}");
     assert_eq!(host.read(host.in_force()), files, "no file goes back while senders may go by what they were told");
     assert!(text(&host.run(&["mxseal", "status"])).contains("mx1.example.test"));
+}
+
+#[test]
+fn a_sender_by_dane_verifies_before_between_and_after_a_roll_over() {
+    let internet = Internet::start();
+    let host = internet.mail_host();
+    let way = ["--resolver", "198.18.0.54", "--publish", "rfc2136", "--tell", "dane"];
+    let done = outcome(&setup(&host, &way), 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    internet.dns.forget();
+    let sender = internet.sender("dane");
+    let verified = |when: &str| {
+        let log = sender.send("postmaster@example.test");
+        assert!(log.contains("Verified TLS connection established to mx1.example.test") && log.contains("status=sent"), "{when}: {log}");
+    };
+    verified("before");
+    let (first, before) = (zone(&internet, TLSA, "TLSA"), served(&internet, &[]));
+    // The timer sees that everybody has the records; that is not long enough.
+    renew(&host, &[], 0);
+    let rollover = |code| outcome(&host.run(&["mxseal", "rollover", "--json", "--yes"]), code);
+    let early = rollover(1);
+    assert!(early["outcome"] == "held" && ids(&early) == ["rollover-too-new"], "{early:#}");
+    let status = text(&host.run(&["mxseal", "status"])).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(status.contains("Next keys") && status.contains(", can be used from 20"), "{status}");
+
+    days_later(&host.path("/var/lib/mxseal"), "mx1.example.test", 2);
+    let done = rollover(0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    let after = served(&internet, &[]);
+    assert!(before.1 != after.1, "{before:?} {after:?}");
+    verified("between");
+    assert_eq!(zone(&internet, TLSA, "TLSA"), first, "what was told stays");
+
+    // The keys that follow are told; two days after the proof those before go.
+    let told = outcome(&host.run(&["mxseal", "dns", "--publish", "--json"]), 0);
+    assert_eq!(told["zones"][0]["added"].as_array().map(Vec::len), Some(2), "{told:#}");
+    internet.dns.forget();
+    verified("and told");
+    assert_eq!(rollover(1)["outcome"], "held");
+    days_later(&host.path("/var/lib/mxseal"), "mx1.example.test", 2);
+    assert_eq!(rollover(0)["outcome"], "retired");
+    internet.dns.forget();
+    let last = zone(&internet, TLSA, "TLSA");
+    assert!(last.len() == 4 && last.iter().filter(|r| first.contains(r)).count() == 2, "{first:?} {last:?}");
+    verified("after");
+    assert_eq!(served(&internet, &[]), after);
+    let good = renew(&host, &[], 0);
+    assert!(!ids(&good).iter().any(|id| id.starts_with("published-")), "{good:#}");
 }

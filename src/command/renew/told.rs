@@ -1,11 +1,17 @@
 //! What the world was told, looked at again: cheaply, and only where something was told.
 
 use crate::{
+    acme,
+    change::Receipt,
     claims::{Claim, Claims},
-    command::{Trouble, place::Site},
+    command::{
+        Trouble,
+        place::Site,
+        rollover::{keys, retire},
+    },
     facts::{Lineage, Security},
     finding::Finding,
-    maintain::{PublishedNow, ToldAsked, drift},
+    maintain::{PublishedNow, ToldAsked, drift, retire_due},
     name::DnsName,
     publish::told,
     survey, world,
@@ -15,7 +21,7 @@ use std::collections::BTreeSet;
 const ASKED: &str = "watch/told.json";
 
 /// What drifted. Claims follow what is seen, so that what somebody withdrew is forgotten in time, and what somebody published binds.
-pub(super) async fn again(site: &Site, lineages: &[Lineage]) -> Result<Vec<Finding>, Trouble> {
+pub(super) async fn again(site: &Site, receipt: &Receipt, lineages: &[Lineage]) -> Result<Vec<Finding>, Trouble> {
     let now = world::now();
     let claims = told::claims(&site.store).map_err(Trouble::state)?;
     let standing = || claims.counting(now).filter(|c| c.until().is_none());
@@ -31,8 +37,17 @@ pub(super) async fn again(site: &Site, lineages: &[Lineage]) -> Result<Vec<Findi
     }
     let (tlsa, policies) = tokio::join!(survey::tlsa(&site.net, &names), survey::policies(&site.net, &domains));
     let published = PublishedNow { tlsa, policies };
-    let findings = drift(&claims, &published, lineages, now);
-    told::tell(&site.store, now, |claims| see(claims, &published, now)).map_err(Trouble::state)?;
+    let mut findings = drift(&claims, &published, lineages, now);
+    let claims = told::tell(&site.store, now, |claims| see(claims, &published, now)).map_err(Trouble::state)?;
+    for lineage in lineages.iter().filter(|l| l.adopted.is_empty() && !keys::names(receipt, l).is_disjoint(&names)) {
+        if lineage.former.is_empty() {
+            keys::look(site, receipt, lineage, true).await?;
+            continue;
+        }
+        let left = retire::look(site, receipt, lineage).await;
+        acme::forget_former(&site.store, &lineage.name, &left.gone).map_err(Trouble::state)?;
+        findings.extend(retire_due(lineage, &claims, now).filter(|_| !left.there.is_empty()));
+    }
     let _ = site.store.save(ASKED, &ToldAsked { at: now, findings: findings.clone() });
     Ok(findings)
 }

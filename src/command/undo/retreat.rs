@@ -4,7 +4,7 @@ use crate::{
     change::{Receipt, Want},
     claims::{Claim, Claims},
     cli::{Global, Undo},
-    command::{Trouble, course::Ended, place::Site, tell::bring},
+    command::{self, Trouble, course::Ended, place::Site, tell::bring},
     facts::Security,
     finding::{Finding, Verdict},
     moment::Moment,
@@ -81,7 +81,7 @@ pub(super) async fn step(
             if args.dry_run {
                 return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, global);
             }
-            if !args.yes && !super::agreed(args, "Withdraw these records, as the first step?")? {
+            if !args.yes && !command::agreed(args.non_interactive, "Withdraw these records, as the first step?")? {
                 return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, global);
             }
             for (exchange, publisher) in exchanges.iter().zip(&ways) {

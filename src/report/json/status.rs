@@ -1,5 +1,6 @@
 //! What `status` says, version 1.
 
+use super::RollOverDoc;
 use crate::{
     claims::Claim,
     facts::{Lineage, Reader},
@@ -37,6 +38,9 @@ pub struct StatusDoc {
     /// What the world was told and may still believe; absent where that is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Claim>,
+    /// The next keys of each certificate, and those that left.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rollover: Vec<RollOverDoc>,
     /// Lines of other services that read the same files: ours, and those that are adopted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub readers: Vec<Reader>,

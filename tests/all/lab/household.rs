@@ -3,7 +3,7 @@
 
 use super::{
     authority::self_signed,
-    dns::{Dns, Signed},
+    dns::{Dns, Place, Signed, own_loopback},
     pebble::{Options, Pebble},
     postfix::Postfix,
     process::within,
@@ -56,6 +56,17 @@ impl Household {
 
     /// The same in a tree of zones.
     pub fn in_zones(zones: &[(&str, &str, Signed)]) -> Self {
+        Self::told_by(Dns::start(zones))
+    }
+
+    /// The same with name servers where everybody looks for them: at port 53. Records of `more` name further ones.
+    pub fn with_servers(signed: Signed, more: &str) -> Self {
+        let host = own_loopback();
+        let place = Place { authority: (host, 53).into(), ..Place::loopback() };
+        Self::told_by(Dns::start_at(place, &[("example.test", &format!("@ MX 10 mx\nmx A 127.0.0.1\n{more}"), signed)]))
+    }
+
+    fn told_by(dns: Dns) -> Self {
         let dir = tempfile::Builder::new().prefix("mxseal-household-").tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let postfix = Postfix::new(MX);
@@ -67,7 +78,6 @@ impl Household {
         let postfix = postfix
             .main(&format!("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {etc}/old.pem\nsmtpd_tls_key_file = {etc}/old.key"))
             .start();
-        let dns = Dns::start(zones);
         let pebble = Pebble::start(&Options::default());
         fs::write(root.join("root.pem"), pebble.root_pem()).unwrap();
         let mut net = Net::of_this_host(None, &[root.join("root.pem")], &[&pebble.api_ca]).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{host::Host, internet::Internet, setup::outcome};
 use serde_json::Value;
+use std::path::Path;
 
 /// Where the mail server reads its certificate.
 pub const LIVE: &str = "/etc/mxseal/live/mx1.example.test.pem";
@@ -43,6 +44,26 @@ pub fn age(host: &Host) {
         key["window"] = Value::Null;
     }
     host.write(file, lineage.to_string());
+}
+
+/// Days go by for what a Store keeps of the keys of a lineage: since when they are seen and left, until when they are believed.
+pub fn days_later(state: &Path, lineage: &str, days: u64) {
+    fn earlier(value: &mut Value, name: &str, by: u64) {
+        match value {
+            Value::Object(all) => all.iter_mut().for_each(|(key, value)| match value.as_u64() {
+                Some(at) if key == name => *value = (at - by).into(),
+                _ => earlier(value, name, by),
+            }),
+            Value::Array(all) => all.iter_mut().for_each(|value| earlier(value, name, by)),
+            _ => {}
+        }
+    }
+    for (file, name) in [("watch/keys.json", "since"), ("claims.json", "until"), (&format!("lineages/{lineage}.json"), "left")] {
+        let path = state.join(file);
+        let mut kept: Value = serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
+        earlier(&mut kept, name, days * 86_400);
+        std::fs::write(path, kept.to_string()).expect("written");
+    }
 }
 
 /// What the unit said.
