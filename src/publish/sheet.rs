@@ -69,6 +69,8 @@ impl Sheet {
         for wanted in &mut self.wanted {
             wanted.whereabouts = whereabouts.get(&wanted.owner).and_then(|w| w.value().cloned());
         }
+        // What governs an alias is found where it leads: at an MX name, which has a record of its own, or at a name that is not ours.
+        self.wanted.retain(|w| !matches!(w.data, Data::Caa(_)) || *w.at() == w.owner);
         // Two names that are aliases of one have their records once.
         let mut once: Vec<Wanted> = Vec::new();
         for wanted in std::mem::take(&mut self.wanted) {

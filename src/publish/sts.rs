@@ -121,8 +121,12 @@ fn policy_host(domain: &DomainFacts, host: &DnsName, ours: &[&MxFacts], sight: &
     }
 }
 
-/// CAA for the policy host, where it was asked for.
+/// CAA for the policy host, where it was asked for. An alias has no other record, and what governs is found where it leads: at the
+/// MX name (RFC 8659 §3).
 fn certificate(domain: &DomainFacts, host: &DnsName, sight: &Sight, asked: &Asked, sheet: &mut Sheet) {
+    if sheet.wanted.iter().any(|w| w.owner == *host && matches!(w.data, Data::Cname(_))) {
+        return;
+    }
     if let (Some(issuer), Some(governing)) = (&asked.caa, sight.policy_caa.get(&domain.domain)) {
         want_caa(host, governing, issuer, sheet);
     }

@@ -164,6 +164,30 @@ fn a_record_hides_no_others() {
 }
 
 #[test]
+fn an_alias_has_no_record_beside_it() {
+    let issuer = Issuer { name: "ca.example".into(), methods: vec![ChallengeType::Http01] };
+    let asked = Asked { caa: Some(issuer), ..Asked::default() };
+    let governing = || [(name("example.org"), answer(vec![], Security::Secure))].into();
+    let here = Known::seen(Answer { records: vec!["192.0.2.1".parse().unwrap()], security: Security::Secure, ttl: 1 }, "test");
+    for (what, addresses, alias_of, expected) in [
+        ("the alias is wanted", answer(vec![], Security::Secure), None, vec!["mta-sts.example.org CNAME", "mx.example.org CAA"]),
+        ("it has an address", here.clone(), None, vec!["mta-sts.example.org CAA", "mx.example.org CAA"]),
+        ("it is an alias of ours", here.clone(), Some("mx.example.org"), vec!["mx.example.org CAA"]),
+        ("it is an alias of others", here, Some("pages.example.net"), vec!["mx.example.org CAA"]),
+    ] {
+        let sight = Sight { policy_hosts: [(name("example.org"), addresses)].into(), policy_caa: governing(), ..Sight::default() };
+        let mut sheet = sheet(&facts(), &sight, &asked);
+        let at = |owner: &str| Whereabouts { owner: name(owner), zone: name("example.org") };
+        let places = alias_of.map(|of| (name("mta-sts.example.org"), Known::seen(at(of), "test"))).into_iter().collect();
+        sheet.place(&places);
+        let mut got: Vec<String> = sheet.wanted.iter().map(|w| format!("{} {}", w.owner, w.data.kind())).collect();
+        got.retain(|line| !line.starts_with('_'));
+        got.sort();
+        assert_eq!(got, expected, "{what}");
+    }
+}
+
+#[test]
 fn two_aliases_of_one_name_have_its_records_once() {
     let mut sheet = sheet(&facts(), &Sight::default(), &Asked::default());
     let mut second = sheet.wanted.iter().find(|w| w.data.kind() == "TLSA").unwrap().clone();
