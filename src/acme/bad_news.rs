@@ -312,6 +312,10 @@ impl fmt::Display for Refusal {
 /// What an admin can do about an error type (RFC 8555 §6.7).
 fn next_step(kind: &str, port: u16) -> &'static str {
     match kind {
+        // The port of name servers: it looked for a text.
+        "connection" | "dns" | "unauthorized" | "incorrectResponse" if port == 53 => {
+            "it saw no text of ours below the name, or one from before: when every server of the zone can be asked from everywhere and caches have forgotten, which takes a minute, run this again"
+        }
         "connection" if port == 80 => {
             "let port 80 of that address reach this host from everywhere (firewall, provider's security group, port forwarding), or correct the name's A and AAAA records"
         }
@@ -417,6 +421,20 @@ mod tests {
         );
         let text = Trouble::Refused(all).to_string();
         assert!(text.contains("refuses example.org: CAA forbids (caa). Next: a CAA record"), "{text}");
+    }
+
+    #[test]
+    fn what_to_do_fits_the_challenge() {
+        for (kind, port, expected) in [
+            ("unauthorized", 80, "another web server answered"),
+            ("unauthorized", 53, "it saw no text of ours"),
+            ("dns", 80, "A or AAAA record"),
+            ("dns", 53, "it saw no text of ours"),
+            ("caa", 53, "a CAA record"),
+            ("connection", 443, "let port 443"),
+        ] {
+            assert!(next_step(kind, port).contains(expected), "{kind} {port}");
+        }
     }
 
     #[test]

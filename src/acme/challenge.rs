@@ -82,7 +82,11 @@ pub(super) struct Answers {
 impl Answers {
     /// None yet, and nothing open.
     pub(super) fn new(how: Challenge, net: &Net) -> Self {
-        let port = if how.kind() == ChallengeType::TlsAlpn01 { net.tls_port } else { net.http_port };
+        let port = match how.kind() {
+            ChallengeType::TlsAlpn01 => net.tls_port,
+            ChallengeType::Dns01 => 53,
+            ChallengeType::Http01 => net.http_port,
+        };
         Self { how, port, known: Arc::default(), shown: Arc::default(), placed: Vec::new(), handed: BTreeMap::new(), listening: Vec::new() }
     }
 

@@ -8,7 +8,8 @@ use crate::{
     apply,
     cli::{Dns, Global, RecordFormat},
     facts::Facts,
-    finding::Verdict,
+    finding::{Finding, Remedy, Subject, Verdict},
+    intent::Tell,
     name::DnsName,
     plan,
     publish::{Asked, Issuer, Sheet, Wanted, dialect::Dialect, policies, sheet},
@@ -40,6 +41,12 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
         tell: settings.tell.clone(),
     };
     let (facts, mut sheet) = compared(&site, facts, &asked).await;
+    if asked.tell.contains(&Tell::Nothing) {
+        let says = "the settings say that senders are told nothing (tell), so only records that bind this host already are looked at";
+        let file = global.config.display();
+        let left_out = Finding::new("tell-planned", Verdict::Pass, Subject::Host, says);
+        sheet.findings.push(left_out.remedy(Remedy::Do(format!("take the key tell out of {file}, and ask again"))));
+    }
 
     let (zones, left) = match args.publish {
         Some(_) => publish::run(args, &site, &settings, &facts, &sheet).await?,
