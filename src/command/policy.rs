@@ -106,7 +106,10 @@ impl Seen {
         if let Some(policy) = served.and_then(|s| s.value()?.strict()) {
             told::tell(&site.store, now, |claims| claims.tell_policy(&kept.domain, Some(policy), now)).map_err(Trouble::state)?;
         }
-        let kept = kept.seen(served, &domain.mta_sts, &domain.mx, now);
+        let mut kept = kept.seen(served, &domain.mta_sts, &domain.mx, now);
+        if domain.policy_host.value().is_some_and(|a| a.records.is_empty()) {
+            kept = kept.unnamed(now);
+        }
         policies::save(&site.store, &kept).map_err(Trouble::state)?;
         Ok(kept)
     }

@@ -241,6 +241,13 @@ impl KeptPolicy {
         self
     }
 
+    /// The name of the policy host leads nowhere: nobody can fetch what was served before.
+    #[must_use]
+    pub fn unnamed(mut self, now: Moment) -> Self {
+        self.before.iter_mut().for_each(|b| b.last = b.last.or(Some(now)));
+        self
+    }
+
     /// Until when some sender may go by a policy that was served before: the countdown of whoever leaves. `None` where nobody does.
     #[must_use]
     pub fn believed(&self, now: Moment) -> Option<Moment> {
@@ -269,6 +276,10 @@ impl KeptPolicy {
             (true, _, _, Some(gone)) if self.believed(now).is_none() => {
                 let forgotten = gone.after(seconds(self.record_ttl));
                 if forgotten > now { wait("the file and the name of the policy host can go", forgotten) } else { Step::Close }
+            }
+            // Nobody gets anything any more, and whoever got it before forgets it.
+            (true, None, _, Some(_)) if self.before.iter().all(|b| b.last.is_some()) => {
+                self.believed(now).map_or(Step::Close, |until| wait("what is kept of the policy can go", until))
             }
             (_, None, _, _) => Step::Serve,
             (_, Some(_), None, _) => Step::Announce(self.policy.record()),

@@ -265,6 +265,21 @@ fn the_record_is_told_to_the_zone_once_the_policy_is_served() {
     assert!(site.run(5, &leave).status.success() && !file.exists());
 }
 
+/// A policy whose host never had a name is left without one; nobody says that there is still to be waited for where there is none.
+#[test]
+fn a_policy_that_nobody_could_fetch_is_left_too() {
+    let site = Site::new();
+    site.dns.set("example.test", "mta-sts", "A", 60, &[]);
+    let how = format!("example.test --policy-host export --export-dir {} --yes", site.path("www").display());
+    let none = site.page(&format!("leave {how}"), 1);
+    assert!(none.contains("there is none to leave"), "{none}");
+    assert_eq!(site.step(0, &format!("testing {how}")), "mta-sts-mx-unreached serve");
+    assert_eq!(site.step(0, &format!("leave {how}")), "wait");
+    assert_eq!(site.step(2, &format!("leave {how}")), "");
+    assert!(!site.path("www/mta-sts.example.test/.well-known/mta-sts.txt").exists());
+    assert!(!site.path("state/policies/example.test.json").exists());
+}
+
 /// Whoever dies on the way out says it again: nothing is lost, taken away early or left behind.
 #[test]
 fn leaving_goes_on_after_a_kill() {

@@ -63,7 +63,11 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     let Wished { kept: new, notes } = match wished(kept.clone(), &view, wish, &host, world::now()) {
         Ok(wished) => wished,
         Err(why) => {
-            let settled = if why.iter().all(|f| f.verdict == Verdict::Warn) { "Not yet." } else { "Nothing was changed." };
+            let settled = if why.iter().all(|f| f.id == "mta-sts-mx-used" && f.verdict == Verdict::Warn) {
+                "Not yet."
+            } else {
+                "Nothing was changed."
+            };
             let shown = vec![document(&about, &seen.sight, kept.as_ref(), world::now())];
             progress.line(settled);
             tell(global, 1, shown, why, Vec::new());
