@@ -283,7 +283,7 @@ pub(super) fn became(exchange: &Exchange, publisher: &Publisher, only_looked: bo
     let draft = match done {
         Ok(draft) => draft,
         Err(why) => {
-            let state = if matches!(why, Refused::Unclear(..)) { "unclear" } else { "refused" };
+            let state = if why.is_open() { "unclear" } else { "refused" };
             return ZoneDoc { error: Some(why.to_string()), ..ZoneDoc::of(exchange, exchange, state) };
         }
     };

@@ -114,12 +114,23 @@ pub enum Refused {
     /// A part was done, and undone again.
     #[error("{0}; what had been written by then was taken back, and the zone is as it was")]
     TakenBack(String),
+    /// A part was done, and stands.
+    #[error("{0}; run this again, which looks first")]
+    Partly(String),
     /// It may have been done.
     #[error("{0}; whether {1} changed is not known: run this again, which looks first")]
     Unclear(String, DnsName),
     /// Our own directory cannot be used.
     #[error("{0}")]
     State(#[from] io::Error),
+}
+
+impl Refused {
+    /// Whether something may have been written.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Unclear(..) | Self::Partly(_))
+    }
 }
 
 /// What a way comes to for one exchange.
@@ -198,7 +209,7 @@ impl Publisher {
         let done = self.carry_out(step, left).await;
         match &done {
             Ok(()) => ours.forget(&left.remove),
-            Err(Refused::Unclear(..)) => {}
+            Err(why) if why.is_open() => {}
             Err(_) => ours.forget(&left.add),
         }
         store.save(Ours::FILE, &ours).map_err(|e| Refused::Unclear(e.to_string(), left.zone.clone()))?;

@@ -117,3 +117,23 @@ impl Settings {
         Ok(publishers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_names_what_it_lacks() {
+        let api = if cfg!(feature = "dns-apis") { "--publish api needs --dns-credentials FILE" } else { "is not in this build of mxseal" };
+        for (text, says) in [
+            ("", "say how records are published"),
+            ("publish = 'zonefile'", "--publish zonefile needs --zone-file FILE"),
+            ("publish = 'hook'", "--publish hook needs --hook FILE"),
+            ("publish = 'api'\ndns-provider = 'desec'", api),
+        ] {
+            let wishes: Publishing = toml_edit::de::from_str(text).expect(text);
+            let said = wishes.publisher().expect_err(text);
+            assert!(said.contains(says), "{text}: {said}");
+        }
+    }
+}

@@ -131,7 +131,7 @@ impl Session {
             _ => {
                 let all = |exchange: &Exchange| self.words(exchange).trim().replace('\n', ", ");
                 let done = Exchange { zone: change.zone.clone(), add: back.remove, remove: back.add };
-                Err(unclear(format!("{why}; done was: {}; open is: {}", all(&done), all(&open))))
+                Err(Refused::Partly(format!("{why}; done is: {}; not done is: {}", all(&done), all(&open))))
             }
         }
     }
