@@ -7,7 +7,7 @@ use super::{
     tls_rpt::unknown,
 };
 use crate::{
-    certificate::Digest,
+    certificate::{Certificate, Digest},
     facts::{Answer, Deployment, Facts, FormerKey, Here, Known, Lineage, MxFacts, Security, Tlsa},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
@@ -149,7 +149,11 @@ fn other_key(facts: &Facts, mx: &MxFacts, lineage: Option<&Lineage>) -> Option<F
     let addresses = &mx.addresses.value()?.records;
     let keys = &lineage?.keys;
     let at_name = facts.views.iter().filter(|v| v.probe.addr.port() == 25 && addresses.contains(&v.probe.addr.ip()));
-    let other = at_name.filter_map(|v| Some((v.probe.addr, v.leaf()?))).find(|(_, leaf)| keys.iter().all(|k| k.spki != leaf.spki))?;
+    // Who sends another name of ours, or none, may be shown another certificate of ours; DANE senders send this one (RFC 7672 §8.1).
+    let ours = |leaf: &Certificate| facts.lineages.iter().flat_map(|l| &l.keys).any(|k| k.spki == leaf.spki);
+    let of_name = at_name.filter_map(|v| Some((&v.probe, v.leaf()?)));
+    let of_name = of_name.filter(|(probe, leaf)| (probe.sni && probe.name == mx.name) || !ours(leaf));
+    let other = of_name.map(|(probe, leaf)| (probe.addr, leaf)).find(|(_, leaf)| keys.iter().all(|k| k.spki != leaf.spki))?;
     let says =
         format!("no TLSA record is proposed: {} of {} presents the key {}, which is not ours", other.0, mx.name, other.1.spki.short());
     Some(

@@ -3,7 +3,9 @@
 use super::*;
 use crate::{
     certificate::{Certificate, Digest, KeyType},
-    facts::{Answer, Deployment, DomainFacts, Facts, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security, Source, Tlsa},
+    facts::{
+        Answer, Deployment, DomainFacts, Facts, FormerKey, Here, Host, Known, Lineage, LineageKey, MxFacts, NextKey, Security, Source, Tlsa,
+    },
     finding::Verdict,
     intent::ChallengeType,
     moment::Moment,
@@ -235,6 +237,8 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
             .chain(["next ec", "next rsa"].map(|k| format!("recommended {state} _25._tcp.mx.example.org TLSA 3 1 1 {k}")))
             .collect::<Vec<_>>()
     };
+    let with_former: Vec<Tlsa> = ["ec", "rsa", "next ec", "next rsa", "before"].map(key).into();
+    let later = with_former.clone();
     let table: Vec<(&str, Change, Vec<String>)> = vec![
         ("all there", published(["ec", "rsa", "next ec", "next rsa"].map(key).into()), four("required", "right")),
         // RFC 7672 §3: no record of theirs matches what this host presents.
@@ -306,6 +310,46 @@ fn tlsa_is_wanted_only_where_it_can_be_kept() {
             "another key is seen there",
             Box::new(|f| f.views = vec![seen("rsa"), seen("other")]),
             vec!["warn tlsa-not-proposed mx.example.org".into()],
+        ),
+        (
+            "who sends another name is shown that one's certificate of ours",
+            Box::new(|f| {
+                let mut key = f.lineages[0].keys[0].clone();
+                key.spki = spki("of another name");
+                key.leaf = None;
+                f.lineages.push(Lineage { keys: vec![key], ..Lineage::begun(name("mx2.example.org"), "/y".into()) });
+                f.views = vec![seen("rsa"), seen("of another name")];
+                f.views[1].probe.name = name("mx2.example.org");
+            }),
+            four("recommended", "missing"),
+        ),
+        (
+            "who sends this name is shown another one's certificate of ours",
+            Box::new(|f| {
+                let mut key = f.lineages[0].keys[0].clone();
+                key.spki = spki("of another name");
+                key.leaf = None;
+                f.lineages.push(Lineage { keys: vec![key], ..Lineage::begun(name("mx2.example.org"), "/y".into()) });
+                f.views = vec![seen("of another name")];
+            }),
+            vec!["warn tlsa-not-proposed mx.example.org".into()],
+        ),
+        (
+            "the record of a key before a roll-over stays",
+            Box::new(move |f| {
+                f.lineages[0].former = vec![FormerKey { key_type: KeyType::Rsa, spki: spki("before"), left: Some(f.now) }];
+                f.mx_hosts[0].tlsa = answer(with_former.clone(), Security::Secure);
+            }),
+            four("required", "right").into_iter().chain(["pass rollover-hold mx.example.org".to_owned()]).collect(),
+        ),
+        (
+            "and goes later",
+            Box::new(move |f| {
+                f.lineages[0].former = vec![FormerKey { key_type: KeyType::Rsa, spki: spki("before"), left: Some(f.now) }];
+                f.mx_hosts[0].tlsa = answer(later.clone(), Security::Secure);
+                f.now = f.now.after(std::time::Duration::from_secs(3 * 86_400));
+            }),
+            four("required", "right").into_iter().chain(["warn rollover-retire mx.example.org".to_owned()]).collect(),
         ),
         ("no certificate", Box::new(|f| f.lineages.clear()), vec!["warn tlsa-not-proposed mx.example.org".into()]),
         (

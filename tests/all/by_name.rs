@@ -4,7 +4,7 @@
 use crate::lab::{
     host::{Host, Server, differences, text},
     internet::Internet,
-    renewal::{renew, served},
+    renewal::{days_later, ids, renew, served},
     setup::{VERIFIED, contents, outcome, setup},
 };
 
@@ -98,6 +98,34 @@ fn postfix_shows_each_name_its_certificate() {
 #[test]
 fn exim_shows_each_name_its_certificate() {
     each_then_one_then_back(Server::EximSplit);
+}
+
+/// A roll-over of one name leaves the other alone; DNS has the keys of both.
+#[test]
+fn one_name_goes_over_to_its_next_keys_on_exim() {
+    let internet = Internet::start();
+    let host = host(&internet, Server::EximSplit);
+    let way = ["--certificates", "each", "--resolver", "198.18.0.54", "--publish", "rfc2136", "--tell", "dane"];
+    let done = outcome(&setup(&host, &way), 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    internet.dns.forget();
+    let rollover = |name: &str, code| outcome(&host.run(&["mxseal", "rollover", name, "--json", "--yes"]), code);
+    for name in NAMES {
+        let early = rollover(name, 1);
+        assert_eq!(ids(&early), ["rollover-too-new"], "{early:#}");
+    }
+    NAMES.iter().for_each(|name| days_later(&host.path("/var/lib/mxseal"), name, 2));
+    let [first, second] = NAMES.map(|name| shown(&internet, name));
+    let done = rollover(NAMES[1], 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert_eq!(shown(&internet, NAMES[0]), first, "the other one stays");
+    assert_ne!(shown(&internet, NAMES[1]).1, second.1);
+    assert_eq!(served(&internet, &["-noservername"]), first);
+    assert!(NAMES.iter().all(|name| verifies(&internet, name)));
+    let done = rollover(NAMES[0], 0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert!(shown(&internet, NAMES[0]).1 != first.1 && NAMES.iter().all(|name| verifies(&internet, name)));
+    assert_eq!(renew(&host, &[], 0)["outcome"], "nothing-to-do");
 }
 
 /// Where a server cannot choose, that is said before anything is ordered.
