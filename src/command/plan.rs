@@ -26,10 +26,10 @@ fn tell(args: &Plan, global: &Global, outcome: &mut Outcome) -> Result<(), Troub
     let mut planned = plan::plan(&facts, &intent, &profile).map_err(place::refused)?;
     if planned.next.is_some() {
         let prospects = prospects(&facts, &settings.mx, settings.policy_host, &BTreeSet::new());
-        planned.notes.extend(super::tell::notes(&facts, &settings.mx, &settings, &prospects));
+        planned.follow(super::tell::notes(&facts, &settings.mx, &settings, &prospects));
     }
     outcome.plan = Some(json::PlanDoc::of(&facts.config_files(), &planned));
-    outcome.findings.extend(planned.held.iter().chain(&planned.notes).cloned());
+    outcome.findings.extend(planned.findings().cloned());
     (outcome.outcome, outcome.exit) = match (&planned.next, planned.held.is_empty()) {
         (_, false) => ("held", 1),
         (None, true) => ("nothing-to-do", 0),

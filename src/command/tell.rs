@@ -48,10 +48,10 @@ pub(super) fn notes(facts: &Facts, mx: &[DnsName], settings: &Settings, prospect
     }
     let how = match settings.way.publish {
         None | Some(How::Manual) => "the records are printed for your zone, and nothing is sent anywhere; --tell nothing leaves it out",
-        Some(How::Zonefile) => "mxseal puts the records into the zone's file; --tell nothing leaves it out",
-        Some(How::Rfc2136) => "mxseal sends the records to the zone's server; --tell nothing leaves it out",
-        Some(How::Hook) => "mxseal gives the records to your program; --tell nothing leaves it out",
-        Some(How::Api) => "mxseal gives the records to your DNS company; --tell nothing leaves it out",
+        Some(How::Zonefile) => "the records are put into the zone's file; --tell nothing leaves it out",
+        Some(How::Rfc2136) => "the records are sent to the zone's server; --tell nothing leaves it out",
+        Some(How::Hook) => "the records are given to your program; --tell nothing leaves it out",
+        Some(How::Api) => "the records are given to your DNS company; --tell nothing leaves it out",
     };
     let served: Vec<&DnsName> =
         prospects.iter().filter(|(_, p)| matches!(p, Prospect::There | Prospect::Begin(_))).map(|(domain, _)| domain).collect();

@@ -129,7 +129,7 @@ fn current<'a>(receipts: impl Iterator<Item = &'a Receipt>) -> Result<BTreeMap<P
 
 fn show(global: &Global, files: &[ConfigFile], plan: &Plan, outcome: &mut Outcome) {
     outcome.plan = Some(json::PlanDoc::of(files, plan));
-    outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
+    outcome.findings.extend(plan.findings().cloned());
     if !global.json {
         Terminal::print(&report::plan_page(Style::of_stdout(), files, plan, 1));
     }

@@ -54,11 +54,25 @@ pub struct Plan {
     pub later: Vec<Outlook>,
     /// Why a stage is held back: the plan cannot go on until these are settled.
     pub held: Vec<Finding>,
+    /// What is done once the proof stands: what keeps it, and what senders are told, which flags decline.
+    pub after: Vec<Finding>,
     /// What the admin should know, with what will be done about it.
     pub notes: Vec<Finding>,
 }
 
 impl Plan {
+    /// What follows the proof; of that, what is not as it should be is something to know.
+    pub fn follow(&mut self, all: impl IntoIterator<Item = Finding>) {
+        let (after, notes): (Vec<_>, Vec<_>) = all.into_iter().partition(|f| f.verdict == Verdict::Pass);
+        self.after.extend(after);
+        self.notes.extend(notes);
+    }
+
+    /// Everything that it says beside its stages.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.held.iter().chain(&self.notes).chain(&self.after)
+    }
+
     /// Every edit that is certain already: those of the next stage, and of the later ones.
     pub fn edits(&self) -> impl Iterator<Item = &Edit> {
         let next = match &self.next {
@@ -220,7 +234,7 @@ pub fn plan(facts: &Facts, intent: &Intent, profile: &Profile) -> Result<Plan, R
     let notes = [names.notes.clone(), told(&|keys| keys.notes.clone()), configured.notes.clone(), table_stays.into_iter().collect()];
     let against = planned::against_each(intent, profile, server, adopts.is_some());
     let held = told(&|keys| keys.held.clone()).into_iter().chain(against).chain(companion::against(facts, intent, first)).collect();
-    let mut plan = Plan { next: None, later: Vec::new(), held, notes: notes.concat() };
+    let mut plan = Plan { held, notes: notes.concat(), ..Plan::default() };
     if !plan.held.is_empty() {
         plan.held.extend(unknown.into_iter().chain(kept_by_name));
         return Ok(plan);

@@ -228,12 +228,19 @@ pub fn findings(style: Style, all: &[Finding]) -> String {
         if !finding.consequence.is_empty() {
             hang(&mut out, "          so: ", &finding.consequence, style.width);
         }
-        match &finding.remedy {
-            Remedy::None => {}
-            Remedy::Do(what) => hang(&mut out, "          next: ", what, style.width),
-            // To be pasted: in one line.
-            paste @ (Remedy::Command(_) | Remedy::Record(_)) => hang(&mut out, "          next: ", &paste.to_string(), usize::MAX),
-        }
+        out.push_str(&remedy("          next: ", &finding.remedy, style.width));
+    }
+    out
+}
+
+/// What to do about it.
+fn remedy(label: &str, remedy: &Remedy, width: usize) -> String {
+    let mut out = String::new();
+    match remedy {
+        Remedy::None => {}
+        Remedy::Do(what) => hang(&mut out, label, what, width),
+        // To be pasted: in one line.
+        paste @ (Remedy::Command(_) | Remedy::Record(_)) => hang(&mut out, label, &paste.to_string(), usize::MAX),
     }
     out
 }
@@ -287,6 +294,12 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
         settings_page(style, &mut out, &later.edits);
         indent(&mut out, &config_diff(files, &later.edits, context), style.width);
     }
+    for follows in &plan.after {
+        step(&mut out, &format!("{} [{}]", sentence(&follows.says), follows.id));
+        follows.evidence.iter().for_each(|line| hang(&mut out, "      ", line, style.width));
+        hang(&mut out, "      ", &sentence(&follows.consequence), style.width);
+        out.push_str(&remedy("      next: ", &follows.remedy, style.width));
+    }
     if !plan.held.is_empty() {
         out.push_str("Held back, nothing is done until these are settled\n");
         out.push_str(&findings(style, &plan.held));
@@ -295,10 +308,16 @@ pub fn plan_page(style: Style, files: &[ConfigFile], plan: &Plan, context: usize
         out.push_str("To know\n");
         out.push_str(&findings(style, &plan.notes));
     }
-    if !out.starts_with("Nothing") || !plan.notes.is_empty() {
+    if !out.starts_with("Nothing") || plan.findings().next().is_some() {
         out.push_str("What an [id] or a setting means: mxseal explain ID\n");
     }
     out
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 fn change_page(style: Style, out: &mut String, files: &[ConfigFile], change: &Change, context: usize) {

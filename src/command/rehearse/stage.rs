@@ -229,7 +229,7 @@ fn on_originals(site: &Site, facts: &Facts, originals: &[Vec<u8>], intent: &Inte
 
 fn show(brief: &Brief, (facts, plan): &(Facts, Plan), outcome: &mut Outcome) {
     outcome.plan = Some(json::PlanDoc::of(&facts.config_files(), plan));
-    outcome.findings.extend(plan.held.iter().chain(&plan.notes).cloned());
+    outcome.findings.extend(plan.findings().cloned());
     if !brief.json {
         let notes: String = brief.cast.notes.iter().map(|n| report::row(Style::of_stdout(), "", &format!("{n}."))).collect();
         Terminal::print(&format!("{notes}\n{}", report::plan_page(Style::of_stdout(), &facts.config_files(), plan, 1)));

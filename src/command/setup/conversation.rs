@@ -146,16 +146,17 @@ impl Conversation<'_> {
         if let Ok(Plan { next: Some(Stage::Errand(Errand::Obtain(_))), notes, .. }) = &mut planned {
             notes.extend(self.answers.challenge_note(facts));
         }
-        if let Ok(Plan { next: Some(_), notes, .. }) = &mut planned
+        if let Ok(planned) = &mut planned
+            && planned.next.is_some()
             && !self.args.print_only
             && !self.args.staging
         {
             let program = std::env::current_exe().unwrap_or_default();
-            notes.extend(apply::units_note(&Machine, &self.site.store, &program));
+            planned.follow(apply::units_note(&Machine, &self.site.store, &program));
             let settings = self.settings();
-            notes.extend(alarm::note(&self.site.store, &settings, facts));
+            planned.follow(alarm::note(&self.site.store, &settings, facts));
             let prospects = policy::begin::outlook(self.site, &settings, facts);
-            notes.extend(tell::notes(facts, &self.site.place.mx, &settings, &prospects));
+            planned.follow(tell::notes(facts, &self.site.place.mx, &settings, &prospects));
         }
         Ok(planned)
     }
@@ -275,7 +276,7 @@ impl Conversation<'_> {
 
     fn show(&self, facts: &Facts, plan: &Plan, outcome: &mut Outcome) {
         outcome.plan = Some(json::PlanDoc::of(&facts.config_files(), plan));
-        outcome.findings = plan.held.iter().chain(&plan.notes).cloned().collect();
+        outcome.findings = plan.findings().cloned().collect();
         if !self.global.json {
             let page = |context| report::plan_page(Style::of_stdout(), &facts.config_files(), plan, context);
             Terminal::print_apart(&format!("\n{}", page(1)), &format!("\n{}", page(0)));
