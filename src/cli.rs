@@ -182,21 +182,29 @@ pub struct Renew {
     pub textfile: Option<PathBuf>,
 }
 
+/// Whether what is planned may be done.
+#[derive(Clone, Debug, Args)]
+pub struct Approval {
+    /// Ask nothing
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// Approve the plan
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `mxseal rollover`
 #[derive(Clone, Debug, Args)]
 pub struct RollOver {
     /// Certificates, or names in them [default: all]
     #[arg(value_name = "NAME")]
     pub name: Vec<DnsName>,
-    /// Ask nothing
-    #[arg(long)]
-    pub non_interactive: bool,
-    /// Approve it
-    #[arg(long)]
-    pub yes: bool,
-    /// Say what would be done, or what is waited for, and stop
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Whether it may be done.
+    #[command(flatten)]
+    pub approval: Approval,
 }
 
 /// `mxseal alarm`
@@ -212,15 +220,9 @@ pub struct Alarm {
 pub struct Undo {
     /// Id of the change, as `mxseal status` lists them [default: the last one]
     pub id: Option<String>,
-    /// Ask nothing
-    #[arg(long)]
-    pub non_interactive: bool,
-    /// Approve the plan
-    #[arg(long)]
-    pub yes: bool,
-    /// Print the plan and stop
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Whether it may be done.
+    #[command(flatten)]
+    pub approval: Approval,
     /// Put the files back although senders were told otherwise and will keep or bounce mail: names a domain or MX name that this
     /// hits
     #[arg(long, value_name = "NAME")]

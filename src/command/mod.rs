@@ -33,7 +33,7 @@ mod watch;
 mod wishes;
 
 use crate::{
-    cli::{Cli, Global, Verb},
+    cli::{Approval, Cli, Global, Verb},
     report::{self, Terminal, json, json::Outcome},
     topics::Explained,
 };
@@ -128,9 +128,12 @@ fn no_answer(why: std::io::Error) -> Trouble {
     Trouble::human(format!("no answer came ({why}); nothing was changed"))
 }
 
-/// What a person says to a plan.
-fn agreed(non_interactive: bool, question: &str) -> Result<bool, Trouble> {
-    if non_interactive || !Terminal::can_ask() {
+/// What a person says to a plan, here or with a flag.
+fn agreed(approval: &Approval, question: &str) -> Result<bool, Trouble> {
+    if approval.yes {
+        return Ok(true);
+    }
+    if approval.non_interactive || !Terminal::can_ask() {
         return Err(
             Trouble::usage("the plan was not approved: give --yes to apply it, or --dry-run to see it only").about("approval-missing")
         );

@@ -55,7 +55,7 @@ async fn tell(args: &Args, global: &Global, outcome: &mut Outcome) -> Result<(),
     let settings = place::settings(global)?;
     let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
     let progress = Progress::new(global.json);
-    if !args.dry_run {
+    if !args.approval.dry_run {
         site.open_store(&global.state_dir)?;
         interrupt::last_words("rollover", &site.store, global);
         if let Some(said) = recover::first(&site.store)? {
@@ -68,7 +68,7 @@ async fn tell(args: &Args, global: &Global, outcome: &mut Outcome) -> Result<(),
     };
     let turn = Turn { args, global, settings: &settings, site: &site, progress: &progress, base, receipt };
     let ended = turn.take(&chosen(&lineages, &args.name)?, lineages, outcome).await;
-    if !args.dry_run {
+    if !args.approval.dry_run {
         keys::forget(&site.store, &acme::load_lineages(&site.store).map_err(Trouble::state)?)?;
     }
     outcome.rollover = documents(&site.store)?;
@@ -90,7 +90,7 @@ impl Turn<'_> {
     async fn take(&self, chosen: &[DnsName], mut lineages: Vec<Lineage>, outcome: &mut Outcome) -> Result<(), Trouble> {
         let (mut ready, mut waits, mut retired) = (Vec::new(), Vec::new(), Vec::new());
         for lineage in lineages.iter_mut().filter(|l| chosen.contains(&l.name)) {
-            if lineage.adopted.is_empty() && !self.args.dry_run {
+            if lineage.adopted.is_empty() && !self.args.approval.dry_run {
                 *lineage = acme::next_of(&self.site.store, &lineage.name).map_err(Trouble::of)?;
                 self.forget_gone(lineage).await?;
             }
@@ -121,7 +121,7 @@ impl Turn<'_> {
             return Ok(());
         }
         self.announce(&lineages, &ready);
-        if self.args.dry_run {
+        if self.args.approval.dry_run {
             return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, self.global);
         }
         if !self.agreed("Go over to these keys?")? {
@@ -162,7 +162,7 @@ impl Turn<'_> {
             let claims = told::claims(&self.site.store).map_err(Trouble::state)?;
             return Ok(roll_over(lineage, &[], &SeenKeys::default(), &claims, now));
         }
-        let seen = keys::look(self.site, &self.receipt, lineage, !self.args.dry_run).await?;
+        let seen = keys::look(self.site, &self.receipt, lineage, !self.args.approval.dry_run).await?;
         Ok(roll_over(lineage, &seen.sights, &seen.seen, &seen.claims, now))
     }
 
@@ -186,7 +186,7 @@ impl Turn<'_> {
         if !self.global.json && !lines.is_empty() {
             Terminal::print(&format!("Records of keys that nobody is shown any more\n{lines}"));
         }
-        if self.args.dry_run {
+        if self.args.approval.dry_run {
             return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, self.global);
         }
         if !ways.is_empty() && !self.agreed("Take these records away?")? {
@@ -231,7 +231,7 @@ impl Turn<'_> {
     }
 
     fn agreed(&self, question: &str) -> Result<bool, Trouble> {
-        if self.args.yes { Ok(true) } else { super::agreed(self.args.non_interactive, question) }
+        super::agreed(&self.args.approval, question)
     }
 
     async fn certify(&self, lineage: &mut Lineage, outcome: &mut Outcome) -> Result<(), Trouble> {

@@ -36,7 +36,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let settings = place::settings(global)?;
     let site = Site::of(&Where::default(), &[], &settings, global)?;
     let progress = Progress::new(global.json);
-    if !args.dry_run {
+    if !args.approval.dry_run {
         place::needs_root()?;
         interrupt::last_words("undo", &site.store, global);
         if let Some(said) = recover::first(&site.store)? {
@@ -46,7 +46,7 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
     let receipt = chosen(args, &receipts)?;
     let on_top: Vec<&Receipt> = apply::on_top(&receipt, &receipts).collect();
-    if !args.dry_run {
+    if !args.approval.dry_run {
         outcome.log = log::keep(&site.store, "undo");
     }
     let profile = site.profile(&receipt.change.profile)?;
@@ -64,10 +64,10 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let Some(Stage::Change(change)) = plan.next.take() else {
         return Ended::done().tell(outcome, global);
     };
-    if args.dry_run {
+    if args.approval.dry_run {
         return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, global);
     }
-    if !args.yes && !super::agreed(args.non_interactive, "Put this back?")? {
+    if !super::agreed(&args.approval, "Put this back?")? {
         return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, global);
     }
 

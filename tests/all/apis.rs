@@ -8,6 +8,7 @@ use crate::{
         pebble::{Options, Pebble},
         powerdns::{KEY, PowerDns, credentials},
     },
+    publish::{name, record, txt},
     retreat::told,
     told::{POLICY, Site},
 };
@@ -16,7 +17,6 @@ use mxseal::{
     certificate::KeyType,
     facts::Tlsa,
     moment::Moment,
-    name::DnsName,
     plan::{Challenge, KeyChoice, Obtain},
     publish::{
         Data, Exchange, Ours, Record,
@@ -27,18 +27,6 @@ use mxseal::{
     world::{Net, Store},
 };
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
-
-fn name(text: &str) -> DnsName {
-    text.parse().unwrap()
-}
-
-fn record(owner: &str, data: Data) -> Record {
-    Record { owner: name(owner), ttl: 3600, data }
-}
-
-fn txt(owner: &str, text: &str) -> Record {
-    record(owner, Data::Txt(text.into()))
-}
 
 fn tlsa(data: &str) -> Record {
     record("_25._tcp.mx.cloud.test", Data::Tlsa(Tlsa { usage: 3, selector: 1, matching: 1, data: data.repeat(32) }))

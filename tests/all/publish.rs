@@ -34,15 +34,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-fn name(text: &str) -> DnsName {
+pub(crate) fn name(text: &str) -> DnsName {
     text.parse().unwrap()
 }
 
-fn record(owner: &str, data: Data) -> Record {
+pub(crate) fn record(owner: &str, data: Data) -> Record {
     Record { owner: name(owner), ttl: 3600, data }
 }
 
-fn txt(owner: &str, text: &str) -> Record {
+pub(crate) fn txt(owner: &str, text: &str) -> Record {
     record(owner, Data::Txt(text.into()))
 }
 

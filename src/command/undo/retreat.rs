@@ -31,7 +31,7 @@ pub(super) async fn claims(args: &Undo, site: &Site, receipt: &Receipt) -> Resul
             }
         }
     };
-    if args.dry_run {
+    if args.approval.dry_run {
         let mut claims = told::claims(&site.store).map_err(Trouble::state)?;
         note(&mut claims);
         return Ok(claims);
@@ -78,10 +78,10 @@ pub(super) async fn step(
                 let gone: String = exchanges.iter().flat_map(|e| &e.remove).map(|record| format!("- {record}\n")).collect();
                 Terminal::print(&gone);
             }
-            if args.dry_run {
+            if args.approval.dry_run {
                 return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, global);
             }
-            if !args.yes && !command::agreed(args.non_interactive, "Withdraw these records, as the first step?")? {
+            if !command::agreed(&args.approval, "Withdraw these records, as the first step?")? {
                 return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, global);
             }
             for (exchange, publisher) in exchanges.iter().zip(&ways) {
