@@ -220,4 +220,18 @@ fn the_last_list_of_the_eff_goes_through_every_verb() {
         let (code, out, err) = list(dir.path(), &with(verb, &flags, &[]));
         assert!(code == Some(1) && format!("{out}{err}").contains("expired"), "{verb:?}: {code:?} {out} {err}");
     }
+    let authority = Authority::new();
+    let host = own_loopback();
+    let file = |path: &str| ("application/json", fs::read(path).unwrap());
+    let web = Web::from([("/list".to_owned(), file(&path)), ("/list.asc".to_owned(), file(&format!("{path}.asc")))]);
+    let served = serve(SocketAddr::from((host, 0)), &authority.issue(&[&host.to_string()], KeyType::Ecdsa), web);
+    let root = dir.path().join("root.pem");
+    fs::write(&root, authority.root_pem()).unwrap();
+    for (at, exit, says) in [("@2020-05-25 00:00:00", 0, "2020-05-20"), ("+0s", 1, "expired")] {
+        let mut fetch = Command::new("faketime");
+        fetch.args(["-f", at, MXSEAL, "--state-dir"]).arg(dir.path().join(exit.to_string())).args(["list", "fetch", "--trust-anchor"]);
+        fetch.arg(&root).args(["--url", &format!("https://{host}:{}/list", served.port())]).args(&flags[2..]);
+        let (code, out, err) = said(&mut fetch);
+        assert!(code == Some(exit) && format!("{out}{err}").contains(says), "{at}: {code:?} {out} {err}");
+    }
 }
