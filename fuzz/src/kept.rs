@@ -3,9 +3,10 @@
 use super::Reader;
 use mxseal::{
     acme, apply,
+    claims::Claims,
     facts::Facts,
     intent::Intent,
-    maintain::{Run, lineage_due},
+    maintain::{Run, SeenKeys, lineage_due, roll_over},
     moment::Moment,
     mta::profile::Profile,
     plan::plan,
@@ -20,6 +21,7 @@ pub const READERS: &[Reader] = &[
     ("kept_change", change),
     ("kept_claims", claims),
     ("kept_facts", facts),
+    ("kept_keys", keys),
     ("kept_lineage", lineage),
     ("kept_list", list),
     ("kept_policy", policy),
@@ -60,10 +62,18 @@ pub fn facts(bytes: &[u8]) {
     let _ = plan(&facts, &Intent::default(), &profile).map(|plan| PlanDoc::of(&facts.config_files(), &plan));
 }
 
+pub fn keys(bytes: &[u8]) {
+    let Ok(mut seen) = serde_json::from_slice::<SeenKeys>(bytes) else { return };
+    for key in &seen.0 {
+        let _ = key.known_from();
+    }
+    seen.keep_only(&[]);
+}
+
 pub fn lineage(bytes: &[u8]) {
     store("lineages/mx.example.org.json", bytes, |store| {
         for lineage in acme::load_lineages(store).unwrap_or_default() {
-            let _ = lineage_due(&lineage, NOW);
+            let _ = (lineage_due(&lineage, NOW), roll_over(&lineage, &[], &SeenKeys::default(), &Claims::default(), NOW));
         }
     });
 }
