@@ -188,6 +188,16 @@ impl Change {
     }
 }
 
+/// The id of a change, so that it sorts behind `last`: two may be planned in one second, and a clock may be set back.
+#[must_use]
+pub fn id_behind(id: String, last: &str) -> String {
+    if *id > *last {
+        return id;
+    }
+    let moment = last.split_once('-').map_or(last, |(moment, _)| moment);
+    format!("{moment}a-{}", id.split_once('-').map_or("", |(_, digest)| digest))
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -207,4 +217,26 @@ pub struct Receipt {
     /// Files were renewed and the wire has not shown them yet: it stands because what was there before would be worse.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unproved: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_change_sorts_behind_whatever_the_clock_says() {
+        for (id, last, expected) in [
+            ("20261123010409-00", "20261123010408-ff", "20261123010409-00"),
+            ("20261123010408-ff", "20261123010408-00", "20261123010408-ff"),
+            ("20261123010408-00", "20261123010408-ff", "20261123010408a-00"),
+            ("20261123010408-00", "20261123010408a-ff", "20261123010408aa-00"),
+            ("20261123010409-00", "20261123010408aa-ff", "20261123010409-00"),
+            ("20251231000000-00", "20261123010408-ff", "20261123010408a-00"),
+        ] {
+            let later = id_behind(id.to_owned(), last);
+            assert_eq!(later, expected, "{id} after {last}");
+            // Receipts are read in the order of their files' names.
+            assert!(*later > *last && format!("{later}.json") > format!("{last}.json"), "{id} after {last}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     apply::{self, Guard, Live, Stuck},
-    change::{Change, Content, Expect, Receipt},
+    change::{Change, Content, Expect, Receipt, id_behind},
     check::{self, Proof},
     claims::Claims,
     cli::Global,
@@ -111,12 +111,16 @@ pub(super) async fn baseline(net: &Net, expect: &[Expect], known: &[EndpointView
 /// Guard, transaction, dialogues; committed or put back.
 pub(super) async fn run(
     site: &Site,
-    change: Change,
+    mut change: Change,
     promise: Promise<'_>,
     lock: Lock,
     global: &Global,
     progress: &Progress,
 ) -> Result<Enacted, Trouble> {
+    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
+    if let Some(last) = receipts.iter().map(|r| &r.id).max() {
+        change.id = id_behind(change.id, last);
+    }
     hooks::before(site, &change)?;
     let doing = match (&change.renews, &change.undoes) {
         (Some(_), _) => "put it in place and activate it",
