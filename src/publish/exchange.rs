@@ -39,6 +39,19 @@ impl Exchange {
         self.add.is_empty() && self.remove.is_empty()
     }
 
+    /// What of it is no part of another.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let but = |all: &[Record], part: &[Record]| all.iter().filter(|r| !part.contains(r)).cloned().collect();
+        Self { zone: self.zone.clone(), add: but(&self.add, &part.add), remove: but(&self.remove, &part.remove) }
+    }
+
+    /// What takes it back.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        Self { zone: self.zone, add: self.remove, remove: self.add }
+    }
+
     /// What is left to do where the zone holds these records at the names of the exchange.
     ///
     /// # Errors

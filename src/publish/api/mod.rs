@@ -119,21 +119,19 @@ impl Session {
                 format!("{} took the change and does not list it: {}", self.provider.name, self.words(&open).trim().replace('\n', ", "));
             return Err(unclear(says));
         };
-        let done = |all: &[Record], open: &[Record]| all.iter().filter(|r| !open.contains(r)).cloned().collect::<Vec<_>>();
-        let back = Exchange { zone: change.zone.clone(), add: done(&change.remove, &open.remove), remove: done(&change.add, &open.add) };
-        if back.is_empty() {
+        let done = change.without(&open);
+        if done.is_empty() {
             // What nobody answered to may still be done.
             return Err(if written.is_err() { unclear(why) } else { Refused::Failed(why) });
         }
+        let back = done.clone().reversed();
         let _ = timeout(LIMIT, self.write(&back)).await;
-        match self.open(&back, Duration::ZERO).await {
-            Ok(open) if open.is_empty() => Err(Refused::TakenBack(why)),
-            _ => {
-                let all = |exchange: &Exchange| self.words(exchange).trim().replace('\n', ", ");
-                let done = Exchange { zone: change.zone.clone(), add: back.remove, remove: back.add };
-                Err(Refused::Partly(format!("{why}; done is: {}; not done is: {}", all(&done), all(&open))))
-            }
+        let stands = stands(done, self.open(&back, Duration::ZERO).await.ok());
+        if stands.is_empty() {
+            return Err(Refused::TakenBack(why));
         }
+        let all = |exchange: &Exchange| self.words(exchange).trim().replace('\n', ", ");
+        Err(Refused::Partly(format!("{why}; done is: {}; not done is: {}", all(&stands), all(&change.without(&stands)))))
     }
 
     /// What of a change the zone does not show, after so long at most.
@@ -236,6 +234,11 @@ impl Session {
     }
 }
 
+/// What still stands of what was done, after the way back: what is `open` of that, and all of it where nobody could look.
+fn stands(done: Exchange, open: Option<Exchange>) -> Exchange {
+    open.map_or(done, Exchange::reversed)
+}
+
 /// Where a request went that nobody answered. The library keeps the address alone, and not why.
 fn unreached(said: &str) -> Option<&str> {
     let (_, url) = said.split_once("Failed to send request to ").filter(|_| said.contains("error sending request for url"))?;
@@ -253,4 +256,34 @@ fn sets<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Set<'a>> {
         }
     }
     sets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(add: &[&str], remove: &[&str]) -> Exchange {
+        let of = |texts: &[&str]| {
+            let record = |text: &&str| Record { owner: "a.example".parse().expect("a name"), ttl: 60, data: Data::Txt((*text).to_owned()) };
+            texts.iter().map(record).collect()
+        };
+        Exchange { zone: "example".parse().expect("a name"), add: of(add), remove: of(remove) }
+    }
+
+    #[test]
+    fn what_stands_of_a_change_that_broke_off_is_what_could_not_be_taken_back() {
+        let change = exchange(&["one", "two"], &["old"]);
+        // What of the change is open, what of the way back is open; what stands then, and what does not.
+        for (open, back, stands, not) in [
+            (exchange(&["two"], &["old"]), Some(exchange(&[], &[])), exchange(&[], &[]), exchange(&["one", "two"], &["old"])),
+            (exchange(&["two"], &["old"]), Some(exchange(&[], &["one"])), exchange(&["one"], &[]), exchange(&["two"], &["old"])),
+            (exchange(&["two"], &["old"]), None, exchange(&["one"], &[]), exchange(&["two"], &["old"])),
+            (exchange(&["two"], &[]), Some(exchange(&["old"], &[])), exchange(&[], &["old"]), exchange(&["one", "two"], &[])),
+            (exchange(&["two"], &[]), None, exchange(&["one"], &["old"]), exchange(&["two"], &[])),
+        ] {
+            let done = change.without(&open);
+            let stand = super::stands(done, back.clone());
+            assert_eq!((&stand, change.without(&stand)), (&stands, not), "{open:?} {back:?}");
+        }
+    }
 }
