@@ -32,7 +32,7 @@ use crate::{
     report::{self, Progress, Style, Terminal, json, json::Outcome},
     survey,
     view::{EndpointView, Offer, Probe},
-    world::{self, Look as _, Machine},
+    world::{self, Lock, Look as _, Machine},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -154,18 +154,8 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
                 outcome.findings.extend(resting.iter().map(|(_, rest)| rest.finding.clone()));
                 outcome.findings.extend(told_at_its_start(&mut change));
                 show(global, &outcome.findings);
-                enact::try_out(&site, &change)?;
-                let expect = change.prove.clone();
-                let baseline = enact::baseline(&site.net, &expect, &[]).await;
-                let claims = claims(&site, &change, &receipt)?;
-                let promise = Promise { expect, baseline, claims: &claims, services: &[] };
                 let lock = lock.take().ok_or_else(|| Trouble::human("the run lock was lost"))?;
-                let enacted = enact::run(&site, *change, promise, lock, global, &progress).await?;
-                if let Some(made) = enacted.receipt() {
-                    apply::forget_renewals_before(&site.store, made).map_err(Trouble::state)?;
-                    deployed::record(&site.store)?;
-                }
-                enacted.tell(outcome, global, Ground::Host);
+                carry_out(&site, *change, &receipt, lock, global, &progress, outcome).await?;
                 // Proved or not: what is not as it was needs a human.
                 outcome.exit = outcome.exit.max(u8::from(worst.is_some() || !resting.is_empty()));
                 return Ok(());
@@ -176,6 +166,31 @@ async fn tell(args: &Renew, global: &Global, outcome: &mut Outcome) -> Result<()
         }
     }
     Err(Trouble::human("the renewal did not come to an end; run mxseal status and see what changes all the time"))
+}
+
+/// Makes a change of key and chain, from the copy to the proof, on what stood `before`; the receipt where it stands.
+pub(super) async fn carry_out(
+    site: &Site,
+    change: Change,
+    before: &Receipt,
+    lock: Lock,
+    global: &Global,
+    progress: &Progress,
+    outcome: &mut Outcome,
+) -> Result<Option<Receipt>, Trouble> {
+    enact::try_out(site, &change)?;
+    let expect = change.prove.clone();
+    let baseline = enact::baseline(&site.net, &expect, &[]).await;
+    let claims = claims(site, &change, before)?;
+    let promise = Promise { expect, baseline, claims: &claims, services: &[] };
+    let enacted = enact::run(site, change, promise, lock, global, progress).await?;
+    let made = enacted.receipt().cloned();
+    if let Some(made) = &made {
+        apply::forget_renewals_before(&site.store, made).map_err(Trouble::state)?;
+        deployed::record(&site.store)?;
+    }
+    enacted.tell(outcome, global, Ground::Host);
+    Ok(made)
 }
 
 /// What the world was told of the keys, where they are others than before: keys that stay break nothing that was not broken, and an
@@ -191,10 +206,14 @@ fn claims(site: &Site, change: &Change, before: &Receipt) -> Result<Claims, Trou
     publish::told::claims(&site.store).map_err(Trouble::state)
 }
 
+/// Whether the server that a change is about runs, as far as its profile can tell.
+pub(super) fn runs(change: &Change) -> bool {
+    change.running.as_ref().is_none_or(|command| Machine.run(command, LOOK).is_ok_and(|o| o.code == 0))
+}
+
 /// A server that does not run cannot be told: the files are laid for its next start, and the next run proves them.
-pub(super) fn told_at_its_start(change: &mut Change) -> Option<Finding> {
-    let runs = change.running.as_ref().is_none_or(|command| Machine.run(command, LOOK).is_ok_and(|o| o.code == 0));
-    if runs {
+fn told_at_its_start(change: &mut Change) -> Option<Finding> {
+    if runs(change) {
         return None;
     }
     (change.activation, change.activate) = (Activation::None, Vec::new());
@@ -240,7 +259,7 @@ fn ours(receipt: &Receipt) -> impl Iterator<Item = (&Expect, &Vec<crate::change:
 }
 
 /// One conversation with each listener that presents ours, and a short one about the other key type.
-async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
+pub(super) async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
     let mut probes: Vec<Probe> = Vec::new();
     for (expect, all) in ours(receipt) {
         // Several names at an address are worth a look each only where each has a certificate of its own.
@@ -255,7 +274,7 @@ async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
 }
 
 /// What the listeners present that is not ours; one that nobody answers on is unknown, and no fault.
-fn not_ours(receipt: &Receipt, lineages: &[Lineage], views: &[EndpointView]) -> Vec<Finding> {
+pub(super) fn not_ours(receipt: &Receipt, lineages: &[Lineage], views: &[EndpointView]) -> Vec<Finding> {
     let held = |serial: &String| lineages.iter().flat_map(|l| &l.keys).any(|k| k.leaf.as_ref().is_some_and(|l| l.serial == *serial));
     let promised = |serial: &String| ours(receipt).flat_map(|(_, all)| all).any(|p| p.serial == *serial);
     let finding = |view: &EndpointView| {

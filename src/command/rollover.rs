@@ -7,9 +7,7 @@ pub(super) mod retire;
 use super::{
     Trouble,
     course::Ended,
-    deployed,
-    enact::{self, Ground, Promise},
-    interrupt,
+    deployed, interrupt,
     place::{self, Site},
     recover, renew,
     wishes::wishes,
@@ -19,7 +17,7 @@ use crate::{
     change::{Change, Receipt},
     cli::{Global, RollOver as Args, Where},
     facts::Lineage,
-    finding::{Finding, Verdict},
+    finding::{Finding, Remedy, Subject, Verdict},
     maintain::{RollOver, SeenKeys, retired_from, roll_over},
     name::DnsName,
     plan::{self, Renewal, Stage, Standing},
@@ -88,18 +86,23 @@ fn chosen(lineages: &[Lineage], names: &[DnsName]) -> Result<Vec<DnsName>, Troub
 
 impl Turn<'_> {
     async fn take(&self, chosen: &[DnsName], mut lineages: Vec<Lineage>, outcome: &mut Outcome) -> Result<(), Trouble> {
+        // A renewal keeps the same files; whoever only looks is in nobody's way.
+        let mut lock = if self.args.approval.dry_run { None } else { Some(self.lock()?) };
         let (mut ready, mut waits, mut retired) = (Vec::new(), Vec::new(), Vec::new());
         for lineage in lineages.iter_mut().filter(|l| chosen.contains(&l.name)) {
             if lineage.adopted.is_empty() && !self.args.approval.dry_run {
                 *lineage = acme::next_of(&self.site.store, &lineage.name).map_err(Trouble::of)?;
-                self.forget_gone(lineage).await?;
+                self.forget_gone(&self.receipt, lineage).await?;
             }
             match self.next(lineage).await? {
                 RollOver::Refuse(finding) => outcome.findings.push(*finding),
                 RollOver::Hold(until) => {
                     waits.push(format!("The records of the keys that {} had before stay until {until}.", lineage.name));
                 }
-                RollOver::Retire => retired.push(lineage.clone()),
+                RollOver::Retire => match retire::elsewhere(self.site, &self.receipt, lineage).await {
+                    against if against.is_empty() => retired.push(lineage.clone()),
+                    against => outcome.findings.extend(against),
+                },
                 RollOver::Wait { lacks, until } => {
                     outcome.findings.extend(lacks);
                     waits.extend(until.map(|until| format!("The next keys of {} can be used from {until} on.", lineage.name)));
@@ -110,7 +113,7 @@ impl Turn<'_> {
         renew::show(self.global, &outcome.findings);
         let late = !outcome.findings.is_empty() || !waits.is_empty();
         if !retired.is_empty() {
-            self.retire(&retired, outcome).await?;
+            self.retire(&retired, &mut lock, outcome).await?;
         }
         if ready.is_empty() {
             if late {
@@ -120,14 +123,18 @@ impl Turn<'_> {
             }
             return Ok(());
         }
+        // A CA counts what it issues: what would stop the change stops the order.
+        let against = self.against(&lineages).await?;
+        if !against.is_empty() {
+            return self.held(against, outcome);
+        }
         self.announce(&lineages, &ready);
         if self.args.approval.dry_run {
             return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, self.global);
         }
-        if !self.agreed("Go over to these keys?")? {
+        if !self.agreed("Go over to these keys?", &mut lock)? {
             return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, self.global);
         }
-        let lock = self.lock()?;
         let is_ready = |l: &&mut Lineage| ready.iter().any(|(name, _)| *name == l.name);
         for lineage in lineages.iter_mut().filter(is_ready) {
             *lineage = acme::next_of(&self.site.store, &lineage.name).map_err(Trouble::of)?;
@@ -142,18 +149,55 @@ impl Turn<'_> {
                 return Ended::new("held", 1, says).tell(outcome, self.global);
             }
         }
+        let lock = lock.ok_or_else(|| Trouble::human("the run lock was lost"))?;
         self.deploy(lineages, &ready, lock, outcome).await?;
         outcome.exit = outcome.exit.max(u8::from(late));
         Ok(())
     }
 
-    /// Alone from here on, and on the host that was looked at: a person may have thought for a while.
+    /// Alone, and on the host that was looked at.
     fn lock(&self) -> Result<Lock, Trouble> {
         let lock = place::lock(&self.receipt.change.config_dir)?;
         match renew::standing(self.site)? {
             Some((_, receipt, _)) if receipt.id == self.receipt.id => Ok(lock),
             _ => Err(Trouble::human("another run changed this host meanwhile; nothing was changed, run mxseal rollover again")),
         }
+    }
+
+    /// Whether a flag or a person approves it. While somebody thinks, others may work.
+    fn agreed(&self, question: &str, lock: &mut Option<Lock>) -> Result<bool, Trouble> {
+        if !self.args.approval.yes {
+            *lock = None;
+        }
+        let agreed = super::agreed(&self.args.approval, question)?;
+        if agreed && lock.is_none() {
+            *lock = Some(self.lock()?);
+        }
+        Ok(agreed)
+    }
+
+    /// What is not as it was proved: files, the server, what its listeners present.
+    async fn against(&self, lineages: &[Lineage]) -> Result<Vec<Finding>, Trouble> {
+        let mut findings = self.renewal(lineages)?.findings;
+        if !renew::runs(&self.base) {
+            let says = "the mail server does not run, so nobody could be shown other keys";
+            let finding = Finding::new("server-down", Verdict::Unknown, Subject::Host, says).means("the keys in use stay");
+            findings.push(finding.remedy(Remedy::Do("start it, then run mxseal rollover again".into())));
+            return Ok(findings);
+        }
+        let views = renew::look(self.site, &self.receipt).await;
+        let other = renew::not_ours(&self.receipt, lineages, &views);
+        // One that is silent shows no key to anybody; where all are, nothing could be proved.
+        let all = other.len() == views.len();
+        findings.extend(other.into_iter().filter(|f| all || f.verdict == Verdict::Fail));
+        Ok(findings)
+    }
+
+    fn held(&self, against: Vec<Finding>, outcome: &mut Outcome) -> Result<(), Trouble> {
+        renew::show(self.global, &against);
+        outcome.findings.extend(against);
+        let says = "No key was changed: a roll-over begins only where everything is as it was proved.";
+        Ended::new("held", 1, says).tell(outcome, self.global)
     }
 
     async fn next(&self, lineage: &Lineage) -> Result<RollOver, Trouble> {
@@ -167,9 +211,9 @@ impl Turn<'_> {
     }
 
     /// Keys that left and that no record names any more are nobody's affair.
-    async fn forget_gone(&self, lineage: &mut Lineage) -> Result<(), Trouble> {
+    async fn forget_gone(&self, receipt: &Receipt, lineage: &mut Lineage) -> Result<(), Trouble> {
         if !lineage.former.is_empty() {
-            let gone = retire::look(self.site, &self.receipt, lineage).await.gone;
+            let gone = retire::look(self.site, receipt, lineage).await.gone;
             acme::forget_former(&self.site.store, &lineage.name, &gone).map_err(Trouble::state)?;
             lineage.former.retain(|k| !gone.contains(&k.spki));
         }
@@ -177,7 +221,7 @@ impl Turn<'_> {
     }
 
     /// Takes away the records of keys that left, where mxseal put them; of the others it says who has to.
-    async fn retire(&self, lineages: &[Lineage], outcome: &mut Outcome) -> Result<(), Trouble> {
+    async fn retire(&self, lineages: &[Lineage], lock: &mut Option<Lock>, outcome: &mut Outcome) -> Result<(), Trouble> {
         let mut ways = Vec::new();
         for lineage in lineages {
             ways.extend(retire::ways(self.site, self.settings, lineage)?);
@@ -189,10 +233,9 @@ impl Turn<'_> {
         if self.args.approval.dry_run {
             return Ended::new("planned", 0, "Nothing was changed.").tell(outcome, self.global);
         }
-        if !ways.is_empty() && !self.agreed("Take these records away?")? {
+        if !ways.is_empty() && !self.agreed("Take these records away?", lock)? {
             return Ended::new("declined", 1, "Nothing was changed.").tell(outcome, self.global);
         }
-        let _lock = self.lock()?;
         retire::withdraw(self.site, &ways, self.progress).await?;
         let mut left = Vec::new();
         for lineage in lineages {
@@ -214,7 +257,7 @@ impl Turn<'_> {
         for (name, untold) in ready {
             let Some(lineage) = lineages.iter().find(|l| l.name == *name) else { continue };
             let _ = writeln!(page, "{name} goes over to its next keys");
-            for next in &lineage.next {
+            for next in lineage.next_keys() {
                 let from = lineage.keys.iter().find(|k| k.key_type == next.key_type).map_or("", |k| k.spki.short());
                 let _ = writeln!(page, "  {:<6} {from} -> {}", next.key_type.to_string(), next.spki.short());
             }
@@ -230,10 +273,6 @@ impl Turn<'_> {
         }
     }
 
-    fn agreed(&self, question: &str) -> Result<bool, Trouble> {
-        super::agreed(&self.args.approval, question)
-    }
-
     async fn certify(&self, lineage: &mut Lineage, outcome: &mut Outcome) -> Result<(), Trouble> {
         let order = plan::order_next(lineage)
             .ok_or_else(|| Trouble::human(format!("the next keys of {} are not as many as those in use", lineage.name)))?;
@@ -245,34 +284,41 @@ impl Turn<'_> {
 
     /// The successors in the place of what is served: one change, as at a renewal.
     async fn deploy(&self, lineages: Vec<Lineage>, ready: &[(DnsName, bool)], lock: Lock, outcome: &mut Outcome) -> Result<(), Trouble> {
-        let (site, global) = (self.site, self.global);
-        let change = match self.change(lineages, ready)? {
-            Ok(change) => change,
-            Err(findings) => {
-                renew::show(global, &findings);
-                outcome.findings.extend(findings);
-                let says = "No key was changed: a roll-over begins only where everything is as it was proved.";
-                return Ended::new("held", 1, says).tell(outcome, global);
-            }
+        let is_ready = |l: &Lineage| ready.iter().any(|(name, _)| *name == l.name);
+        let successor = |l: Lineage| if is_ready(&l) { l.successor.as_deref().cloned().unwrap_or(l) } else { l };
+        let lineages: Vec<Lineage> = lineages.into_iter().map(successor).collect();
+        let mut change = match self.renewal(&lineages)? {
+            Renewal { next: Some(Stage::Change(change)), findings } if findings.is_empty() => *change,
+            Renewal { findings, .. } => return self.held(findings, outcome),
         };
-        enact::try_out(site, &change)?;
-        let expect = change.prove.clone();
-        let baseline = enact::baseline(&site.net, &expect, &[]).await;
-        let claims = told::claims(&site.store).map_err(Trouble::state)?;
-        let promise = Promise { expect, baseline, claims: &claims, services: &[] };
-        let enacted = enact::run(site, change, promise, lock, global, self.progress).await?;
-        let made = enacted.receipt().cloned();
-        enacted.tell(outcome, global, Ground::Host);
+        let names: Vec<&str> = ready.iter().map(|(name, _)| name.as_str()).collect();
+        change.why = format!("Go over to the next keys of {}.", names.join(", "));
+        let (site, before) = (self.site, &self.receipt);
+        let made = renew::carry_out(site, change, before, lock, self.global, self.progress, outcome).await?;
         let Some(made) = made else { return Ok(()) };
-        apply::forget_renewals_before(&site.store, &made).map_err(Trouble::state)?;
-        deployed::record(&site.store)?;
-        for mut lineage in acme::load_lineages(&site.store).map_err(Trouble::state)? {
-            if ready.iter().any(|(name, _)| *name == lineage.name) {
-                self.forget_gone(&mut lineage).await?;
-                self.say_next(&lineage)?;
-            }
+        for mut lineage in acme::load_lineages(&site.store).map_err(Trouble::state)?.into_iter().filter(is_ready) {
+            self.forget_gone(&made, &mut lineage).await?;
+            self.say_next(&lineage)?;
         }
         Ok(())
+    }
+
+    /// The renewal of these lineages, in which nothing is ordered: what is due is not this verb's affair.
+    fn renewal(&self, lineages: &[Lineage]) -> Result<Renewal, Trouble> {
+        let (files, config) = (renew::live_files(self.site, lineages)?, renew::config(&self.receipt)?);
+        let resting: Vec<DnsName> = lineages.iter().map(|l| l.name.clone()).collect();
+        let standing = Standing {
+            receipt: &self.receipt,
+            base: &self.base,
+            lineages,
+            files: &files,
+            config: &config,
+            forced: &[],
+            resting: &resting,
+            meant: false,
+            shown: true,
+        };
+        Ok(plan::renewal(&standing, world::now()))
     }
 
     /// Says what follows, where senders know the keys.
@@ -288,33 +334,6 @@ impl Turn<'_> {
         );
         Terminal::print(&page);
         Ok(())
-    }
-
-    /// The change, or what stands against it.
-    fn change(&self, lineages: Vec<Lineage>, ready: &[(DnsName, bool)]) -> Result<Result<Change, Vec<Finding>>, Trouble> {
-        let is_ready = |l: &Lineage| ready.iter().any(|(name, _)| *name == l.name);
-        let successor = |l: Lineage| if is_ready(&l) { l.successor.as_deref().cloned().unwrap_or(l) } else { l };
-        let lineages: Vec<Lineage> = lineages.into_iter().map(successor).collect();
-        let (files, config) = (renew::live_files(self.site, &lineages)?, renew::config(&self.receipt)?);
-        let all: Vec<DnsName> = lineages.iter().map(|l| l.name.clone()).collect();
-        let standing = Standing {
-            receipt: &self.receipt,
-            base: &self.base,
-            lineages: &lineages,
-            files: &files,
-            config: &config,
-            forced: &[],
-            // What is due is a renewal's affair.
-            resting: &all,
-            meant: false,
-            shown: true,
-        };
-        let Renewal { next, mut findings } = plan::renewal(&standing, world::now());
-        let Some(Stage::Change(mut change)) = next else { return Ok(Err(findings)) };
-        findings.extend(renew::told_at_its_start(&mut change));
-        let names: Vec<&str> = ready.iter().map(|(name, _)| name.as_str()).collect();
-        change.why = format!("Go over to the next keys of {}.", names.join(", "));
-        Ok(if findings.is_empty() { Ok(*change) } else { Err(findings) })
     }
 }
 

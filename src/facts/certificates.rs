@@ -73,6 +73,11 @@ impl Lineage {
         }
     }
 
+    /// The keys that follow those in use: one of a kind that is not in use follows none.
+    pub fn next_keys(&self) -> impl Iterator<Item = &NextKey> {
+        self.next.iter().filter(|n| self.keys.iter().any(|k| k.key_type == n.key_type))
+    }
+
     /// Every file that a mail server may read of it: one with all keys, or one for each key type.
     pub fn live_files(&self) -> impl Iterator<Item = PathBuf> {
         std::iter::once(self.live.clone()).chain(self.keys.iter().map(|k| live_of(&self.live, k.key_type)))

@@ -6,6 +6,7 @@ mod news;
 mod policy;
 mod record;
 mod rest;
+mod retire;
 mod rollover;
 mod told;
 
@@ -15,5 +16,6 @@ pub use news::{News, Told, nearness, news};
 pub use policy::policy_due;
 pub use record::{Observed, Run};
 pub use rest::Rest;
-pub use rollover::{KeySight, RollOver, SeenKey, SeenKeys, next_keys, retire_due, retired_from, roll_over};
+pub use retire::{retire_due, retired_from, served_elsewhere};
+pub use rollover::{KeySight, RollOver, SeenKey, SeenKeys, next_keys, roll_over};
 pub use told::{Asked as ToldAsked, Published as PublishedNow, drift};

@@ -6,7 +6,7 @@ use crate::{
     claims::{Claims, hold},
     facts::{Answer, Deployment, Known, Lineage, Security, Tlsa},
     finding::{Finding, Remedy, Subject, Verdict},
-    maintain::{Due, lineage_due},
+    maintain::{Due, lineage_due, retired_from},
     moment::Moment,
     name::DnsName,
     publish::wait::{Says, View, Who},
@@ -163,8 +163,7 @@ impl SeenKeys {
 /// The keys that follow those in use.
 #[must_use]
 pub fn next_keys(lineage: &Lineage) -> Vec<Digest> {
-    let used = |key_type| lineage.keys.iter().any(|k| k.key_type == key_type);
-    lineage.next.iter().filter(|n| used(n.key_type)).map(|n| n.spki.clone()).collect()
+    lineage.next_keys().map(|n| n.spki.clone()).collect()
 }
 
 /// What is to be done next.
@@ -256,13 +255,6 @@ pub fn roll_over(lineage: &Lineage, sights: &[KeySight], seen: &SeenKeys, claims
     }
 }
 
-/// From when on no sender expects a key that left; `None` where none did, or the keys in use are not proved.
-#[must_use]
-pub fn retired_from(lineage: &Lineage, claims: &Claims) -> Option<Moment> {
-    let each = lineage.former.iter().map(|k| k.left.map(|left| claims.not_expected_from(&k.spki, left)));
-    each.collect::<Option<Vec<Moment>>>()?.into_iter().max()
-}
-
 /// Whether the certificate of the next keys can take the place of what is served: the same keys and names, from the same CA, and not
 /// due itself.
 fn fits(successor: &Lineage, lineage: &Lineage, keys: &[Digest], now: Moment) -> bool {
@@ -300,21 +292,6 @@ fn too_new(lineage: &Lineage, until: Moment) -> Finding {
     Finding::new("rollover-too-new", Verdict::Warn, Subject::Mx(lineage.name.clone()), says)
         .means("caches may still have an answer without them: twice the largest TTL, and two days at least, have to pass")
         .remedy(Remedy::Do(format!("run mxseal rollover again from {until} on")))
-}
-
-/// What a human should do about keys that left.
-#[must_use]
-pub fn retire_due(lineage: &Lineage, claims: &Claims, now: Moment) -> Option<Finding> {
-    retired_from(lineage, claims).filter(|at| *at <= now)?;
-    let mut finding = Finding::new(
-        "rollover-retire",
-        Verdict::Warn,
-        Subject::Mx(lineage.name.clone()),
-        format!("the records of the keys that {} had before its roll-over are to be taken away", lineage.name),
-    );
-    finding.evidence.extend(lineage.former.iter().map(|k| format!("{} 3 1 1 {}", k.key_type, k.spki)));
-    let means = "whoever holds such a key can go on passing for this host to DANE senders";
-    Some(finding.means(means).remedy(Remedy::Command("mxseal rollover".into())))
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(super) fn want(facts: &Facts, mx: &MxFacts, sight: &Sight, asked: &Asked, sh
         sheet.findings.extend(insecure_mx(facts, mx, lineage.is_none() || fitting));
     }
     let current: Vec<Tlsa> = lineage.into_iter().flat_map(|l| &l.keys).filter_map(|k| record(&k.spki)).collect();
-    let next: Vec<Tlsa> = lineage.into_iter().flat_map(|l| &l.next).filter_map(|k| record(&k.spki)).collect();
+    let next: Vec<Tlsa> = lineage.into_iter().flat_map(Lineage::next_keys).filter_map(|k| record(&k.spki)).collect();
     if let Some(reason) = reason(mx, lineage, &owner, !there.records.is_empty()) {
         return sheet.findings.push(reason);
     }

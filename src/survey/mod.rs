@@ -3,6 +3,7 @@
 mod certificates;
 mod clock;
 mod companions;
+mod elsewhere;
 mod hand;
 mod host;
 mod instances;
@@ -33,6 +34,7 @@ use crate::{
     world::{Look, Net, Store},
 };
 pub use certificates::kept;
+pub use elsewhere::elsewhere;
 pub use hand::last_hand;
 pub use key_sight::key_sights;
 pub use readers::read_by;

@@ -263,6 +263,13 @@ pub(super) const TOPICS: &[Topic] = &[
         reference: "mxseal-renew(8); RFC 7672 section 3.1; RFC 8461 section 5.1",
     },
     Topic {
+        id: "rollover-elsewhere",
+        title: "Another address of the MX name may need a former key",
+        text: "Two hosts can share an MX name and its keys. After a roll-over of the one, the other presents the keys before until they are brought there too, and its DANE senders need their TLSA records. So before a record is taken away every address of the name that is not this host's is asked which key it presents. One that cannot be asked, as behind a firewall that lets nobody out on port 25, counts as one that may present it.",
+        see: "openssl s_client -starttls smtp -connect ADDRESS:25 -servername mx.example.org\nmxseal status",
+        reference: "RFC 7671 section 8.1; mxseal-rollover(8)",
+    },
+    Topic {
         id: "rollover-hold",
         title: "The record of a former key stays for a while",
         text: "After a roll-over the keys before are presented no more, but their TLSA records stay beside the others for twice the TTL, and two days at least after the wire proved the new keys. Until then nothing is to be done; the way back, should it be needed, stays open.",

@@ -90,6 +90,8 @@ fn what_certbot_keeps_is_served_and_renewed_there() {
     assert_eq!(outcome(&setup(&host, &[]), 0)["outcome"], "nothing-to-do");
     let rests = outcome(&host.run(&["mxseal", "renew", "--json", "--force"]), 0);
     assert_eq!((rests["outcome"].as_str(), orders(&internet)), (Some("nothing-to-do"), before), "{rests:#}");
+    let refused = outcome(&host.run(&["mxseal", "rollover", "--json", "--yes"]), 1);
+    assert!(ids(&refused) == ["rollover-not-ours"] && refused["findings"].to_string().contains("certbot keeps"), "{refused:#}");
 
     // certbot renews with a new key, and tells us.
     let old = shown();

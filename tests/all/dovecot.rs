@@ -5,7 +5,7 @@ use crate::lab::{
     host::{Host, differences, text},
     internet::Internet,
     process::wait_for,
-    renewal::{ids, renew},
+    renewal::{days_later, ids, renew},
     setup::{ANSWERS, VERIFIED, assert_verifiable, contents, outcome, setup},
     terminal::{Terminal, lines},
 };
@@ -125,6 +125,27 @@ fn dovecot_is_switched_renewed_and_put_back_with_postfix() {
     assert_eq!(verified(&internet), 0);
     let left = host.run(&["find", "/etc/mxseal/live", "-type", "f"]);
     assert_eq!(text(&left), "", "no key stays behind");
+
+    // A roll-over takes it along, and what the admin has run after a renewal.
+    let way = ["--with", "dovecot", "--resolver", "198.18.0.54", "--publish", "rfc2136", "--tell", "dane"];
+    assert_eq!(outcome(&setup(&host, &way), 0)["outcome"], "proved");
+    internet.dns.forget();
+    let rollover = |code| outcome(&host.run(&["mxseal", "rollover", "--json", "--yes"]), code);
+    assert_eq!(ids(&rollover(1)), ["rollover-too-new"]);
+    days_later(&host.path("/var/lib/mxseal"), "mx1.example.test", 2);
+    host.ok(&["mkdir", "-p", "/etc/mxseal/hooks/after.d"]);
+    host.write("/etc/mxseal/hooks/after.d/10-note", "#!/bin/sh\nenv >/root/hooked\n");
+    host.ok(&["chmod", "755", "/etc/mxseal/hooks/after.d/10-note"]);
+    let old = internet.tls(PORTS[1]);
+    let done = rollover(0);
+    assert_eq!(done["outcome"], "proved", "{done:#}");
+    assert_ne!(leaf(&internet.tls(PORTS[1])), leaf(&old));
+    assert_eq!(verified(&internet), 4);
+    let hooked = host.read("/root/hooked");
+    assert!(
+        hooked.contains("MXSEAL_EVENT=renew\n") && hooked.contains("MXSEAL_CERTIFICATES=/etc/mxseal/live/mx1.example.test"),
+        "{hooked}"
+    );
 }
 
 /// Without the wish, and without a Dovecot.

@@ -62,6 +62,7 @@ mod rehearse;
 mod renewal;
 mod retreat;
 mod rollover;
+mod rollover_odd;
 mod seam;
 mod senders;
 mod sendmail;

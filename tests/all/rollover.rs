@@ -5,6 +5,7 @@ use crate::{
     lab::{
         dns::{Signed, own_loopback},
         household::{Household, MX},
+        postfix::Postfix,
         primary::{Make, Primary},
         process::{run, wait_for},
         renewal,
@@ -16,7 +17,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     process::Command,
     time::Duration,
 };
@@ -25,23 +26,23 @@ const TLSA: &str = "_25._tcp.mx.example.test";
 const DAY: u64 = 86_400;
 
 /// What the zone's own server says of our keys.
-fn zone(house: &Household) -> BTreeSet<String> {
+pub(crate) fn zone(house: &Household) -> BTreeSet<String> {
     let said = run(Command::new("kdig").args([&format!("@{}", house.dns.authority.ip()), "+short", TLSA, "TLSA"]));
     said.lines().map(|l| l.to_ascii_lowercase().split_whitespace().skip(3).collect()).collect()
 }
 
-fn keys(document: &Value, which: &str) -> Vec<String> {
+pub(crate) fn keys(document: &Value, which: &str) -> Vec<String> {
     let all = document["rollover"][0][which].as_array().unwrap_or_else(|| panic!("{which}: {document:#}"));
     let mut keys: Vec<String> = all.iter().map(|k| k["spki"].as_str().expect("a key").to_owned()).collect();
     keys.sort();
     keys
 }
 
-fn days_later(house: &Household, days: u64) {
+pub(crate) fn days_later(house: &Household, days: u64) {
     renewal::days_later(&house.state(), MX, days);
 }
 
-fn held(house: &Household, code: i32, id: &str) -> Value {
+pub(crate) fn held(house: &Household, code: i32, id: &str) -> Value {
     let served = house.served();
     let (exit, document) = told(house, "rollover", &[]);
     assert_eq!((exit, &document["outcome"]), (code, &"held".into()), "{document:#}");
@@ -50,7 +51,7 @@ fn held(house: &Household, code: i32, id: &str) -> Value {
     document
 }
 
-fn publish(house: &Household) {
+pub(crate) fn publish(house: &Household) {
     let (_, told) = told(house, "setup", &["--tell", "dane", "--publish", "rfc2136", "--dns-server", &house.dns.authority.to_string()]);
     house.dns.forget();
     assert_eq!(told["dns"]["zones"][0]["state"], "published", "{told:#}");
@@ -58,11 +59,16 @@ fn publish(house: &Household) {
 
 #[test]
 fn keys_follow_one_another_and_every_sender_knows_each_in_time() {
-    let house = Household::with_servers(Signed::Yes, "");
+    // Another host shares the name, and the keys.
+    let other = own_loopback();
+    let house = Household::with_servers(Signed::Yes, &format!("mx A {other}"));
     house.keep_port();
     let (code, done) = told(&house, "setup", &["--alarm", "", "--tell", "nothing"]);
     assert_eq!((code, &done["outcome"]), (0, &"proved".into()), "{done:#}");
     let first = house.served();
+    let (live, twin) = (house.root.join(format!("conf/live/{MX}.pem")), house.root.join("twin.pem"));
+    fs::copy(&live, &twin).expect("key and chain");
+    assert!(house.status()["rollover"][0].get("seen_since").is_none());
 
     // Nobody knows the next keys; then everybody does, and not for long enough.
     let missing = held(&house, 1, "rollover-not-told");
@@ -98,8 +104,29 @@ fn keys_follow_one_another_and_every_sender_knows_each_in_time() {
     let renewed = house.run(&[], "renew --force");
     assert!(renewed.0 == 0 && house.served() == next, "{}", renewed.1);
 
-    // Two days after the proof they go, and nothing else does.
+    // Two days after the proof nobody is shown them here. The other host still needs their records, which the timer tells too.
     days_later(&house, 2);
+    let mut neighbour = Postfix::new(MX)
+        .main(&format!("smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {}", twin.display()))
+        .master(&format!("{other}:25 inet n - y - - smtpd"));
+    neighbour = neighbour.start();
+    wait_for("the other host", Duration::from_secs(10), || TcpStream::connect((other, 25)).is_ok());
+    let (before, timer) = (zone(&house), |id: &str| {
+        let _ = fs::remove_file(house.state().join("watch/told.json"));
+        let (code, run) = told(&house, "renew", &[]);
+        assert!(code == 1 && ids(&run) == [id], "{id}: {run:#}");
+    });
+    let needed = held(&house, 1, "rollover-elsewhere");
+    assert!(first.iter().any(|key| needed["findings"][0]["evidence"].to_string().contains(key)), "{needed:#}");
+    timer("rollover-elsewhere");
+    assert_eq!(zone(&house), before);
+    neighbour.stop();
+    fs::copy(&live, &twin).expect("key and chain");
+    neighbour.launch();
+    wait_for("the other host", Duration::from_secs(10), || TcpStream::connect((other, 25)).is_ok());
+    timer("rollover-retire");
+
+    // They go, and nothing else does.
     let theirs = "ab".repeat(32);
     let all: Vec<String> = zone(&house).into_iter().chain([theirs.clone()]).map(|key| format!("3 1 1 {key}")).collect();
     house.dns.set("example.test", "_25._tcp.mx", "TLSA", 300, &all.iter().map(String::as_str).collect::<Vec<_>>());
@@ -141,6 +168,13 @@ fn one_server_that_lags_or_is_silent_keeps_the_keys() {
         lagging.update(&format!("update add {TLSA}. 60 TLSA 3 1 1 {key}"));
     }
     held(&house, 1, "rollover-too-new");
+    days_later(&house, 3);
+    // Somebody goes back before it is done: what is withdrawn is no longer told.
+    house.dns.set("example.test", "_25._tcp.mx", "TLSA", 60, &[]);
+    lagging.update(&format!("update delete {TLSA}. TLSA"));
+    let (code, back) = told(&house, "undo", &[]);
+    assert_eq!((code, &back["outcome"]), (1, &"held".into()), "{back:#}");
+    held(&house, 1, "rollover-not-told");
 }
 
 #[test]
@@ -155,6 +189,18 @@ fn where_nobody_is_told_of_keys_there_is_nothing_to_wait_for() {
     let (code, again) = told(&house, "rollover", &[]);
     assert_eq!((code, &again["outcome"]), (0, &"proved".into()), "nothing is left of the one before: {again:#}");
     assert!(house.served().iter().all(|key| !first.contains(key)));
+    // Keys of a kind that is served no more are followed by none; of one that is served again, by one.
+    for (types, count) in [("rsa", 1), ("both", 2)] {
+        let (code, done) = told(&house, "setup", &["--alarm", "", "--tell", "nothing", "--key-type", types]);
+        assert_eq!((code, &done["outcome"]), (0, &"proved".into()), "{types}: {done:#}");
+        let before = house.served();
+        let (code, done) = told(&house, "rollover", &[]);
+        assert_eq!((code, &done["outcome"]), (0, &"proved".into()), "{types}: {done:#}");
+        let after: Vec<String> = house.served().into_iter().filter(|key| key != "none").collect();
+        assert!(after.len() == count && after.iter().all(|key| !before.contains(key)), "{types}: {before:?} {after:?}");
+        assert_eq!(keys(&done, "next").len(), count, "{types}: {done:#}");
+        assert!(done["rollover"][0].get("former").is_none(), "no record names them: {done:#}");
+    }
     let (code, wrong) = told(&house, "rollover", &["other.test"]);
     assert!(code == 2 && wrong["error"].as_str().is_some_and(|e| e.starts_with("other.test is in no certificate")), "{wrong:#}");
 }
@@ -175,7 +221,7 @@ fn a_roll_over_killed_anywhere_is_gone_on_with() {
     let mut tally = BTreeMap::<&str, usize>::new();
     let stride = std::env::var("MXSEAL_KILL_STRIDE").map_or(all.len().div_ceil(8), |s| s.parse().expect("a number"));
     for call in all.iter().skip((all.len() - 1) % stride).step_by(stride) {
-        let (before, inject) = (house.served(), format!("inject={}", call.inject("signal=KILL")));
+        let ((_, issued), before, inject) = (house.counted(), house.served(), format!("inject={}", call.inject("signal=KILL")));
         let killed = house.run(&["strace", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject], "rollover");
         let at = format!("killed at {call}");
         assert!(killed.0 == 137 || killed.0 == 0, "{at}: ended with {}: {}", killed.0, killed.1);
@@ -189,6 +235,8 @@ fn a_roll_over_killed_anywhere_is_gone_on_with() {
         let (code, again) = told(&house, "rollover", &[]);
         assert_eq!((code, &again["outcome"]), (0, &"proved".into()), "{at}, the next run: {again:#}");
         assert!(house.served().iter().all(|key| !served.contains(key)), "{at}");
+        // Two key types: what came before the kill is not ordered again.
+        assert_eq!(house.counted().1 - issued, if went_over { 4 } else { 2 }, "{at}");
     }
     eprintln!("a roll-over killed at every {stride}th of {} calls: {tally:?}", all.len());
     assert!(tally.contains_key("went over") && tally.contains_key("stayed"), "{tally:?}");

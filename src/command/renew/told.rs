@@ -46,7 +46,10 @@ pub(super) async fn again(site: &Site, receipt: &Receipt, lineages: &[Lineage]) 
         }
         let left = retire::look(site, receipt, lineage).await;
         acme::forget_former(&site.store, &lineage.name, &left.gone).map_err(Trouble::state)?;
-        findings.extend(retire_due(lineage, &claims, now).filter(|_| !left.there.is_empty()));
+        if let Some(due) = retire_due(lineage, &claims, now).filter(|_| !left.there.is_empty()) {
+            let against = retire::elsewhere(site, receipt, lineage).await;
+            findings.extend(if against.is_empty() { vec![due] } else { against });
+        }
     }
     let _ = site.store.save(ASKED, &ToldAsked { at: now, findings: findings.clone() });
     Ok(findings)

@@ -10,6 +10,7 @@ use crate::{
     name::DnsName,
     publish::told,
     survey,
+    view::Wire,
     world::{self, Store},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ const SEEN: &str = "watch/keys.json";
 /// The MX names for which a certificate is presented to other servers.
 pub(in crate::command) fn names(receipt: &Receipt, lineage: &Lineage) -> BTreeSet<DnsName> {
     // Those do not come to the ports of users.
-    let to_servers = receipt.change.prove.iter().filter(|e| !matches!(e.addr.port(), 465 | 587));
+    let to_servers = receipt.change.prove.iter().filter(|e| e.wire == Wire::StartTls && e.addr.port() != 587);
     let holds = |spki: &Digest| lineage.keys.iter().any(|k| k.spki == *spki);
     let ours = to_servers.filter(|e| matches!(&e.want, Want::Ours(all) if all.iter().any(|p| holds(&p.spki))));
     ours.map(|e| e.name.clone()).collect()

@@ -11,6 +11,7 @@ use crate::{
     change::Receipt,
     facts::{Lineage, Security, Tlsa},
     finding::{Finding, Remedy, Subject, Verdict},
+    maintain::served_elsewhere,
     name::DnsName,
     publish::{Data, Exchange, Ours, Record, publisher::Publisher},
     report::{Event, Observer as _, Progress},
@@ -42,6 +43,12 @@ pub(in crate::command) async fn look(site: &Site, receipt: &Receipt, lineage: &L
         left.there.extend(there);
     }
     left
+}
+
+/// What stands against taking them away at addresses of the MX names that are not this host's.
+pub(in crate::command) async fn elsewhere(site: &Site, receipt: &Receipt, lineage: &Lineage) -> Vec<Finding> {
+    let proved = receipt.change.prove.iter().map(|e| e.addr.ip()).collect();
+    served_elsewhere(lineage, &survey::elsewhere(&site.net, &names(receipt, lineage), &proved).await)
 }
 
 fn is_of(record: &Tlsa, spki: &Digest) -> bool {

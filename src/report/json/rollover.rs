@@ -54,7 +54,7 @@ impl RollOverDoc {
         Self {
             name: lineage.name.to_string(),
             mx: mx.iter().map(ToString::to_string).collect(),
-            next: all(lineage.next.iter().map(|k| (k.key_type, &k.spki)).collect()),
+            next: all(lineage.next_keys().map(|k| (k.key_type, &k.spki)).collect()),
             seen_since: since.map(|at| at.0),
             known_from: seen.known_from(&keys, mx).map(|at| at.0),
             former: all(lineage.former.iter().map(|k| (k.key_type, &k.spki)).collect()),

@@ -87,6 +87,11 @@ impl Household {
         this
     }
 
+    /// How many orders the CA took, and how many certificates it issued.
+    pub fn counted(&self) -> (usize, usize) {
+        (self.pebble.orders(), self.pebble.issued())
+    }
+
     /// The certificate that setup finds in hand.
     fn obtain(&self) {
         let store = Store::open(self.state()).unwrap();
@@ -170,11 +175,15 @@ impl Household {
         (code, self.said())
     }
 
-    /// How far `mxseal status` says that the certificate got.
-    pub fn deployment(&self) -> String {
+    /// What `mxseal status` says.
+    pub fn status(&self) -> serde_json::Value {
         let out = Command::new(MXSEAL).args(&self.arguments("status")[..4]).args(["--json", "status"]).output().unwrap();
-        let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
-        document["lineages"][0]["deployment"].as_str().expect("a lineage").to_owned()
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"))
+    }
+
+    /// How far it says that the certificate got.
+    pub fn deployment(&self) -> String {
+        self.status()["lineages"][0]["deployment"].as_str().expect("a lineage").to_owned()
     }
 
     /// Everything that a change may touch: the server's configuration and the certificate's folder.
