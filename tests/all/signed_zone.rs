@@ -7,6 +7,7 @@ use crate::lab::{
     process::run,
     renewal::{days_later, ids, renew, served},
     setup::{outcome, setup},
+    terminal::Terminal,
 };
 use serde_json::Value;
 
@@ -95,6 +96,13 @@ fn a_sender_by_dane_verifies_before_between_and_after_a_roll_over() {
     assert!(status.contains("Next keys") && status.contains(", can be used from 20"), "{status}");
 
     days_later(&host.path("/var/lib/mxseal"), "mx1.example.test", 2);
+    // While a person thinks, the timer may work: what was seen before it counts no more.
+    let mut session = Terminal::start(|argv| host.command(argv), "mxseal rollover");
+    session.until("Go over to these keys?");
+    assert_eq!(renew(&host, &["--force"], 0)["outcome"], "proved");
+    session.answer("Go over to these keys?", "y\n");
+    let (code, said) = session.end();
+    assert!(code == 1 && said.contains("another run changed this host meanwhile") && served(&internet, &[]).1 == before.1, "{said}");
     let done = rollover(0);
     assert_eq!(done["outcome"], "proved", "{done:#}");
     let after = served(&internet, &[]);
