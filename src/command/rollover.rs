@@ -329,7 +329,7 @@ impl Turn<'_> {
         }
         let until = retired_from(lineage, &claims).map_or_else(|| "the proof".to_owned(), |until| until.to_string());
         let page = format!(
-            "Next\n  mxseal dns\n      shows the records of the keys that follow these, and with --publish puts them there\n  mxseal rollover\n      \
+            "Next\n  mxseal dns\n      shows the records of the keys that follow; --publish puts them there\n  mxseal rollover\n      \
              takes away the records of the keys before, from {until} on\n"
         );
         Terminal::print(&page);
