@@ -110,9 +110,13 @@ impl<'a> Court<'a> {
                 }
                 continue;
             };
+            // Who does not talk to us offers nothing.
+            if view.silent() || view.turned_away() && !then.turned_away() {
+                self.without_tls(view, before, None);
+                continue;
+            }
             match (then.tls.value(), view.tls.value()) {
                 (Some(_), None) => self.without_tls(view, before, None),
-                (None, None) if view.silent() => self.without_tls(view, before, None),
                 (None, Some(now)) if view.probe.offer == Offer::Any => self.fault(
                     Finding::new("wire-changed", Verdict::Fail, subject(expect), "it gives TLS where it gave none before the change")
                         .seen(format!("{}: {}", asked(view), leaf_line(now))),

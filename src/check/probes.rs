@@ -64,12 +64,12 @@ pub fn proof_probes(expect: &Expect, baseline: &[EndpointView]) -> Vec<Probe> {
     probes
 }
 
-/// The same expectations with every listener as it was: what a roll-back has to prove.
+/// The same expectations with every listener as it was just before: what a roll-back has to prove.
 #[must_use]
 pub fn as_it_was(expect: &[Expect]) -> Vec<Expect> {
     let was = |e: &Expect| match &e.want {
         Want::Ours(brought) => Want::Former([brought.clone(), e.unnamed.clone()].concat()),
-        other => other.clone(),
+        Want::Former(_) | Want::Unchanged => Want::Unchanged,
     };
     expect.iter().map(|e| Expect { want: was(e), unnamed: Vec::new(), ..e.clone() }).collect()
 }

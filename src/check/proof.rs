@@ -294,6 +294,18 @@ mod tests {
             ("RSA gone elsewhere", false, |_, a| no_tls(&mut a[2]), &["key-type-dropped"], &[]),
             ("no handshake", true, |_, a| a.iter_mut().for_each(no_tls), &["handshake-failed"], &[]),
             ("another certificate elsewhere", false, |_, a| a[1] = answer(&a[1].probe, 7), &["wire-changed"], &[]),
+            (
+                "turned away where no TLS was",
+                false,
+                |b, a| {
+                    no_tls(&mut b[2]);
+                    no_tls(&mut a[2]);
+                    a[2].greeting = Known::seen(Reply { code: 421, lines: vec!["too many".into()] }, "lab");
+                    a[2].offers.clear();
+                },
+                &["wire-refused"],
+                &[],
+            ),
             ("TLS where none was", false, |b, _| no_tls(&mut b[0]), &["wire-changed"], &[]),
             ("silent now", true, |_, a| a.iter_mut().for_each(silence), &["wire-silent"], &[]),
             ("silent elsewhere now", false, |_, a| a.iter_mut().for_each(silence), &["wire-silent"], &[]),

@@ -117,8 +117,8 @@ impl Course<'_> {
         let expect = change.prove.clone();
         let baseline = enact::baseline(&site.net, &expect, &facts.views).await;
         let services = facts.server.value().map_or(&[][..], |s| &s.services);
-        let enacted =
-            enact::run(site, change, Promise { expect, baseline, claims: &facts.claims, services }, lock, self.global, progress).await?;
+        let promise = Promise { expect, baseline, standing: None, claims: &facts.claims, services };
+        let enacted = enact::run(site, change, promise, lock, self.global, progress).await?;
         let came = match enacted.receipt() {
             None => Came::Told,
             Some(receipt) => {

@@ -33,6 +33,8 @@ const CONVERSATION: Duration = Duration::from_secs(15);
 pub(super) struct Promise<'a> {
     pub(super) expect: Vec<Expect>,
     pub(super) baseline: Vec<EndpointView>,
+    /// What was there just before, where the baseline is older: of a change that is taken back.
+    pub(super) standing: Option<Vec<EndpointView>>,
     pub(super) claims: &'a Claims,
     /// The services of the server as it is, where that is known.
     pub(super) services: &'a [Service],
@@ -196,7 +198,8 @@ async fn settle(net: &Net, mut live: Live<'_>, promise: &Promise<'_>, progress: 
                 return Ok(End::PutBack { why, still: Vec::new(), stuck: Some(stuck) });
             }
             let before = check::as_it_was(&promise.expect);
-            let (_, back) = check::prove(net, &before, &promise.baseline, promise.claims, CONVERSATION).await;
+            let standing = promise.standing.as_ref().unwrap_or(&promise.baseline);
+            let (_, back) = check::prove(net, &before, standing, promise.claims, CONVERSATION).await;
             progress.see(Event::Done(if back.is_ok() { "served as before".into() } else { "not served as before".into() }));
             Ok(End::PutBack { why, still: back.err().unwrap_or_default(), stuck: None })
         }

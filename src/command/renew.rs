@@ -182,7 +182,7 @@ pub(super) async fn carry_out(
     let expect = change.prove.clone();
     let baseline = enact::baseline(&site.net, &expect, &[]).await;
     let claims = claims(site, &change, before)?;
-    let promise = Promise { expect, baseline, claims: &claims, services: &[] };
+    let promise = Promise { expect, baseline, standing: None, claims: &claims, services: &[] };
     let enacted = enact::run(site, change, promise, lock, global, progress).await?;
     let made = enacted.receipt().cloned();
     if let Some(made) = &made {

@@ -74,7 +74,8 @@ async fn tell(args: &Undo, global: &Global, outcome: &mut Outcome) -> Result<(),
     let lock = place::lock(&change.config_dir)?;
     let (change, not_activated) = as_the_server_is(&site, *change, &profile)?;
     let expect = change.prove.clone();
-    let promise = Promise { expect, baseline: receipt.baseline.clone(), claims: &claims, services: &[] };
+    let standing = Some(enact::baseline(&site.net, &expect, &[]).await);
+    let promise = Promise { expect, baseline: receipt.baseline.clone(), standing, claims: &claims, services: &[] };
     let enacted = enact::run(&site, change, promise, lock, global, &progress).await?;
     deployed::record(&site.store)?;
     enacted.tell(outcome, global, Ground::Host);
