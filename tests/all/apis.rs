@@ -3,7 +3,7 @@
 use crate::{
     lab::{
         authority::Authority,
-        dns::{Dns, Place, Signed, own_loopback},
+        dns::{Dns, Signed, own_loopback},
         household::Household,
         pebble::{Options, Pebble},
         powerdns::{KEY, PowerDns, credentials},
@@ -248,7 +248,7 @@ fn a_ca_finds_the_texts_that_powerdns_was_given() {
     server.set("mx", "A", 60, &[&at]);
     server.set("_acme-challenge.alias", "TXT", 60, &["\"not ours\""]);
     server.set("alias", "A", 60, &[&at]);
-    let dns = Dns::start_at(Place::loopback(), &[]);
+    let dns = Dns::start(&[]);
     dns.set(".", "cloud.test.", "NS", 300, &["ns.cloud.test."]);
     dns.set(".", "ns.cloud.test.", "A", 300, &[&at]);
     let dir = tempfile::tempdir().unwrap();

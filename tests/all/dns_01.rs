@@ -1,7 +1,7 @@
 //! The CA is answered in DNS: a real one looks, at real name servers, and nothing of it is left.
 
 use crate::lab::{
-    dns::{Dns, Place, Signed, own_loopback},
+    dns::{Dns, Signed, own_loopback},
     household::{Household, MXSEAL},
     pebble::{Options, Pebble},
     process::{run, wait_for},
@@ -24,7 +24,6 @@ use nix::{
 };
 use std::{
     fs,
-    net::SocketAddr,
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::Path,
     process::Command,
@@ -43,8 +42,7 @@ fn texts(dns: &Dns, name: &str) -> String {
 fn a_ca_finds_the_texts_and_nobody_finds_them_later() {
     let host = own_loopback();
     let zone = format!("mx A {host}\nalias A {host}\n_acme-challenge.alias CNAME texts.example.test.\n_acme-challenge.mx TXT \"not ours\"");
-    let place = Place { authority: SocketAddr::from((host, 53)), ..Place::loopback() };
-    let dns = Dns::start_at(place, &[("example.test", &zone, Signed::No)]);
+    let dns = Dns::start(&[("example.test", &zone, Signed::No)]);
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().join("state")).unwrap();
     let obtain = |ca: &Pebble, publisher: Publisher, types: &[KeyType], patience: u64| {

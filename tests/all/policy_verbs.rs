@@ -2,7 +2,7 @@
 
 use crate::lab::{
     authority::Authority,
-    dns::{Dns, Place, Signed, own_loopback},
+    dns::{Dns, Signed, own_loopback},
     household::MXSEAL,
     process::run,
     transaction::{CHANGING, calls},
@@ -28,9 +28,8 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let host = own_loopback();
-        let place = Place { authority: SocketAddr::from((host, 53)), ..Place::loopback() };
         let zone = format!("@ MX 10 mx\nmx A {host}\nmta-sts A {host}\n");
-        let dns = Dns::start_at(place, &[("example.test", &zone, Signed::No)]);
+        let dns = Dns::start(&[("example.test", &zone, Signed::No)]);
         let authority = Authority::new();
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("root.pem"), authority.root_pem()).unwrap();

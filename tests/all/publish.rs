@@ -289,7 +289,7 @@ fn a_wildcard_is_no_record_of_the_name() {
         let text = "v=TLSRPTv1; rua=mailto:postmaster@example.test;";
         let added = format!("_smtp._tls.example.test. 3600 IN TXT \"{text}\"");
         assert_eq!((&done["exit"], &done["zones"][0]["added"]), (&0.into(), &serde_json::json!([added])), "{wildcard}: {done:#}");
-        let held = |name: &str| run(Command::new("kdig").args([&format!("@{}", site.host), "+short", name, "TXT"]));
+        let held = |name: &str| run(Command::new("kdig").args([&format!("@{}", site.dns.authority.ip()), "+short", name, "TXT"]));
         assert_eq!((held("_smtp._tls.example.test"), held("example.test")), (format!("\"{text}\"\n"), "\"apex\"\n".to_owned()));
         assert_eq!(site.json(&["dns"])["records"], serde_json::json!([]), "{wildcard}");
     }
@@ -390,7 +390,7 @@ fn records_are_published_and_waited_for_until_the_last_server_has_them() {
     let late = std::thread::spawn(move || resumed.output().unwrap());
     for kind in ["_mta-sts", "_smtp._tls"] {
         let owner = format!("{kind}.example.test");
-        let text = run(Command::new("kdig").args([&format!("@{}", site.host), "+short", &owner, "TXT"]));
+        let text = run(Command::new("kdig").args([&format!("@{}", site.dns.authority.ip()), "+short", &owner, "TXT"]));
         lagging.update(&format!("update add {owner}. 60 TXT {}", text.trim()));
     }
     let late = late.join().unwrap();

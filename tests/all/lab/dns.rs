@@ -54,10 +54,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// A loopback address and ports of one's own.
+    /// A loopback address of one's own. Whoever follows the names of name servers asks at port 53, and waits for seconds where
+    /// nobody is.
     pub fn loopback() -> Self {
         let host = own_loopback();
-        Self { authority: free_port_of(host), authority_prefix: Vec::new(), resolver: free_port_of(host), resolver_prefix: Vec::new() }
+        Self { authority: (host, 53).into(), authority_prefix: Vec::new(), resolver: free_port_of(host), resolver_prefix: Vec::new() }
     }
 }
 

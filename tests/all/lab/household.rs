@@ -3,7 +3,7 @@
 
 use super::{
     authority::self_signed,
-    dns::{Dns, Place, Signed, own_loopback},
+    dns::{Dns, Signed},
     pebble::{Options, Pebble},
     postfix::Postfix,
     process::within,
@@ -56,17 +56,7 @@ impl Household {
 
     /// The same in a tree of zones.
     pub fn in_zones(zones: &[(&str, &str, Signed)]) -> Self {
-        Self::told_by(Dns::start(zones))
-    }
-
-    /// The same with name servers where everybody looks for them: at port 53. Records of `more` name further ones.
-    pub fn with_servers(signed: Signed, more: &str) -> Self {
-        let host = own_loopback();
-        let place = Place { authority: (host, 53).into(), ..Place::loopback() };
-        Self::told_by(Dns::start_at(place, &[("example.test", &format!("@ MX 10 mx\nmx A 127.0.0.1\n{more}"), signed)]))
-    }
-
-    fn told_by(dns: Dns) -> Self {
+        let dns = Dns::start(zones);
         let dir = tempfile::Builder::new().prefix("mxseal-household-").tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let postfix = Postfix::new(MX);
@@ -87,9 +77,9 @@ impl Household {
         this
     }
 
-    /// How many orders the CA took, and how many certificates it issued.
-    pub fn counted(&self) -> (usize, usize) {
-        (self.pebble.orders(), self.pebble.issued())
+    /// The same with `more` records, which name further name servers.
+    pub fn with_servers(signed: Signed, more: &str) -> Self {
+        Self::in_zones(&[("example.test", &format!("@ MX 10 mx\nmx A 127.0.0.1\n{more}"), signed)])
     }
 
     /// The certificate that setup finds in hand.
@@ -105,6 +95,11 @@ impl Household {
         };
         let wishes = Wishes { agree_tos: true, ..Wishes::default() };
         wait(acme::obtain(&self.net, &store, &order, &wishes, &Nobody)).unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// How many orders the CA took, and how many certificates it issued.
+    pub fn counted(&self) -> (usize, usize) {
+        (self.pebble.orders(), self.pebble.issued())
     }
 
     pub fn state(&self) -> PathBuf {
