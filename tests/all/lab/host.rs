@@ -59,7 +59,7 @@ const PACKAGES: &str = "/var/cache/mxseal-tests";
 /// Where `tests/run` puts Debian 13. The packages of its other mail servers are beside it, in `trixie-exim`.
 pub const TRIXIE: &str = "/var/cache/mxseal-tests/trixie";
 
-/// A running host. It is powered off when dropped.
+/// A running host. It ends when dropped.
 pub struct Host {
     nspawn: Child,
     leader: u32,
@@ -169,8 +169,7 @@ impl Host {
     pub fn cut_power(&mut self) {
         // The mounts live as long as somebody holds their namespace.
         let mounts = File::open(format!("/proc/{}/ns/mnt", self.nspawn.id())).expect("the host's mount namespace");
-        let init = nix::unistd::Pid::from_raw(i32::try_from(self.leader).expect("a process id"));
-        nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGKILL).expect("the host's init");
+        self.kill();
         self.nspawn.wait().expect("systemd-nspawn ends with its host");
         self.leader = 0;
         let console = File::options().append(true).open(self.folder.path().join("console")).expect("the console log");
@@ -186,6 +185,12 @@ impl Host {
             .spawn()
             .expect("nsenter is in util-linux");
         self.wait_for_boot();
+    }
+
+    /// Ends every process: they end with the first of them.
+    fn kill(&self) {
+        let Ok(init @ 1..) = i32::try_from(self.leader) else { return };
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(init), nix::sys::signal::Signal::SIGKILL);
     }
 
     /// Waits until systemd is done, and the mail server listens.
@@ -288,7 +293,8 @@ impl Drop for Host {
         if std::thread::panicking() && self.leader != 0 {
             eprintln!("the host's mail log ends with:\n{}", last_lines(&text(&self.run(&["journalctl", "--no-pager", "-n", "40"])), 40));
         }
-        let _ = self.run(&["systemctl", "poweroff"]);
+        // Nothing of it is kept, so nobody waits for its services to end.
+        self.kill();
         let until = std::time::Instant::now() + Duration::from_secs(15);
         while matches!(self.nspawn.try_wait(), Ok(None)) && std::time::Instant::now() < until {
             std::thread::sleep(Duration::from_millis(20));
