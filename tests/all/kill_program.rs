@@ -2,6 +2,7 @@
 //! same command again ends well.
 
 use crate::lab::{
+    awake::Awake,
     host::text,
     household::{Household, MX, MXSEAL, Tree},
     internet::Internet,
@@ -116,6 +117,7 @@ fn sample(calls: Vec<Call>, stride: usize) -> Vec<Call> {
 #[test]
 fn the_program_killed_anywhere_leaves_a_whole_host() {
     let walk = Walk::new();
+    let _awake = Awake::over(&walk.house.postfix.etc());
     let (mut tally, mut worst) = (BTreeMap::<String, usize>::new(), Duration::ZERO);
     let (setup, undo) = (walk.trace("setup", false), walk.trace("undo", false));
     let total = (setup.len(), undo.len());
@@ -146,6 +148,7 @@ fn the_program_killed_anywhere_leaves_a_whole_host() {
 #[test]
 fn any_of_its_processes_killed_leaves_what_the_next_run_mends() {
     let walk = Walk::new();
+    let _awake = Awake::over(&walk.house.postfix.etc());
     let mut tally = BTreeMap::<String, usize>::new();
     let (setup, undo) = (walk.trace("setup", true), walk.trace("undo", true));
     let total = (setup.len(), undo.len());

@@ -1,7 +1,10 @@
 //! Hosts that their admins made in ways of their own: setup changes them and a stranger can verify them, what was not to
 //! change has not, a second setup finds nothing to do, and undo gives every byte, owner, mode, attribute and link back.
 
-use crate::lab::odd::{OLD, Odd, SMTP, V4, V6, ended, images};
+use crate::lab::{
+    awake::Awake,
+    odd::{OLD, Odd, SMTP, V4, V6, ended, images},
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -51,6 +54,7 @@ fn there_and_back(odd: &Odd, row: &Row) -> Result<(), String> {
     (row.bend)(&dir);
     age(&dir);
     odd.launch(&mut postfix);
+    let _awake = Awake::over(&dir);
     let before = images(&postfix);
     let leaves = || row.ours.iter().chain(row.kept).map(|at| odd.seen(at, &[]).0).collect::<Vec<_>>();
     let served = leaves();

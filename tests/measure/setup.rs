@@ -15,18 +15,13 @@
 mod lab;
 
 use lab::{
+    awake::Awake,
     host::Host,
     internet::{DIRECTORY, Internet},
     process::wait_for,
     setup::ANSWERS,
 };
-use std::{
-    fs::File,
-    os::unix::fs::MetadataExt as _,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
 /// Wall time, CPU time of the command and every process that it waits for, and the largest of them all.
 #[derive(Clone, Copy, Debug)]
@@ -145,8 +140,7 @@ fn main() {
 fn once(host: &Host, row: &Row) -> Cost {
     reset(host);
     match row.before {
-        Before::Nothing => {}
-        Before::NoDoze => return undozed(host, || measure(host, row)),
+        Before::Nothing | Before::NoDoze => {}
         Before::Setup => drop(measure(host, &Row { name: "a finished setup", before: Before::Nothing, script: setup() })),
         Before::Certbot => drop(measure(host, &Row { name: "a certificate", before: Before::Nothing, script: certbot() })),
         Before::WebServer => {
@@ -155,6 +149,7 @@ fn once(host: &Host, row: &Row) -> Cost {
             wait_for_port(host, 80);
         }
     }
+    let _awake = (row.before == Before::NoDoze).then(|| Awake::over(&host.path("/etc/postfix")));
     let cost = measure(host, row);
     if row.before == Before::WebServer {
         host.ok(&["systemctl", "stop", "bench-web"]);
@@ -185,25 +180,6 @@ fn measure(host: &Host, row: &Row) -> Cost {
     assert!(out.status.success(), "{}: {}\n{}", row.name, row.script, host.read("/root/said"));
     let numbers: Vec<f64> = lab::host::text(&out).split_whitespace().map(|n| n.parse().expect("bash and GNU time give numbers")).collect();
     Cost { wall: numbers[0], cpu: numbers[1] + numbers[2], mib: numbers[3] / 1024.0 }
-}
-
-/// Does `work` while main.cf is made to look old as soon as it is replaced.
-fn undozed<T>(host: &Host, work: impl FnOnce() -> T) -> T {
-    let path = host.path("/etc/postfix/main.cf");
-    let inode = || std::fs::metadata(&path).map(|about| about.ino()).ok();
-    let (was, ended) = (inode(), AtomicBool::new(false));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while inode() == was && !ended.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_micros(200));
-            }
-            let file = File::options().write(true).open(&path).expect("main.cf");
-            file.set_modified(SystemTime::now() - Duration::from_secs(60)).expect("a time of change");
-        });
-        let done = work();
-        ended.store(true, Ordering::Relaxed);
-        done
-    })
 }
 
 /// How many programs of the mail server a row starts itself, and their CPU time in seconds.

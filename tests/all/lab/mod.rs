@@ -3,6 +3,7 @@
 
 pub mod attacker;
 pub mod authority;
+pub mod awake;
 pub mod dns;
 pub mod front;
 pub mod host;
