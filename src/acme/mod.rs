@@ -153,12 +153,13 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
     let mut account = Account::join(&transport, store, &directory, wishes, say, false).await?;
     let mut answers = Answers::new(wishes.challenge.clone(), net);
     Texts::new(net, store, &wishes.publishers, say).withdraw().await;
-    let (mut chains, mut papers) = (Vec::new(), Vec::new());
-    for key in keys {
-        let mut paper = Paper::of(store, order, key, &account.thumbprint())?;
+    let account_key = account.thumbprint();
+    let mut papers = keys.iter().map(|key| Paper::of(store, order, key, &account_key)).collect::<Result<Vec<_>, _>>()?;
+    let mut chains = Vec::new();
+    for (place, key) in keys.iter().enumerate() {
+        let [paper, next @ ..] = &mut papers[place..] else { break };
         if let Some(chain) = paper.in_hand(world::now()) {
             chains.push(chain);
-            papers.push(paper);
             continue;
         }
         let _ = say.send(Event::Started(format!("certificate for {} ({})", order.lineage, key.key_type)));
@@ -167,7 +168,7 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
             let texts = Texts::new(net, store, &wishes.publishers, say);
             let mut driver =
                 Driver { account: &account, transport: &transport, answers: &mut answers, texts, say, patience: wishes.patience };
-            match driver.drive(&mut paper, key).await {
+            match driver.drive(paper, key, next).await {
                 // A CA that lost its accounts gets the same key once more.
                 Err(trouble) if !forgotten && trouble.kinds() == ["accountDoesNotExist"] => {
                     forgotten = true;
@@ -178,7 +179,6 @@ async fn issue(net: &Net, store: &Store, order: &Obtain, wishes: &Wishes, keys: 
         };
         let _ = say.send(Event::Done(format!("valid until {}", chain.leaf.not_after.day())));
         chains.push(chain);
-        papers.push(paper);
     }
     Paper::keep_only(store, order.lineage.as_str(), &papers)?;
     Ok(chains)

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{facts::Known, intent, name::DnsName, publish::wait::Awaited, report::observer::Event, world};
 use instant_acme::{AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, KeyAuthorization, NewOrder, Order, OrderStatus};
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::time::Instant;
 
 /// First pause between two looks at an order; it grows by half each time.
@@ -38,17 +38,11 @@ pub(super) struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Drives the order of `paper` to its certificate.
-    pub(super) async fn drive(&mut self, paper: &mut Paper<'_>, key: &HeldKey) -> Result<Chain, Trouble> {
-        let replaced = paper.replaced();
-        if paper.record.chain.take().is_some() {
-            // Due for renewal: what came belongs to an order that is finished.
-            paper.record.url = None;
-        }
-        paper.save()?;
-        let mut order = self.open(paper, replaced).await?;
+    /// Drives the order of `paper` to its certificate. `next` are those that follow it.
+    pub(super) async fn drive(&mut self, paper: &mut Paper<'_>, key: &HeldKey, next: &mut [Paper<'_>]) -> Result<Chain, Trouble> {
+        let mut order = self.begun(paper).await?;
         if order.state().status == OrderStatus::Pending {
-            self.prove_control(&mut order).await?;
+            self.prove_control(&mut order, next).await?;
         }
         if order.state().status == OrderStatus::Ready {
             let names = &paper.record.names;
@@ -74,6 +68,17 @@ impl Driver<'_> {
         paper.record.chain = Some(chain.pem.clone());
         paper.save()?;
         Ok(chain)
+    }
+
+    /// The order of a paper, with the CA.
+    async fn begun(&self, paper: &mut Paper<'_>) -> Result<Order, Trouble> {
+        let replaced = paper.replaced();
+        if paper.record.chain.take().is_some() {
+            // Due for renewal: what came belongs to an order that is finished.
+            paper.record.url = None;
+        }
+        paper.save()?;
+        self.open(paper, replaced).await
     }
 
     /// The order that was begun, as long as it can still end well, or a new one whose URL is saved at once.
@@ -119,7 +124,7 @@ impl Driver<'_> {
 
     /// Answers every challenge that is still open and waits for the CA's verdict. What was put elsewhere for it goes in any case,
     /// also where somebody interrupts.
-    async fn prove_control(&mut self, order: &mut Order) -> Result<(), Trouble> {
+    async fn prove_control(&mut self, order: &mut Order, next: &mut [Paper<'_>]) -> Result<(), Trouble> {
         if self.answers.are_handed_over() {
             let asked = self.asked(order, ChallengeType::TlsAlpn01, |key| key.as_str().to_owned()).await?;
             self.answers.hand_over(&asked).await?;
@@ -130,11 +135,22 @@ impl Driver<'_> {
         if self.answers.kind() != intent::ChallengeType::Dns01 {
             return self.let_look(order).await;
         }
-        let texts = self.asked(order, ChallengeType::Dns01, KeyAuthorization::dns_value).await?;
+        // The CA's resolver remembers the texts of a name for a while, so that those of the next order must be among them.
+        let mut orders = Vec::new();
+        for paper in next.iter_mut().filter(|paper| paper.in_hand(world::now()).is_none()) {
+            orders.push(self.begun(paper).await?);
+        }
+        orders.retain_mut(|order| order.state().status == OrderStatus::Pending);
+        let mut all: Vec<&mut Order> = std::iter::once(order).chain(&mut orders).collect();
+        let mut texts = BTreeSet::new();
+        for order in &mut all {
+            texts.extend(self.asked(order, ChallengeType::Dns01, KeyAuthorization::dns_value).await?);
+        }
+        let texts: Vec<_> = texts.into_iter().collect();
         let hold = world::hold_interrupts();
         let proved = match self.texts.show(&texts).await {
             Ok(shown) => tokio::select! {
-                proved = self.let_look_at(order, &shown) => Some(proved),
+                proved = self.let_look_at(all, &shown) => Some(proved),
                 () = hold.interrupted() => None,
             },
             Err(trouble) => Some(Err(trouble)),
@@ -147,9 +163,12 @@ impl Driver<'_> {
         }
     }
 
-    async fn let_look_at(&mut self, order: &mut Order, shown: &[Awaited]) -> Result<(), Trouble> {
+    async fn let_look_at(&mut self, orders: Vec<&mut Order>, shown: &[Awaited]) -> Result<(), Trouble> {
         self.texts.seen_by_all(shown, self.patience).await?;
-        self.let_look(order).await
+        for order in orders {
+            self.let_look(order).await?;
+        }
+        Ok(())
     }
 
     /// What the CA wants to find for each name that is open still.
