@@ -11,17 +11,26 @@ use std::{
     process::{Command, Stdio},
 };
 
-const ZONE: &str = "@ MX 10 mx\nmx A 127.0.0.1";
+const ZONE: &str = "@ MX 10 mx\nmx A 127.0.0.1\nmta-sts A 127.0.0.1\n_smtp._tls TXT \"v=TLSRPTv1; rua=mailto:tls@example.net\"";
 
-/// The zone, the anchor, and what is said: `dns` of TLSA; `survey` of the address; `setup` on the whole, and of its plan.
-const TABLE: [(&str, bool, &str, &str, &str); 6] = [
-    ("example.test", true, "warn no certificate of ours", "127.0.0.1 (signed)", "planned for DANE"),
-    ("bind.test", true, "warn no certificate of ours", "127.0.0.1 (signed)", "planned for DANE"),
-    ("plain.test", true, "warn not signed with DNSSEC", "127.0.0.1 (not signed)", "planned without DANE"),
-    ("bogus.test", true, "fail signatures in the zone", "127.0.0.1 (signed wrongly", "held tlsa-unknown"),
+/// The zone, the anchor, and what is said: `dns` of TLSA; `survey` of the address; `setup` on the whole, and of its plan; who waits, of
+/// the end, of the name server and of the resolver.
+const TABLE: [(&str, bool, &str, &str, &str, &str); 6] = [
+    ("example.test", true, "warn no certificate of ours", "127.0.0.1 (signed)", "planned for DANE", "done right right secure"),
+    // Its server is not where the world looks for it.
+    ("bind.test", true, "warn no certificate of ours", "127.0.0.1 (signed)", "planned for DANE", ""),
+    ("plain.test", true, "warn not signed with DNSSEC", "127.0.0.1 (not signed)", "planned without DANE", "done right right insecure"),
+    ("bogus.test", true, "fail signatures in the zone", "127.0.0.1 (signed wrongly", "held tlsa-unknown", "untold right silent"),
     // The resolver vouches for them, and no key that is known here leads there.
-    ("example.test", false, "unknown both say so", "127.0.0.1 (signed or not is unknown", "planned without DANE"),
-    ("bind.test", false, "unknown both say so", "127.0.0.1 (signed or not is unknown", "planned without DANE"),
+    (
+        "example.test",
+        false,
+        "unknown both say so",
+        "127.0.0.1 (signed or not is unknown",
+        "planned without DANE",
+        "done right right unknown",
+    ),
+    ("bind.test", false, "unknown both say so", "127.0.0.1 (signed or not is unknown", "planned without DANE", ""),
 ];
 
 #[test]
@@ -35,7 +44,7 @@ fn each_verb_knows_each_kind_of_zone() {
     house.dns.delegate("bind.test", bind.addr, &bind.ds());
     let resolver = house.dns.resolver.to_string();
     let anchor = house.dns.anchor().display().to_string();
-    for (zone, anchored, dns, survey, setup) in TABLE {
+    for (zone, anchored, dns, survey, setup, wait) in TABLE {
         let mx = format!("mx.{zone}");
         let run = |verb: &str, more: &[&str]| {
             let mut words: Vec<String> = house.arguments("setup").into_iter().map(|w| w.replace("example.test", zone)).collect();
@@ -81,5 +90,15 @@ fn each_verb_knows_each_kind_of_zone() {
             other => format!("{other} {}", document["findings"][0]["id"].as_str().unwrap_or_default()),
         };
         assert_eq!(got, setup, "{what}: {document:#}");
+
+        if wait.is_empty() {
+            continue;
+        }
+        let document = json("dns", &["--wait", "--timeout", "5m", "--public-resolver", "none"]);
+        let waited = &document["wait"];
+        let (server, resolver) = (&waited["servers"][0], &waited["servers"][1]);
+        let got = [&waited["outlook"], &server["state"], &resolver["state"], &resolver["security"]];
+        let got: Vec<&str> = got.into_iter().filter_map(Value::as_str).collect();
+        assert_eq!(got.join(" "), wait, "{what}: {document:#}");
     }
 }
