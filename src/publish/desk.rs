@@ -61,7 +61,10 @@ pub struct Scan {
 /// Why there is no answer to go on with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It could not be asked, or asks to wait.
+    /// It could not be asked, or not as the API is documented.
+    #[error("{0}")]
+    Untold(String),
+    /// It asks to wait.
     #[error("{0}; try again later")]
     Later(String),
     /// It says no.
@@ -121,25 +124,29 @@ impl Desk<'_> {
         self.ask("POST", "/api/validate", &[("token", token)]).await.map(|(_, envelope)| words(&envelope))
     }
 
-    /// One request: status 200, or 404 of a GET.
+    /// One request and its envelope: status 200, or 404 of a GET.
     async fn ask(&self, method: &str, path: &str, form: &[(&str, &str)]) -> Result<(u16, Envelope), Refused> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let body = Bytes::from(form.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect::<Vec<_>>().join("&"));
-        let (status, body) = fetch::exchange(self.net, method, &url, body, LARGEST).await.map_err(Refused::Later)?;
+        let (status, body) = fetch::exchange(self.net, method, &url, body, LARGEST).await.map_err(Refused::Untold)?;
         let envelope = serde_json::from_slice::<Envelope>(&body);
-        let said = || envelope.as_ref().map(words).unwrap_or_default();
-        match status {
-            200 => {}
-            404 if method == "GET" => {}
-            429 | 500.. => return Err(Refused::Later(format!("{url} answers {status} {}", said()).trim_end().to_owned())),
-            _ => return Err(Refused::No(format!("{} ({status})", said()))),
+        match (status, envelope) {
+            (429 | 500.., envelope) => {
+                let said = envelope.map(|e| words(&e)).unwrap_or_default();
+                Err(Refused::Later(format!("{url} answers {status} {said}").trim_end().to_owned()))
+            }
+            (_, Err(e)) => Err(Refused::Untold(format!(
+                "{url} answers {status}, and not as the API of a list is documented ({e}): see the key api of [list] in mxseal.toml"
+            ))),
+            (200, Ok(envelope)) => Ok((status, envelope)),
+            (404, Ok(envelope)) if method == "GET" => Ok((status, envelope)),
+            (_, Ok(envelope)) => Err(Refused::No(format!("{} ({status})", words(&envelope)))),
         }
-        envelope.map(|envelope| (status, envelope)).map_err(|e| Refused::Later(format!("{url} does not answer as documented: {e}")))
     }
 }
 
 fn unreadable(what: &str) -> Refused {
-    Refused::Later(format!("{what} cannot be read in the answer"))
+    Refused::Untold(format!("{what} cannot be read in the answer"))
 }
 
 /// The message, or the answer where that is a text.

@@ -29,6 +29,17 @@ use zeroize::Zeroizing;
 pub struct Machine;
 
 impl Machine {
+    /// The content of a file that may be of any size, as far as one byte behind `largest`; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no regular file.
+    pub fn read_as_far_as(&self, path: &Path, largest: usize) -> io::Result<Option<Vec<u8>>> {
+        let Some((file, _)) = opened(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(largest as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
     /// Runs a command as [`Look::run`] does, with `input` to read and more environment.
     ///
     /// # Errors
@@ -44,17 +55,23 @@ impl Machine {
     }
 }
 
+/// A file to read, and what is known of it; `None` where there is none.
+fn opened(path: &Path) -> io::Result<Option<(File, fs::Metadata)>> {
+    // Without O_NONBLOCK a pipe in a file's place would keep us for ever.
+    let file = match OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    Ok(Some((file, about)))
+}
+
 impl Look for Machine {
     fn read(&self, path: &Path) -> io::Result<Option<(Vec<u8>, Meta)>> {
-        // Without O_NONBLOCK a pipe in a file's place would keep us for ever.
-        let mut file = match OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        let about = file.metadata()?;
-        if !about.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
+        let Some((mut file, about)) = opened(path)? else { return Ok(None) };
         let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0) + 1);
         file.read_to_end(&mut bytes)?;
         Ok(Some((bytes, meta_of(&file, &about)?)))

@@ -5,13 +5,16 @@ use crate::lab::{
     authority::Authority,
     dns::{Dns, Signed, own_loopback},
     household::MXSEAL,
-    web::{Web, serve},
+    web::{Web, serve, serve_by},
 };
-use mxseal::certificate::KeyType;
+use mxseal::{
+    certificate::KeyType,
+    publish::desk::{self, Desk},
+};
 use serde_json::Value;
 use std::{
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -69,6 +72,15 @@ fn only_the_keepers_signature_counts() {
             "{what}: {code:?} {err}"
         );
     }
+    // Nobody reads what is far too large, nor waits for what never ends.
+    let mut large = of("first.json");
+    large[1] = damaged.display().to_string();
+    fs::File::create(&damaged).unwrap().set_len(1 << 40).unwrap();
+    let (code, _, err) = run(&large, WEEK);
+    assert!(code == Some(2) && err.contains("no list is that large"), "{code:?} {err}");
+    large[1] = "/dev/zero".to_owned();
+    let (code, _, err) = run(&large, WEEK);
+    assert!(code == Some(2) && err.contains("not a regular file"), "{code:?} {err}");
     let mut short = of("first.json");
     short[5] = KEY[24..].to_owned();
     let (code, _, err) = run(&short, WEEK);
@@ -161,6 +173,41 @@ fn a_newer_list_is_fetched_and_an_older_one_is_not() {
     served.show(Web::new());
     let (code, _, err) = fetch(&[]);
     assert!(code == Some(3) && err.contains("404"), "{code:?} {err}");
+}
+
+/// Whatever is at the address of a list's desk, it is said what, and nothing is taken for an answer.
+#[test]
+fn a_desk_that_is_none_is_told() {
+    let authority = Authority::new();
+    let issued = authority.issue(&["127.0.0.1"], KeyType::Ecdsa);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let html = "<!DOCTYPE html><title>Welcome</title>";
+    for (status, body, state, scan) in [
+        ("200 OK", html, "answers 200, and not as", "answers 200, and not as"),
+        ("404 Not Found", html, "answers 404, and not as", "answers 404, and not as"),
+        ("500 Oh", html, "answers 500; try again later", "answers 500; try again later"),
+        ("301 Moved\r\nLocation: https://example.net/", html, "it redirects to", "it redirects to"),
+        ("200 OK", "", "answers 200, and not as", "answers 200, and not as"),
+        ("200 OK", "{}", "the state of the domain cannot be read", "what its checker found cannot be read"),
+        ("404 Not Found", "{\"message\":\"no\"}", "", "the list's keeper refuses: no (404)"),
+        (
+            "200 OK",
+            "{\"response\":{\"state\":\"gold\"}}",
+            "the state of the domain cannot be read",
+            "what its checker found cannot be read",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        serve_by(listener, &issued, move |_, _| (status.to_owned(), "text/html", body.as_bytes().to_vec()));
+        let (net, domain) = (authority.net(), "example.test".parse().unwrap());
+        let desk = Desk { net: &net, url: &url };
+        let heard = |said: Result<String, desk::Refused>| said.unwrap_or_else(|e| e.to_string());
+        let of_state = heard(runtime.block_on(desk.state(&domain)).map(|_| String::new()));
+        let of_scan = heard(runtime.block_on(desk.scan(&domain)).map(|_| String::new()));
+        assert!(of_state.contains(state) && of_state.is_empty() == state.is_empty(), "{status}: {of_state}");
+        assert!(of_scan.contains(scan), "{status}: {of_scan}");
+    }
 }
 
 #[test]

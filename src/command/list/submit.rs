@@ -106,6 +106,6 @@ fn told_of(domain: &DnsName, state: State, confirmed: Option<String>) -> Finding
 }
 
 fn refused(why: Refused) -> Trouble {
-    let exit = if matches!(why, Refused::Later(_)) { 3 } else { 1 };
+    let exit = if matches!(why, Refused::No(_)) { 1 } else { 3 };
     Trouble { exit, ..Trouble::human(why) }.about("list-refused")
 }
