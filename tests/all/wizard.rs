@@ -1,7 +1,7 @@
 //! `mxseal` as a person meets it on a terminal: whole screens, the questions and the ways out of them.
 
 use crate::lab::{
-    host::{Host, differences},
+    host::{Host, Server, differences},
     internet::{DIRECTORY, Internet},
     process::wait_for,
     setup::{SNAKE_OIL, assert_verifiable, contents},
@@ -280,12 +280,18 @@ fn every_terminal_and_none_is_served() {
 }
 
 /// A host to look at by hand: `cargo test --test all by_hand -- --ignored --nocapture` says how to enter it; it ends with the
-/// file `done` in its root.
+/// file `done` in its root. `MXSEAL_LAB_SERVER` names another mail server than Postfix.
 #[test]
 #[ignore = "for a person: it waits"]
 fn by_hand() {
     let internet = Internet::start();
-    let host = internet.mail_host();
+    let host = internet.mail_host_with(match std::env::var("MXSEAL_LAB_SERVER").as_deref() {
+        Ok("exim") => Server::Exim,
+        Ok("exim-split") => Server::EximSplit,
+        Ok("opensmtpd") => Server::OpenSmtpd,
+        Ok("sendmail") => Server::Sendmail,
+        _ => Server::Postfix,
+    });
     let lab = format!("acme-directory = '{DIRECTORY}'\nacme-ca-file = ['/root/api-ca.pem']\ntrust-anchor = ['/root/root.pem']\n");
     host.ok(&["mkdir", "-p", "/etc/mxseal"]);
     host.write("/etc/mxseal/mxseal.toml", lab);
