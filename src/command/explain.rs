@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) fn run(args: &Explain, global: &Global) -> Result<u8, Trouble> {
     let Some(id) = &args.id else {
-        Terminal::print(&if global.json { json::text(&json::catalogue()) } else { report::catalogue_page(Style::of_stdout()) });
+        Terminal::document(&if global.json { json::text(&json::catalogue()) } else { report::catalogue_page(Style::of_stdout()) });
         return Ok(0);
     };
     // Pasted as it was printed.
@@ -19,6 +19,6 @@ pub(super) fn run(args: &Explain, global: &Global) -> Result<u8, Trouble> {
         let alike = nearest(id, topics::all().map(|t| t.id));
         Trouble::usage(format!("there is no topic {id:?}{}\nmxseal explain lists all of them", meant(&alike)))
     })?;
-    Terminal::print(&if global.json { json::text(&json::TopicDoc::of(topic)) } else { report::topic_page(Style::of_stdout(), topic) });
+    Terminal::document(&if global.json { json::text(&json::TopicDoc::of(topic)) } else { report::topic_page(Style::of_stdout(), topic) });
     Ok(0)
 }

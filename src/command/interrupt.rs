@@ -3,7 +3,10 @@
 use crate::{
     acme,
     cli::Global,
-    report::Terminal,
+    report::{
+        Terminal,
+        json::{self, Outcome},
+    },
     world::{self, Store},
 };
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -22,6 +25,8 @@ pub(super) enum Reached {
     Telling,
     /// DNS was told.
     Told,
+    /// Whatever was done, the same verb goes on from there.
+    Somewhere,
 }
 
 static REACHED: AtomicU8 = AtomicU8::new(Reached::Nothing as u8);
@@ -31,22 +36,19 @@ pub(super) fn reached(how_far: Reached) {
     REACHED.store(how_far as u8, Ordering::SeqCst);
 }
 
-/// Before an interrupt ends us, what stands in DNS for a CA is taken away; where a person is there, a last word is said. To be
-/// called before there is a second thread.
+/// Before an interrupt ends us, what stands in DNS for a CA is taken away, and a last word is said: to a person, or as the document
+/// that is wanted. To be called before there is a second thread.
 pub(super) fn last_words(verb: &'static str, store: &Store, global: &Global) {
-    let person = !global.json && Terminal::can_ask();
-    before_the_end(store, move || {
-        if person {
-            Terminal::say(&format!("\n{}", words(REACHED.load(Ordering::SeqCst), verb)));
+    let (json, person, store) = (global.json, Terminal::can_ask(), store.clone());
+    world::before_an_interrupt(move |exit| {
+        let says = words(REACHED.load(Ordering::SeqCst), verb);
+        if json {
+            let error = Some(says);
+            let outcome = Outcome { version: json::VERSION, verb, outcome: "interrupted", exit, error, ..Outcome::default() };
+            Terminal::document(&json::text(&outcome));
+        } else if person {
+            Terminal::say(&format!("\n{says}"));
         }
-    });
-}
-
-/// The same without a word of how far the run has come.
-pub(super) fn before_the_end(store: &Store, last: impl Fn() + Send + 'static) {
-    let store = store.clone();
-    world::before_an_interrupt(move || {
-        last();
         let left = acme::texts_left(&store);
         if !left.is_empty() {
             Terminal::say(&format!("In DNS stays, until the next run takes it away: {}", left.join(", ")));
@@ -63,6 +65,8 @@ fn words(reached: u8, verb: &str) -> String {
         format!("Stopped while DNS was told of it. `mxseal {verb}` looks first what is there, and goes on.")
     } else if reached == Reached::Told as u8 {
         "Stopped: what DNS was told stays told. `mxseal dns --wait` waits until senders see it.".to_owned()
+    } else if reached == Reached::Somewhere as u8 {
+        format!("Stopped. The same `mxseal {verb}` goes on from wherever this came to.")
     } else {
         "Stopped at the end: the change had been settled. `mxseal status` tells how.".to_owned()
     }

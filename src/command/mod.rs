@@ -33,7 +33,7 @@ mod watch;
 mod wishes;
 
 use crate::{
-    cli::{Approval, Cli, Global, Verb},
+    cli::{Approval, Cli, Global, RecordFormat, Verb},
     report::{self, Terminal, json, json::Outcome},
     topics::Explained,
 };
@@ -90,7 +90,9 @@ pub fn run(cli: &Cli) -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    let global = &cli.global.absolute();
+    let mut global = cli.global.absolute();
+    global.json |= matches!(&cli.verb, Verb::Dns(dns) if matches!(dns.format, RecordFormat::Json));
+    let global = &global;
     let ended = match &cli.verb {
         Verb::Survey(args) => or_told("survey", global, runtime.block_on(survey::run(args, global))),
         Verb::Setup(args) => runtime.block_on(setup::run(args, global)),
@@ -174,7 +176,7 @@ pub fn misused(misuse: &clap::Error) -> ExitCode {
     if misuse.use_stderr() && std::env::args_os().any(|word| word == "--json") {
         let said = misuse.to_string();
         let error = Some(said.trim().trim_start_matches("error: ").to_owned());
-        Terminal::print(&json::text(&Outcome { version: json::VERSION, outcome: "failed", exit: 2, error, ..Outcome::default() }));
+        Terminal::document(&json::text(&Outcome { version: json::VERSION, outcome: "failed", exit: 2, error, ..Outcome::default() }));
     }
     ExitCode::from(u8::try_from(misuse.exit_code()).unwrap_or(2))
 }
@@ -195,8 +197,9 @@ fn close(global: &Global, told: Result<(), Trouble>, mut outcome: Outcome) -> Re
         outcome.error = Some(trouble.says.clone());
         outcome.topic = trouble.about;
     }
+    let outcome = outcome.settled();
     if global.json {
-        Terminal::print(&json::text(&outcome));
+        Terminal::document(&json::text(&outcome));
     }
     let Some(log) = outcome.log.filter(|_| !global.json) else { return told.map(|()| outcome.exit) };
     let log = format!("The log of this run: {}", log.display());

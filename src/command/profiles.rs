@@ -26,6 +26,6 @@ pub(super) fn run(global: &Global) -> Result<u8, Trouble> {
         why: here.why,
     });
     let document = ProfilesDoc { version: json::VERSION, server, why, profiles: profiles.collect() };
-    Terminal::print(&if global.json { json::text(&document) } else { report::profiles_page(Style::of_stdout(), &document) });
+    Terminal::document(&if global.json { json::text(&document) } else { report::profiles_page(Style::of_stdout(), &document) });
     Ok(0)
 }

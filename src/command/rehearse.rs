@@ -222,7 +222,7 @@ fn finish(
         );
         document["exit"] = json!(exit);
         document["host"] = json!({ "unchanged": changed.is_empty(), "looked_at": looked_at, "changed": changed });
-        Terminal::print(&report::json::text(&document));
+        Terminal::document(&report::json::text(&document));
     } else {
         if ended.is_none() {
             Terminal::print("\nBroken off: the copy and its server are gone.\n");

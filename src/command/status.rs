@@ -1,7 +1,7 @@
 //! `mxseal status`: what is installed, since when, until when, and what is served. Told from what was seen last, so that it
 //! costs nothing and asks nobody; `--live` asks.
 
-use super::{Trouble, alarm, deployed, enact, kept, place, place::Site, renew, rollover, watch};
+use super::{Trouble, alarm, deployed, enact, interrupt, kept, place, place::Site, renew, rollover, watch};
 use crate::{
     acme, apply,
     change::{Content, Edit, Receipt, Want},
@@ -28,6 +28,9 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     let asks = args.live || !args.place.trust_anchors.is_empty();
     let site = asks.then(|| Site::of(&args.place, &[], &settings, global)).transpose()?;
     let store = Store::at(&global.state_dir);
+    if asks {
+        interrupt::last_words("status", &store, global);
+    }
     let mut lineages = acme::load_lineages(&store).map_err(Trouble::state)?;
     let receipts = apply::receipts(&store).map_err(Trouble::state)?;
     let open = apply::open_change(&store).map_err(Trouble::state)?;
@@ -96,7 +99,7 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
         readers,
         findings,
     };
-    Terminal::print(&if global.json {
+    Terminal::document(&if global.json {
         json::text(&document)
     } else {
         report::status_page(Style::of_stdout(), &document, standing.is_some(), now)

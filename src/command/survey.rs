@@ -1,6 +1,6 @@
 //! `mxseal survey`: look at this host and change nothing.
 
-use super::{Trouble, place, place::Site};
+use super::{Trouble, interrupt, place, place::Site};
 use crate::{
     cli::{Global, Survey},
     facts::Known,
@@ -10,8 +10,9 @@ use crate::{
 pub(super) async fn run(args: &Survey, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let site = Site::of(&args.place, &[], &settings, global)?;
+    interrupt::last_words("survey", &site.store, global);
     let facts = site.look().await?;
-    Terminal::print(&if global.json {
+    Terminal::document(&if global.json {
         json::text(&facts.clone().shared())
     } else {
         report::survey_page(Style::of_stdout(), &facts, &site.title_of(&facts))

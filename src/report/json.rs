@@ -34,10 +34,13 @@ pub struct Outcome {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub verb: &'static str,
     /// `nothing-to-do`, `planned`, `printed`, `checked`, `proved`, `unproved` (nothing on the wire was promised), `put-back`,
-    /// `held`, `rests`, `told`, `retired`, `declined`, `recovered` or `failed`.
+    /// `held`, `rests`, `told`, `retired`, `declined`, `recovered`, `interrupted` or `failed`.
     pub outcome: &'static str,
     /// The exit status that goes with it.
     pub exit: u8,
+    /// Something is otherwise than before: this host, a policy that is served, or what DNS says. What mxseal notes for itself is none
+    /// of it.
+    pub changed: bool,
     /// What came of it, as the sentence that a person would read; absent where nothing is to be said.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub says: String,
@@ -69,6 +72,17 @@ pub struct Outcome {
     /// The id that `mxseal explain` knows the error by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<&'static str>,
+}
+
+impl Outcome {
+    /// With whether something was changed, by all that it says.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let published = self.dns.as_ref().is_some_and(|dns| dns.zones.iter().any(|z| z.state == "published"));
+        let begun = self.findings.iter().any(|f| f.id == "policy-begun");
+        let done = self.change.is_some() || matches!(self.outcome, "printed" | "retired" | "recovered");
+        Self { changed: self.changed || published || begun || done, ..self }
+    }
 }
 
 /// What `profiles` prints.

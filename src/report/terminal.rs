@@ -80,6 +80,9 @@ impl Style {
 /// The log of the run, where one is kept.
 static LOG: Mutex<Option<Box<dyn Write + Send>>> = Mutex::new(None);
 
+/// What the run ends in was printed.
+static ENDED: AtomicBool = AtomicBool::new(false);
+
 /// Standard output.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terminal;
@@ -95,6 +98,13 @@ impl Terminal {
         let _ = out.flush();
         if !text.is_empty() {
             Self::note(&format!("{}\n", text.trim_end()));
+        }
+    }
+
+    /// Prints that in which a run ends, once: an interrupt at the very end comes too late to say something else.
+    pub fn document(text: &str) {
+        if !ENDED.swap(true, Ordering::SeqCst) {
+            Self::print(text);
         }
     }
 

@@ -74,11 +74,12 @@ fn wait_for_holds() {
     drop(LET_GO.wait_timeout_while(state, LIMIT, |state| state.holds > 0));
 }
 
-/// From now on SIGINT and SIGTERM end this process as ever, after whoever holds them let go and `last` was called. Commands that we
+/// From now on SIGINT and SIGTERM end this process as ever, after whoever holds them let go and `last` was called, which is told the
+/// exit status as a shell counts it. Commands that we
 /// start are ended by them as before: a new process begins with none of them blocked.
 ///
 /// To be called before there is a second thread. Without it, and where it cannot be arranged, they end us silently.
-pub fn before_an_interrupt(last: impl Fn() + Send + 'static) {
+pub fn before_an_interrupt(last: impl Fn(u8) + Send + 'static) {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
@@ -90,9 +91,10 @@ pub fn before_an_interrupt(last: impl Fn() + Send + 'static) {
         // The next one ends us at once.
         let _ = signals.thread_unblock();
         wait_for_holds();
-        last();
+        let status = 128 + signal as i32;
+        last(u8::try_from(status).unwrap_or(u8::MAX));
         let _ = raise(signal);
         #[expect(clippy::exit, reason = "whoever started us may have told us to ignore it, as a shell does with what runs beside it")]
-        std::process::exit(128 + signal as i32);
+        std::process::exit(status);
     });
 }

@@ -61,7 +61,7 @@ pub(super) async fn run(
         let mut document = serde_json::to_value(&outcome).map_err(Trouble::human)?;
         document["stand_in"] = json!({ "because": why });
         document["host"] = json!({ "unchanged": unchanged });
-        Terminal::print(&json::text(&document));
+        Terminal::document(&json::text(&document));
     }
     if !global.json {
         let etc = match unchanged {

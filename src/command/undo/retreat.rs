@@ -89,6 +89,7 @@ pub(super) async fn step(
                 bring(site, publisher, exchange, |_| ()).await.map_err(Trouble::human)?;
                 progress.see(Event::Done("done".into()));
             }
+            outcome.changed = true;
             let until = withdrawn(site, names)?;
             held(format!("The TLSA records are withdrawn. Caches may believe them until {until}; {again}.")).tell(outcome, global)
         }
