@@ -30,9 +30,7 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
         site.needs_owner()?;
         site.open_store(&global.state_dir)?;
     }
-    if args.publish.is_some() || args.wait {
-        interrupt::last_words("dns", &site.store, global);
-    }
+    interrupt::last_words("dns", &site.store, global);
     let facts = told(&site, true).await?;
     let asked = Asked {
         mx: site.place.mx.clone(),
@@ -82,7 +80,7 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     }
     let exit = exit(args, &sheet, &zones, is_left, waited.as_ref());
     if dialect.is_none() {
-        Terminal::print(&json::text(&json::DnsDoc { zones, wait: waited, ..json::DnsDoc::of(&shown, &sheet.findings, exit) }));
+        Terminal::document(&json::text(&json::DnsDoc { zones, wait: waited, ..json::DnsDoc::of(&shown, &sheet.findings, exit) }));
     }
     Ok(exit)
 }

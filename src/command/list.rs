@@ -3,7 +3,7 @@
 pub(super) mod offer;
 mod submit;
 
-use super::{Trouble, place, place::Site};
+use super::{Trouble, interrupt, place, place::Site};
 use crate::{
     check::{eligible, list_entry, observe, sender_probes},
     cli::{self, Global, List, ListExport, ListFetch, ListOf, ListShow, ListSource, Where},
@@ -26,7 +26,7 @@ use crate::{
     },
     settings::{Listing, Settings},
     survey,
-    world::{self, Look as _, Machine, Net, Store},
+    world::{self, Machine, Net, Store},
 };
 use std::{
     path::{Path, PathBuf},
@@ -37,6 +37,7 @@ use std::{
 const CONVERSATION: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(list: &List, global: &Global) -> Result<u8, Trouble> {
+    interrupt::last_words("list", &Store::at(&global.state_dir), global);
     match list {
         List::Check(of) => check(of, global).await,
         List::Entry(of) => entry(of, global).await,
@@ -133,7 +134,7 @@ async fn looked(of: &ListOf, global: &Global) -> Result<(Site, Facts, Option<Sts
     // One that no record announces is none to senders.
     let announced =
         facts.domains.first().and_then(|d| d.mta_sts.value()).is_some_and(|a| StsRecord::published(&a.records).strict().is_some());
-    let served = sight.policies.get(&of.domain).and_then(|p| p.value()?.strict().cloned());
+    let served = sight.policies.get(&of.domain).and_then(|p| p.strict().cloned());
     let sts = served.filter(|_| announced);
     Ok((site, facts, sts))
 }
@@ -247,8 +248,8 @@ fn read(source: &ListSource, global: &Global) -> Result<(PolicyList, Option<Unfi
 
 fn bytes_of(file: &Path, flag: &str) -> Result<Vec<u8>, Trouble> {
     let wrong = |why: String| Trouble::usage(format!("{flag} {}: {why}", file.display()));
-    match Machine.read(file) {
-        Ok(Some((bytes, _))) if bytes.len() <= policy_list::LARGEST => Ok(bytes),
+    match Machine.read_as_far_as(file, policy_list::LARGEST) {
+        Ok(Some(bytes)) if bytes.len() <= policy_list::LARGEST => Ok(bytes),
         Ok(Some(_)) => Err(wrong(policy_list::NotAList::TooLarge.to_string())),
         Ok(None) => Err(wrong("there is no such file".into())),
         Err(e) => Err(wrong(e.to_string())),
@@ -269,5 +270,5 @@ fn of(list: &PolicyList, exit: u8) -> ListDoc {
 
 fn tell(global: &Global, mut document: ListDoc) {
     document.version = json::VERSION;
-    Terminal::print(&if global.json { json::text(&document) } else { report::list_page(Style::of_stdout(), &document) });
+    Terminal::document(&if global.json { json::text(&document) } else { report::list_page(Style::of_stdout(), &document) });
 }

@@ -5,15 +5,15 @@ mod announce;
 pub(super) mod begin;
 pub(super) mod wish;
 
-use super::{Trouble, dns, place, place::Site};
+use super::{Trouble, dns, interrupt, place, place::Site};
 use crate::{
     check::{observe, sender_probes, sts_host},
     cli::{Global, Policy, PolicyMx, PolicyShow},
-    facts::{DomainFacts, Facts, Known},
+    facts::{DomainFacts, Facts},
     finding::{Finding, Remedy, Verdict},
     moment::Moment,
     name::DnsName,
-    policy::{mta_sts::StsRecord, sts_policy::StsPolicy},
+    policy::{Fetched, mta_sts::StsRecord, sts_policy::StsPolicy},
     publish::{
         Asked, KeptPolicy, PolicyHost, PolicyWish, Sight, Step, WebServer, policies, policy_file, policy_for, put_in_place, record_line,
         sheet, site, told,
@@ -43,6 +43,7 @@ pub(super) async fn run(policy: &Policy, global: &Global) -> Result<u8, Trouble>
 async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
     let site = Site::of(&args.place, &[], &settings, global)?;
+    interrupt::last_words("policy", &site.store, global);
     let facts = dns::told(&site, false).await?;
     let seen = Seen::look(&site, facts).await;
     let asked = Asked { mx: site.place.mx.clone(), ..Asked::default() };
@@ -77,7 +78,7 @@ fn exit(policies: &[PolicyDoc], findings: &[Finding]) -> u8 {
 
 fn tell(global: &Global, exit: u8, policies: Vec<PolicyDoc>, findings: Vec<Finding>, zones: Vec<ZoneDoc>) {
     let document = json::PoliciesDoc { version: json::VERSION, exit, policies, findings, zones };
-    Terminal::print(&if global.json { json::text(&document) } else { report::policy_page(Style::of_stdout(), &document) });
+    Terminal::document(&if global.json { json::text(&document) } else { report::policy_page(Style::of_stdout(), &document) });
 }
 
 /// What senders see of policies, and of the hosts that they name.
@@ -103,7 +104,7 @@ impl Seen {
     fn keep(&self, site: &Site, kept: KeptPolicy) -> Result<KeptPolicy, Trouble> {
         let Some(domain) = self.facts.domains.iter().find(|d| d.domain == kept.domain) else { return Ok(kept) };
         let (now, served) = (world::now(), self.sight.policies.get(&kept.domain));
-        if let Some(policy) = served.and_then(|s| s.value()?.strict()) {
+        if let Some(policy) = served.and_then(Fetched::strict) {
             told::tell(&site.store, now, |claims| claims.tell_policy(&kept.domain, Some(policy), now)).map_err(Trouble::state)?;
         }
         let mut kept = kept.seen(served, &domain.mta_sts, &domain.mx, now);
@@ -128,11 +129,11 @@ impl Seen {
 fn document(domain: &DomainFacts, sight: &Sight, kept: Option<&KeptPolicy>, now: Moment) -> PolicyDoc {
     let mx: Vec<DnsName> = domain.mx.value().into_iter().flat_map(|a| &a.records).map(|(_, name)| name.clone()).collect();
     let (served, why) = match sight.policies.get(&domain.domain) {
-        Some(Known::Seen { value, .. }) => (value.value.clone(), None),
-        Some(Known::Unknown { why }) => (None, Some(why.clone())),
+        Some(Fetched::Policy { reading, .. }) => (reading.value.clone(), None),
+        Some(Fetched::Nothing(why) | Fetched::Untold(why)) => (None, Some(why.clone())),
         None => (None, Some(format!("mta-sts.{} has no address", domain.domain))),
     };
-    let strict = sight.policies.get(&domain.domain).and_then(|p| p.value()?.strict());
+    let strict = sight.policies.get(&domain.domain).and_then(Fetched::strict);
     let wanted = kept.map_or_else(|| policy_for(served.as_ref(), &mx), |k| k.policy.clone());
     let id = domain.mta_sts.value().and_then(|a| StsRecord::published(&a.records).strict().map(|r| r.id.clone()));
     PolicyDoc {

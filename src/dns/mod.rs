@@ -20,6 +20,7 @@ pub use update::{NotDone, Primary, Seen};
 use crate::{
     facts::{Answer, Known, Security, Tlsa, Whereabouts},
     name::DnsName,
+    record::Text,
     world::{Net, RootKeys},
 };
 use ask::{Heard, ask};
@@ -166,7 +167,7 @@ impl Resolver {
     }
 
     /// The TXT records at `name`, each with its strings joined (RFC 7208 §3.3, RFC 8461 §3.1).
-    pub async fn txt(&self, name: &DnsName) -> Known<Answer<String>> {
+    pub async fn txt(&self, name: &DnsName) -> Known<Answer<Text>> {
         self.get(name, RecordType::TXT, |data| Ok(if let RData::TXT(t) = data { Some(reading::txt(t)) } else { None })).await
     }
 

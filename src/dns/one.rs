@@ -5,13 +5,13 @@ use super::{
     ask::{self, Wish},
     reading,
 };
-use crate::{facts::Answer, name::DnsName, record::Data};
+use crate::{facts::Answer, name::DnsName, record::Data, world::no_route};
 use hickory_net::NetError;
 use hickory_proto::{
     op::ResponseCode,
     rr::{Name, RData, RecordType},
 };
-use std::{io, net::SocketAddr, str::FromStr as _, sync::Arc};
+use std::{net::SocketAddr, str::FromStr as _, sync::Arc};
 
 /// A name server or resolver.
 #[derive(Clone, Debug)]
@@ -71,9 +71,6 @@ impl One {
 }
 
 fn unheard(e: &NetError) -> Unheard {
-    let no_route = |e: &io::Error| {
-        matches!(e.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
-    };
     match e {
         NetError::Io(e) if no_route(e) => Unheard::NoRoute,
         e => Unheard::Silent(e.to_string()),

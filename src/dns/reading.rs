@@ -5,6 +5,7 @@ use crate::{
     facts::{Answer, Security, Tlsa, Whereabouts},
     name::DnsName,
     policy::quoted,
+    record::Text,
 };
 use hickory_proto::{
     op::Message,
@@ -106,8 +107,8 @@ pub(super) fn tlsa(t: &TLSA) -> Tlsa {
     }
 }
 
-pub(super) fn txt(t: &TXT) -> String {
-    t.txt_data.iter().map(|s| String::from_utf8_lossy(s)).collect()
+pub(super) fn txt(t: &TXT) -> Text {
+    Text::of_strings(t.txt_data.iter().map(AsRef::as_ref))
 }
 
 /// As in a zone file (RFC 8659 §4.1.1).

@@ -305,7 +305,7 @@ fn wire(record: &Record) -> Result<Wire, String> {
 pub(super) fn data(wire: &RData) -> Option<Data> {
     match wire {
         RData::CNAME(target) => reading::host(&target.0).ok().map(Data::Cname),
-        RData::TXT(text) => Some(Data::Txt(reading::txt(text))),
+        RData::TXT(text) => Some(Data::Txt(reading::txt(text).as_str().to_owned())),
         RData::TLSA(tlsa) => Some(Data::Tlsa(reading::tlsa(tlsa))),
         RData::CAA(caa) => {
             Some(Data::Caa(Caa { flags: caa.flags(), tag: caa.tag.clone(), value: String::from_utf8(caa.value.clone()).ok()? }))

@@ -1,7 +1,7 @@
 //! What DNS says of names, and how far that is to be trusted.
 
 use super::Known;
-use crate::{name::DnsName, policy::dane::Tlsa};
+use crate::{name::DnsName, policy::dane::Tlsa, record::Text};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -47,9 +47,9 @@ pub struct DomainFacts {
     /// Its MX records: preference and name. `.` (null MX, RFC 7505) is left out of the list.
     pub mx: Known<Answer<(u16, DnsName)>>,
     /// `_mta-sts` TXT texts.
-    pub mta_sts: Known<Answer<String>>,
+    pub mta_sts: Known<Answer<Text>>,
     /// `_smtp._tls` TXT texts.
-    pub tls_rpt: Known<Answer<String>>,
+    pub tls_rpt: Known<Answer<Text>>,
     /// Addresses of `mta-sts.` of the domain, from where senders fetch its policy.
     #[serde(default = "not_surveyed")]
     pub policy_host: Known<Answer<IpAddr>>,

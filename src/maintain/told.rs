@@ -6,10 +6,7 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     name::DnsName,
-    policy::{
-        Reading,
-        sts_policy::{Mode, StsPolicy},
-    },
+    policy::{Fetched, sts_policy::Mode},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -39,8 +36,8 @@ impl Asked {
 pub struct Published {
     /// TLSA records, by MX name.
     pub tlsa: BTreeMap<DnsName, Known<Answer<Tlsa>>>,
-    /// Policies, by domain.
-    pub policies: BTreeMap<DnsName, Known<Reading<StsPolicy>>>,
+    /// What senders get of policies, by domain.
+    pub policies: BTreeMap<DnsName, Fetched>,
 }
 
 /// What is not as it was told. `claims` are those that stood before this look; what could not be asked says nothing, for the next
@@ -59,9 +56,9 @@ pub fn drift(claims: &Claims, published: &Published, lineages: &[Lineage], now: 
                 }
             }
             Claim::Sts { domain, mode, mx, max_age, seen, .. } if *mode != Mode::None => {
-                if let Some(reading) = published.policies.get(domain) {
+                if let Some(fetched) = published.policies.get(domain) {
                     let told = (mode, mx.as_slice(), max_age);
-                    all.extend(policy(domain, told, reading, *seen));
+                    all.extend(policy(domain, told, fetched, *seen));
                 }
             }
             Claim::Sts { .. } | Claim::Listed { .. } => {}
@@ -102,12 +99,13 @@ fn keys(mx: &DnsName, records: &[Tlsa], seen: Moment, lineage: &Lineage) -> Opti
 }
 
 /// A policy that is served no more, or another one.
-fn policy(domain: &DnsName, told: (&Mode, &[String], &u32), reading: &Known<Reading<StsPolicy>>, seen: Moment) -> Option<Finding> {
+fn policy(domain: &DnsName, told: (&Mode, &[String], &u32), fetched: &Fetched, seen: Moment) -> Option<Finding> {
     let at = Subject::Domain(domain.clone());
     let show = Remedy::Command(format!("mxseal policy show --domain {domain}"));
-    let served = match reading {
-        Known::Seen { value, .. } => value.strict(),
-        Known::Unknown { why } => {
+    let served = match fetched {
+        Fetched::Policy { reading, .. } => reading.strict(),
+        Fetched::Untold(_) => return None,
+        Fetched::Nothing(why) => {
             let says = format!("the MTA-STS policy of {domain} cannot be fetched any more; it could on {}", seen.day());
             let finding = Finding::new("published-gone", Verdict::Warn, at, says).seen(why);
             return Some(finding.means("senders go by what they remember, until that is too old; then they see no policy").remedy(show));
@@ -129,7 +127,7 @@ mod tests {
     use crate::{
         certificate::{Digest, KeyType},
         facts::{Deployment, LineageKey},
-        policy::sts_policy::MxPattern,
+        policy::sts_policy::{MxPattern, StsPolicy},
     };
 
     fn name(text: &str) -> DnsName {
@@ -171,16 +169,17 @@ mod tests {
     #[test]
     fn a_policy_that_changed_under_us_is_found() {
         let policy = |mode| StsPolicy { mode, mx: vec![MxPattern::of(name("mx.example.org"))], max_age: 86400 };
-        let served = |policy: &StsPolicy| Known::seen(StsPolicy::read(policy.text().as_bytes()), "test");
+        let served = |policy: &StsPolicy| Fetched::from_all(policy.text().as_bytes());
         let mut claims = Claims::default();
         claims.tell_policy(&name("example.org"), Some(&policy(Mode::Testing)), Moment(0));
-        for (what, reading, expected) in [
+        for (what, fetched, expected) in [
             ("as it was", served(&policy(Mode::Testing)), None),
             ("stricter", served(&policy(Mode::Enforce)), Some("published-other")),
-            ("unreadable", Known::seen(StsPolicy::read(b"nonsense"), "test"), Some("published-other")),
-            ("not served", Known::unknown("connection refused"), Some("published-gone")),
+            ("unreadable", Fetched::from_all(b"nonsense"), Some("published-other")),
+            ("not served", Fetched::Nothing("connection refused".into()), Some("published-gone")),
+            ("nothing leads there", Fetched::Untold("no way".into()), None),
         ] {
-            let published = Published { policies: BTreeMap::from([(name("example.org"), reading)]), ..Published::default() };
+            let published = Published { policies: BTreeMap::from([(name("example.org"), fetched)]), ..Published::default() };
             let found = drift(&claims, &published, &[lineage()], Moment(1));
             assert_eq!(found.first().map(|f| f.id.as_str()), expected, "{what}");
         }

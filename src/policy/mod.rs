@@ -5,11 +5,14 @@
 
 pub mod caa;
 pub mod dane;
+mod fetched;
 mod fields;
 pub mod mta_sts;
 pub mod policy_list;
 pub mod sts_policy;
 pub mod tls_rpt;
+
+pub use fetched::Fetched;
 
 /// Something to say of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +58,11 @@ pub enum Published<T> {
 
 impl<T> Published<T> {
     /// The records at one name; `is` tells which are of this kind.
-    fn of(texts: &[String], is: impl Fn(&str) -> bool, read: impl Fn(&str) -> Reading<T>) -> Self {
-        let mut ours = texts.iter().filter(|t| is(t));
+    fn of<S: AsRef<str>>(texts: &[S], is: impl Fn(&str) -> bool, read: impl Fn(&str) -> Reading<T>) -> Self {
+        let mut ours = texts.iter().map(AsRef::as_ref).filter(|t| is(t));
         match (ours.next(), ours.count()) {
             (None, _) => Self::Absent,
-            (Some(text), 0) => Self::One(text.clone(), read(text)),
+            (Some(text), 0) => Self::One(text.to_owned(), read(text)),
             (Some(_), more) => Self::Several(more + 1),
         }
     }

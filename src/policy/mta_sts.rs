@@ -43,8 +43,14 @@ impl StsRecord {
 
     /// What the TXT records at `_mta-sts.DOMAIN` come to.
     #[must_use]
-    pub fn published(texts: &[String]) -> Published<Self> {
-        Published::of(texts, |t| fields::begins(t, VERSION), Self::read)
+    pub fn published<S: AsRef<str>>(texts: &[S]) -> Published<Self> {
+        Published::of(texts, Self::is, Self::read)
+    }
+
+    /// Whether a text is such a record at all, right or wrong.
+    #[must_use]
+    pub fn is(text: &str) -> bool {
+        fields::begins(text, VERSION)
     }
 
     /// The text to publish.

@@ -123,8 +123,14 @@ impl TlsRptRecord {
 
     /// What the TXT records at `_smtp._tls.DOMAIN` come to.
     #[must_use]
-    pub fn published(texts: &[String]) -> Published<Self> {
-        Published::of(texts, |t| fields::begins(t, VERSION), Self::read)
+    pub fn published<S: AsRef<str>>(texts: &[S]) -> Published<Self> {
+        Published::of(texts, Self::is, Self::read)
+    }
+
+    /// Whether a text is such a record at all, right or wrong.
+    #[must_use]
+    pub fn is(text: &str) -> bool {
+        fields::begins(text, VERSION)
     }
 
     /// The text to publish: no white space round the commas, which one reporter does not trim.

@@ -43,7 +43,7 @@ impl Dialect {
 /// Why, and what it takes the place of, as comments.
 fn comments(mark: &str, record: &Wanted) -> String {
     let mut out = format!("{mark} {}: {}\n", record.need, one_line(&record.why));
-    if let State::Instead(old) = &record.state {
+    if let State::Instead { old, .. } = &record.state {
         for data in old {
             let _ = writeln!(out, "{mark} in place of: {} {data}", data.kind());
         }
@@ -87,10 +87,13 @@ fn nsupdate(records: &[&Wanted]) -> String {
         for r in of_zone {
             let (owner, kind) = (r.at().absolute(), r.data.kind());
             match &r.state {
-                State::Instead(old) => {
-                    for data in old {
-                        let _ = writeln!(before, "prereq yxrrset {owner} IN {} {data}", data.kind());
-                        let _ = writeln!(update, "update delete {owner} {} {data}", data.kind());
+                // A condition names the whole set, and what goes is named as it stands (RFC 2136 §2.4.2 and §2.5.4).
+                State::Instead { old, set } => {
+                    for text in set {
+                        let _ = writeln!(before, "prereq yxrrset {owner} IN TXT {text}");
+                    }
+                    for text in set.iter().filter(|t| old.contains(&Data::Txt(t.as_str().to_owned()))) {
+                        let _ = writeln!(update, "update delete {owner} TXT {text}");
                     }
                 }
                 // A name that has another record cannot have this one (RFC 1034 §3.6.2).
@@ -144,7 +147,7 @@ fn panel(records: &[&Wanted]) -> String {
                 }
             }
             field("TTL", &TTL.to_string());
-            if let State::Instead(old) = &r.state {
+            if let State::Instead { old, .. } = &r.state {
                 for data in old {
                     field("Instead of", &data.to_string());
                 }

@@ -6,6 +6,7 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     name::DnsName,
+    policy::{mta_sts::StsRecord, tls_rpt::TlsRptRecord},
 };
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +76,7 @@ impl Exchange {
 fn collide(one: &Data, other: &Data) -> bool {
     match (one, other) {
         (Data::Cname(_), _) | (_, Data::Cname(_)) => true,
-        (Data::Txt(one), Data::Txt(other)) => ["v=STSv1", "v=TLSRPTv1"].iter().any(|v| one.starts_with(v) && other.starts_with(v)),
+        (Data::Txt(one), Data::Txt(other)) => [StsRecord::is, TlsRptRecord::is].iter().any(|is| is(one) && is(other)),
         _ => false,
     }
 }
@@ -141,7 +142,7 @@ pub fn exchanges(sheet: &Sheet, ours: &Ours) -> (Vec<Exchange>, Vec<Finding>) {
             continue;
         };
         let old: Vec<Record> = match &wanted.state {
-            State::Instead(old) => old.iter().map(|data| Record { data: data.clone(), ..wanted.into() }).collect(),
+            State::Instead { old, .. } => old.iter().map(|data| Record { data: data.clone(), ..wanted.into() }).collect(),
             State::Missing | State::Right => Vec::new(),
         };
         if let Some(other) = old.iter().find(|r| !ours.has(r)) {
@@ -208,12 +209,13 @@ mod tests {
         ours.note(&"a.example".parse().expect("a name"), std::slice::from_ref(&mine), Moment(1));
         ours.note(&"a.example".parse().expect("a name"), std::slice::from_ref(&mine), Moment(2));
         assert_eq!(ours.0.len(), 1);
+        let instead = |of: &[&Record]| State::Instead { old: of.iter().map(|r| r.data.clone()).collect(), set: Vec::new() };
         for (what, state, zone, expected) in [
             ("missing", State::Missing, true, (1, 0, 0)),
             ("right", State::Right, true, (0, 0, 0)),
-            ("in place of ours", State::Instead(vec![mine.data.clone()]), true, (1, 1, 0)),
-            ("in place of theirs", State::Instead(vec![theirs.data.clone()]), true, (0, 0, 1)),
-            ("in place of both", State::Instead(vec![mine.data.clone(), theirs.data]), true, (0, 0, 1)),
+            ("in place of ours", instead(&[&mine]), true, (1, 1, 0)),
+            ("in place of theirs", instead(&[&theirs]), true, (0, 0, 1)),
+            ("in place of both", instead(&[&mine, &theirs]), true, (0, 0, 1)),
             ("in no zone", State::Missing, false, (0, 0, 1)),
         ] {
             let whereabouts =

@@ -2,13 +2,12 @@
 //! without redirects, within limits.
 
 use crate::{
-    facts::Known,
     name::DnsName,
     policy::{
-        Reading,
+        Fetched,
         sts_policy::{LARGEST, StsPolicy},
     },
-    world::Net,
+    world::{self, Net},
 };
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header, response::Parts};
@@ -16,12 +15,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_rustls::TlsConnector;
 
@@ -30,35 +24,53 @@ pub const PATH: &str = "/.well-known/mta-sts.txt";
 /// Senders wait between 4 and 60 seconds.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The policy that every address of `mta-sts.DOMAIN` serves, each asked on its own and all at once; unknown where one serves none,
-/// or another.
-pub async fn policy(net: &Net, domain: &DnsName, addresses: &[IpAddr]) -> Known<Reading<StsPolicy>> {
+/// The policy that the addresses of `mta-sts.DOMAIN` serve, each asked on its own and all at once.
+pub async fn policy(net: &Net, domain: &DnsName, addresses: &[IpAddr]) -> Fetched {
+    if addresses.is_empty() {
+        return Fetched::Nothing(format!("mta-sts.{domain} has no address"));
+    }
     let url = format!("https://mta-sts.{domain}{PATH}");
     let mut asked = JoinSet::new();
     for &address in addresses {
         let (net, domain) = (net.clone(), domain.clone());
         asked.spawn(async move {
             let fetched = timeout(LIMIT, fetch(&net, &domain, address)).await;
-            (address, fetched.unwrap_or_else(|_| Err(format!("there was no whole answer within {} s", LIMIT.as_secs()))))
+            (address, fetched.unwrap_or_else(|_| Some(Err(format!("there was no whole answer within {} s", LIMIT.as_secs())))))
         });
     }
-    let answers: BTreeMap<IpAddr, Result<Bytes, String>> = asked.join_all().await.into_iter().collect();
-    let failed: Vec<String> = answers.iter().filter_map(|(at, said)| Some(format!("at {at}: {}", said.as_ref().err()?))).collect();
-    let mut came = answers.iter().filter_map(|(at, said)| Some((at, said.as_ref().ok()?)));
+    let answers: BTreeMap<IpAddr, Option<Result<Bytes, String>>> = asked.join_all().await.into_iter().collect();
+    let unasked: Vec<IpAddr> = answers.iter().filter(|(_, said)| said.is_none()).map(|(at, _)| *at).collect();
+    let said = || answers.iter().filter_map(|(at, said)| Some((at, said.as_ref()?)));
+    let failed: Vec<String> = said().filter_map(|(at, said)| Some(format!("at {at}: {}", said.as_ref().err()?))).collect();
+    let mut came = said().filter_map(|(at, said)| Some((at, said.as_ref().ok()?)));
     if !failed.is_empty() {
         let others: Vec<String> = came.map(|(at, _)| at.to_string()).collect();
         let but = if others.is_empty() { String::new() } else { format!("; it comes from {}", others.join(", ")) };
-        return Known::unknown(format!("{url} {}{but}", failed.join("; ")));
+        return Fetched::Nothing(format!("{url} {}{but}", failed.join("; ")));
     }
-    let Some((at, body)) = came.next() else { return Known::unknown(format!("mta-sts.{domain} has no address")) };
+    let Some((at, body)) = came.next() else {
+        let all: Vec<String> = unasked.iter().map(ToString::to_string).collect();
+        return Fetched::Untold(format!("from this host nothing leads to {}, where {url} lies", all.join(", ")));
+    };
     match came.find(|(_, other)| *other != body) {
-        Some((other, _)) => Known::unknown(format!("{at} and {other} serve different policies at {url}")),
-        None => Known::seen(StsPolicy::read(body), url),
+        Some((other, _)) => Fetched::Nothing(format!("{at} and {other} serve different policies at {url}")),
+        None => Fetched::Policy { reading: StsPolicy::read(body), unasked },
     }
 }
 
-async fn fetch(net: &Net, domain: &DnsName, address: IpAddr) -> Result<Bytes, String> {
-    let (head, body) = get(net, &format!("mta-sts.{domain}"), SocketAddr::new(address, 443), PATH, LARGEST + 1).await?;
+/// What comes from one address; `None` where nothing leads there from here.
+async fn fetch(net: &Net, domain: &DnsName, address: IpAddr) -> Option<Result<Bytes, String>> {
+    match TcpStream::connect((address, 443)).await {
+        Ok(tcp) => Some(fetch_over(net, domain, tcp).await),
+        Err(e) if world::no_route(&e) => None,
+        Err(e) => Some(Err(e.to_string())),
+    }
+}
+
+async fn fetch_over(net: &Net, domain: &DnsName, tcp: TcpStream) -> Result<Bytes, String> {
+    let ask = Ask { method: "GET", path: PATH, body: Bytes::new() };
+    let (head, body) = send(net, &format!("mta-sts.{domain}"), tcp, ask, LARGEST + 1).await?;
+    only_200(head.status)?;
     let media = head.headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase());
     if media.as_deref().and_then(|m| m.split(';').next()).map(str::trim) != Some("text/plain") {
         return Err(format!("its media type is {:?}, and some senders take text/plain alone", media.unwrap_or_default()));
@@ -87,20 +99,15 @@ pub async fn exchange(net: &Net, method: &str, url: &str, body: Bytes, largest: 
     let addresses = tokio::net::lookup_host((host, uri.port_u16().unwrap_or(443))).await.map_err(|e| format!("{url}: {e}"))?;
     let mut fault = "its host has no address".to_owned();
     for address in addresses {
-        match timeout(LIMIT, send(net, host, address, Ask { method, path, body: body.clone() }, largest)).await {
+        let ask = Ask { method, path, body: body.clone() };
+        let talk = async { send(net, host, TcpStream::connect(address).await.map_err(|e| e.to_string())?, ask, largest).await };
+        match timeout(LIMIT, talk).await {
             Ok(Ok((head, body))) => return Ok((head.status.as_u16(), body)),
             Ok(Err(why)) => fault = why,
             Err(_) => fault = format!("there was no whole answer within {} s", LIMIT.as_secs()),
         }
     }
     Err(format!("{url}: {fault}"))
-}
-
-/// One GET on a connection of its own: status 200 alone counts.
-async fn get(net: &Net, host: &str, to: SocketAddr, path: &str, largest: usize) -> Result<(Parts, Bytes), String> {
-    let (head, body) = send(net, host, to, Ask { method: "GET", path, body: Bytes::new() }, largest).await?;
-    only_200(head.status)?;
-    Ok((head, body))
 }
 
 fn only_200(status: StatusCode) -> Result<(), String> {
@@ -113,8 +120,8 @@ struct Ask<'a> {
     body: Bytes,
 }
 
-/// One request on a connection of its own: TLS that verifies, no redirect.
-async fn send(net: &Net, host: &str, to: SocketAddr, ask: Ask<'_>, largest: usize) -> Result<(Parts, Bytes), String> {
+/// One request, all that a connection is for: TLS that verifies, no redirect.
+async fn send(net: &Net, host: &str, tcp: TcpStream, ask: Ask<'_>, largest: usize) -> Result<(Parts, Bytes), String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -122,7 +129,6 @@ async fn send(net: &Net, host: &str, to: SocketAddr, ask: Ask<'_>, largest: usiz
         .with_root_certificates(net.verdict_roots.clone())
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
-    let tcp = TcpStream::connect(to).await.map_err(|e| e.to_string())?;
     let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|e| format!("no TLS that verifies: {e}"))?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     tokio::spawn(connection);

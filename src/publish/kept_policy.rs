@@ -2,12 +2,13 @@
 //! between the two. Pure: the file before the record, the record before what rests on it, and each wait as long as some cache may
 //! still know better (RFC 8461 §8).
 
+use super::Text;
 use crate::{
     facts::{Answer, Known},
     moment::Moment,
     name::DnsName,
     policy::{
-        Published, Reading,
+        Fetched, Published,
         mta_sts::StsRecord,
         sts_policy::{Mode, StsPolicy},
     },
@@ -197,14 +198,8 @@ impl KeptPolicy {
 
     /// Takes in what senders see at `now`.
     #[must_use]
-    pub fn seen(
-        mut self,
-        served: Option<&Known<Reading<StsPolicy>>>,
-        record: &Known<Answer<String>>,
-        mx: &Known<Answer<(u16, DnsName)>>,
-        now: Moment,
-    ) -> Self {
-        if let Some(reading) = served.and_then(Known::value) {
+    pub fn seen(mut self, served: Option<&Fetched>, record: &Known<Answer<Text>>, mx: &Known<Answer<(u16, DnsName)>>, now: Moment) -> Self {
+        if let Some(reading) = served.and_then(Fetched::reading) {
             match reading.strict() {
                 Some(policy) if *policy == self.policy => {
                     self.served.get_or_insert(now);

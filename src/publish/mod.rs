@@ -33,7 +33,7 @@ pub mod wait;
 mod wanted;
 pub mod zone_file;
 
-pub use crate::record::{Data, Record};
+pub use crate::record::{Data, Record, Text};
 pub use exchange::{Exchange, InTheWay, Ours, Told, exchanges};
 pub use kept_policy::{Former, KeptPolicy, PolicyHost, ServedBy, Step, WebServer};
 pub use outlook::{can_tell, domains_here, outlook};
@@ -74,7 +74,20 @@ pub enum State {
     /// It is not there.
     Missing,
     /// These are there, and it takes their place. They are ours to judge, not to delete: whoever prints this does that.
-    Instead(Vec<Data>),
+    Instead {
+        /// What goes.
+        old: Vec<Data>,
+        /// All texts at the name, those that stay too, in the strings in which they stand.
+        set: Vec<Text>,
+    },
+}
+
+impl State {
+    /// In place of those of the texts at the name that are meant.
+    fn instead(texts: &[Text], meant: impl Fn(&str) -> bool) -> Self {
+        let old = texts.iter().map(Text::as_str).filter(|t| meant(t));
+        Self::Instead { old: old.map(|t| Data::Txt(t.to_owned())).collect(), set: texts.to_vec() }
+    }
 }
 
 /// A record that is wanted.

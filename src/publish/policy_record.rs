@@ -1,30 +1,26 @@
 //! What is due at `_mta-sts` for a policy that is kept, as one exchange of the zone. Pure.
 
-use super::{Data, Exchange, KeptPolicy, Ours, Record, Step, TTL};
+use super::{Data, Exchange, KeptPolicy, Ours, Record, Step, TTL, Text};
 use crate::{
     facts::Whereabouts,
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
+    policy::mta_sts::StsRecord,
 };
 
 /// The exchange that the next step of a policy wants; `None` where it wants none. `texts` stand at the name now.
 ///
 /// # Errors
 /// A finding: a record that mxseal did not put there would have to go.
-pub fn record_due(
-    kept: &KeptPolicy,
-    texts: &[String],
-    at: &Whereabouts,
-    ours: &Ours,
-    now: Moment,
-) -> Result<Option<Exchange>, Box<Finding>> {
-    let record = |text: &String| Record { owner: at.owner.clone(), ttl: TTL, data: Data::Txt(text.clone()) };
+pub fn record_due(kept: &KeptPolicy, texts: &[Text], at: &Whereabouts, ours: &Ours, now: Moment) -> Result<Option<Exchange>, Box<Finding>> {
+    let record = |text: &str| Record { owner: at.owner.clone(), ttl: TTL, data: Data::Txt(text.to_owned()) };
     let new = match kept.step(now) {
         Step::Announce(new) => Some(new.text()),
         Step::Withdraw => None,
         Step::Serve | Step::Wait { .. } | Step::Close | Step::Stands => return Ok(None),
     };
-    let old: Vec<Record> = texts.iter().filter(|t| t.starts_with("v=STSv1") && new.as_ref() != Some(t)).map(record).collect();
+    let there = texts.iter().map(Text::as_str);
+    let old: Vec<Record> = there.filter(|t| StsRecord::is(t) && new.as_deref() != Some(*t)).map(record).collect();
     if let Some(other) = old.iter().find(|r| !ours.has(r)) {
         let says = format!("the record `{other}` would have to go, and mxseal did not put it there");
         let next = match &new {
@@ -34,7 +30,7 @@ pub fn record_due(
         let subject = Subject::Domain(at.owner.clone());
         return Err(Box::new(Finding::new("dns-left-to-you", Verdict::Warn, subject, says).remedy(Remedy::Do(next))));
     }
-    Ok(Some(Exchange { zone: at.zone.clone(), add: new.iter().map(record).collect(), remove: old }))
+    Ok(Some(Exchange { zone: at.zone.clone(), add: new.as_deref().map(record).into_iter().collect(), remove: old }))
 }
 
 #[cfg(test)]
@@ -44,7 +40,7 @@ mod tests {
         facts::{Answer, Known, Security},
         name::DnsName,
         policy::{
-            Reading,
+            Fetched,
             sts_policy::{Mode, MxPattern, StsPolicy},
         },
         publish::PolicyHost,
@@ -54,14 +50,14 @@ mod tests {
         text.parse().expect("a name")
     }
 
-    fn texts(texts: &[&str]) -> Vec<String> {
-        texts.iter().map(ToString::to_string).collect()
+    fn texts(texts: &[&str]) -> Vec<Text> {
+        texts.iter().map(|t| (*t).into()).collect()
     }
 
     /// What is kept of a policy in this mode, after `served` was seen with these texts.
-    fn kept(mode: Mode, served: bool, texts: &[String]) -> KeptPolicy {
+    fn kept(mode: Mode, served: bool, texts: &[Text]) -> KeptPolicy {
         let policy = StsPolicy { mode, mx: vec![MxPattern::of(name("mx.a.example"))], max_age: 86400 };
-        let seen: Known<Reading<StsPolicy>> = Known::seen(StsPolicy::read(policy.text().as_bytes()), "test");
+        let seen = Fetched::from_all(policy.text().as_bytes());
         let answer = Known::seen(Answer { records: texts.to_vec(), security: Security::Insecure, ttl: 60 }, "test");
         KeptPolicy::new(name("a.example"), policy, PolicyHost::None, Moment(0)).seen(
             served.then_some(&seen),

@@ -1,13 +1,16 @@
 //! From what the admin wants of a domain's policy to the policy that may be served, or to every reason why not. Pure.
 
-use super::{Data, KeptPolicy, PolicyHost, Record, TTL, policy_for};
+use super::{
+    Data, KeptPolicy, PolicyHost, Record, TTL, Text, policy_for,
+    sts::{unasked_of, untold},
+};
 use crate::{
     facts::{Answer, Known},
     finding::{Finding, Remedy, Subject, Verdict},
     moment::Moment,
     name::DnsName,
     policy::{
-        Reading,
+        Fetched,
         mta_sts::StsRecord,
         sts_policy::{Mode, MxPattern, StsPolicy, TESTING_AGE},
     },
@@ -45,10 +48,10 @@ pub struct PolicySeen<'a> {
     pub domain: &'a DnsName,
     /// Its MX records.
     pub mx: &'a Known<Answer<(u16, DnsName)>>,
-    /// What the policy host serves; `None` where it has no address.
-    pub served: Option<&'a Known<Reading<StsPolicy>>>,
+    /// What senders get from the policy host; `None` where it has no address.
+    pub served: Option<&'a Fetched>,
     /// What stands at `_mta-sts`.
-    pub record: &'a Known<Answer<String>>,
+    pub record: &'a Known<Answer<Text>>,
     /// What the conversations with the MX hosts showed against them.
     pub hosts: &'a [Finding],
 }
@@ -73,7 +76,7 @@ pub fn wished(
     host: &PolicyHost,
     now: Moment,
 ) -> Result<Wished, Vec<Finding>> {
-    let served = seen.served.and_then(|s| s.value()?.strict());
+    let served = seen.served.and_then(Fetched::strict);
     let fresh = |policy| KeptPolicy::new(seen.domain.clone(), policy, host.clone(), now);
     // What somebody else served so far is believed on as what we served.
     let base = kept.or_else(|| served.filter(|p| p.mode != Mode::None).cloned().map(fresh));
@@ -114,6 +117,9 @@ pub fn wished(
                 return Err(against);
             }
             let mut notes: Vec<Finding> = seen.hosts.to_vec();
+            if let Some(Fetched::Policy { unasked, .. }) = seen.served {
+                notes.extend(unasked_of(seen.domain, unasked));
+            }
             if base.policy.mode == Mode::Testing && now < base.since.after(TRIAL) {
                 let says = format!("the policy of {} was tried since {}, and two weeks are usual", seen.domain, base.since.day());
                 notes.push(finding("mta-sts-young", Verdict::Warn, seen, says).means(
@@ -188,8 +194,9 @@ fn against(base: &KeptPolicy, seen: &PolicySeen<'_>, names: &[DnsName]) -> Vec<F
     let mut all = Vec::new();
     let testing = || Remedy::Command(format!("mxseal policy {} {}", base.policy.mode, seen.domain));
     match seen.served {
-        Some(Known::Seen { value, .. }) if value.strict() == Some(&base.policy) => {}
-        Some(Known::Unknown { why }) => {
+        Some(Fetched::Policy { reading, .. }) if reading.strict() == Some(&base.policy) => {}
+        Some(Fetched::Untold(why)) => all.push(untold(seen.domain, why)),
+        Some(Fetched::Nothing(why)) => {
             let says = format!("the policy of {} cannot be fetched: {why}", seen.domain);
             all.push(finding("mta-sts-not-served", Verdict::Fail, seen, says).remedy(testing()));
         }
@@ -197,7 +204,7 @@ fn against(base: &KeptPolicy, seen: &PolicySeen<'_>, names: &[DnsName]) -> Vec<F
             let says = format!("no policy is served for {}: mta-sts.{} has no address", seen.domain, seen.domain);
             all.push(finding("mta-sts-not-served", Verdict::Fail, seen, says).remedy(testing()));
         }
-        Some(Known::Seen { .. }) => {
+        Some(Fetched::Policy { .. }) => {
             let says = format!("another policy is served for {} than the one that is kept here", seen.domain);
             all.push(finding("mta-sts-served-other", Verdict::Fail, seen, says).remedy(testing()));
         }

@@ -6,7 +6,7 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     intent::{ChallengeType, Tell},
     name::DnsName,
-    policy::{Reading, sts_policy::StsPolicy, tls_rpt::Rua},
+    policy::{Fetched, tls_rpt::Rua},
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -37,8 +37,8 @@ pub struct Asked {
 pub struct Sight {
     /// Addresses of `mta-sts.DOMAIN`, by domain.
     pub policy_hosts: BTreeMap<DnsName, Known<Answer<IpAddr>>>,
-    /// The policy that is served there, by domain; missing where nobody is asked for lack of an address.
-    pub policies: BTreeMap<DnsName, Known<Reading<StsPolicy>>>,
+    /// What senders get there, by domain; missing where it has no address.
+    pub policies: BTreeMap<DnsName, Fetched>,
     /// CAA records that govern `mta-sts.DOMAIN`, by domain.
     pub policy_caa: BTreeMap<DnsName, Known<Answer<String>>>,
     /// What this host keeps of the policies that it looks after, by domain.

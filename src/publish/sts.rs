@@ -10,12 +10,13 @@ use crate::{
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
     policy::{
-        Published, Reading,
+        Fetched, Published, Reading,
         caa::{Caa, permits},
         mta_sts::StsRecord,
         sts_policy::{Mode, MxPattern, StsPolicy, TESTING_AGE},
     },
 };
+use std::net::IpAddr;
 
 /// The policy for a domain whose mail goes to these MX hosts: what is served now with every host in it, or one that is to be
 /// tried. The mode that is served stays, and so does its age.
@@ -42,8 +43,12 @@ pub(super) fn want(domain: &DomainFacts, ours: &[&MxFacts], sight: &Sight, asked
     policy_host(domain, &host, ours, sight, sheet);
     certificate(domain, &host, sight, asked, sheet);
     let served = match sight.policies.get(&domain.domain) {
-        Some(Known::Seen { value, .. }) => strict(domain, value, sheet),
-        Some(Known::Unknown { why }) => return sheet.findings.push(not_served(domain, why, &published)),
+        Some(Fetched::Policy { reading, unasked }) => {
+            sheet.findings.extend(unasked_of(&domain.domain, unasked));
+            strict(domain, reading, sheet)
+        }
+        Some(Fetched::Nothing(why)) => return sheet.findings.push(not_served(domain, why, &published)),
+        Some(Fetched::Untold(why)) => return sheet.findings.push(untold(&domain.domain, why)),
         None => return sheet.findings.push(not_served(domain, &format!("{host} has no address"), &published)),
     };
     let Some(served) = served else { return };
@@ -56,7 +61,7 @@ pub(super) fn want(domain: &DomainFacts, ours: &[&MxFacts], sight: &Sight, asked
     if kept.is_some_and(|k| k.policy.mode == Mode::None) && published == Published::Absent {
         return;
     }
-    let old = || State::Instead(texts.iter().filter(|t| t.starts_with("v=STSv1")).cloned().map(Data::Txt).collect());
+    let old = || State::instead(texts, StsRecord::is);
     let text = served.record().text();
     match published {
         Published::One(_, reading) if kept.is_some_and(|k| reading.strict().is_some_and(|r| *r != k.policy.record())) => {
@@ -174,6 +179,26 @@ fn not_served(domain: &DomainFacts, why: &str, published: &Published<StsRecord>)
     )
     .means(means)
     .remedy(Remedy::Command(format!("mxseal policy show --domain {}", domain.domain)))
+}
+
+/// Whether there is a policy could not be told from here.
+pub(super) fn untold(domain: &DnsName, why: &str) -> Finding {
+    let says = format!("whether senders get an MTA-STS policy of {domain} could not be told from here: {why}");
+    Finding::new("mta-sts-untold", Verdict::Unknown, Subject::Domain(domain.clone()), says)
+        .means("no record is proposed before the policy was fetched as senders do it")
+        .remedy(elsewhere(domain))
+}
+
+/// Addresses of the policy host that nobody can ask from here.
+pub(super) fn unasked_of(domain: &DnsName, unasked: &[IpAddr]) -> Option<Finding> {
+    let all: Vec<String> = unasked.iter().map(ToString::to_string).collect();
+    let says = format!("the MTA-STS policy of {domain} was not fetched from {}: nothing leads there from this host", all.join(", "));
+    let finding = Finding::new("mta-sts-untold", Verdict::Warn, Subject::Domain(domain.clone()), says);
+    (!all.is_empty()).then(|| finding.means("its other addresses serve it; what senders get there is not known").remedy(elsewhere(domain)))
+}
+
+fn elsewhere(domain: &DnsName) -> Remedy {
+    Remedy::Do(format!("look from a host that has IPv4 and IPv6: curl -4 and curl -6 https://mta-sts.{domain}/.well-known/mta-sts.txt"))
 }
 
 /// MX hosts that the policy does not name: senders that verify do not deliver to them.

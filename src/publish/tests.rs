@@ -9,7 +9,7 @@ use crate::{
     finding::Verdict,
     intent::ChallengeType,
     moment::Moment,
-    policy::{Reading, caa::Caa, sts_policy::StsPolicy},
+    policy::{Fetched, caa::Caa, sts_policy::StsPolicy},
     view::{EndpointView, Judged, Offer, Probe, TlsView, Wire},
 };
 
@@ -25,8 +25,8 @@ fn answer<T>(records: Vec<T>, security: Security) -> Known<Answer<T>> {
     Known::seen(Answer { records, security, ttl: 300 }, "dns")
 }
 
-fn texts(all: &[&str]) -> Known<Answer<String>> {
-    answer(all.iter().map(|t| (*t).to_owned()).collect(), Security::Secure)
+fn texts(all: &[&str]) -> Known<Answer<Text>> {
+    answer(all.iter().map(|t| (*t).into()).collect(), Security::Secure)
 }
 
 fn spki(of: &str) -> Digest {
@@ -103,7 +103,7 @@ fn facts() -> Facts {
             addresses: answer(vec!["192.0.2.1".parse().unwrap()], Security::Secure),
             here: Known::seen(Here::Yes, "-"),
             tlsa: answer(vec![], Security::Secure),
-            caa: texts(&[]),
+            caa: answer(vec![], Security::Secure),
         }],
         lineages: vec![lineage()],
         ..Facts::unseen(host, Moment(1_800_000_000))
@@ -113,10 +113,9 @@ fn facts() -> Facts {
 /// `mta-sts.example.org` has an address, and serves this.
 fn serving(policy: &str) -> Sight {
     let domain = name("example.org");
-    let reading: Reading<StsPolicy> = StsPolicy::read(policy.as_bytes());
     Sight {
         policy_hosts: [(domain.clone(), answer(vec!["192.0.2.1".parse().unwrap()], Security::Secure))].into(),
-        policies: [(domain, Known::seen(reading, "https"))].into(),
+        policies: [(domain, Fetched::from_all(policy.as_bytes()))].into(),
         ..Sight::default()
     }
 }
@@ -129,7 +128,7 @@ fn told(facts: &Facts, sight: &Sight, asked: &Asked) -> Vec<String> {
     let state = |w: &Wanted| match &w.state {
         State::Right => "right".to_owned(),
         State::Missing => "missing".to_owned(),
-        State::Instead(old) => format!("instead of {}", old.len()),
+        State::Instead { old, .. } => format!("instead of {}", old.len()),
     };
     let data = |d: &Data| {
         let mut text = d.to_string();
@@ -294,8 +293,15 @@ fn the_sts_record_follows_the_policy() {
     let mut facts = facts();
     facts.domains[0].mta_sts = texts(&["v=STSv1; id=a"]);
     let mut dead = serving(POLICY);
-    dead.policies.insert(name("example.org"), Known::unknown("connection refused"));
+    dead.policies.insert(name("example.org"), Fetched::Nothing("connection refused".into()));
     assert_eq!(about(&told(&facts, &dead, &Asked::default()), "mta-sts"), ["fail mta-sts-not-served example.org"]);
+    // Who has no way there knows nothing of it; and one of its addresses may be out of reach.
+    dead.policies.insert(name("example.org"), Fetched::Untold("nothing leads there".into()));
+    assert_eq!(about(&told(&facts, &dead, &Asked::default()), "mta-sts"), ["unknown mta-sts-untold example.org"]);
+    let unasked = vec!["2001:db8::1".parse().unwrap()];
+    dead.policies.insert(name("example.org"), Fetched::Policy { reading: StsPolicy::read(POLICY.as_bytes()), unasked });
+    let seen = about(&told(&facts, &dead, &Asked::default()), "mta-sts");
+    assert!(seen.len() == 2 && seen[0].starts_with("recommended right") && seen[1] == "warn mta-sts-untold example.org", "{seen:?}");
 }
 
 #[test]
@@ -348,8 +354,9 @@ fn caa_is_wanted_at_the_exact_names_alone() {
         (&["0 issue \"other.example\""], "required missing"),
     ] {
         let mut facts = facts();
-        facts.mx_hosts[0].caa = texts(governing);
-        let sight = Sight { policy_caa: [(name("example.org"), texts(governing))].into(), ..serving(POLICY) };
+        let caa = || answer(governing.iter().map(|t| (*t).to_owned()).collect(), Security::Secure);
+        facts.mx_hosts[0].caa = caa();
+        let sight = Sight { policy_caa: [(name("example.org"), caa())].into(), ..serving(POLICY) };
         let seen = about(&told(&facts, &sight, &asked), " CAA ");
         let mut lines: Vec<String> = ["mta-sts.example.org", "mx.example.org"]
             .map(|n| format!("{expected} {n} CAA 0 issue \"ca.example; validationmethods=http-01,dns-01\""))

@@ -27,18 +27,17 @@ pub(super) fn want(domain: &DomainFacts, sight: &Sight, asked: &Asked, sheet: &m
         let data = Data::Txt(TlsRptRecord { rua }.text());
         sheet.wanted.push(Wanted { owner: owner.clone(), data, need, state, why, whereabouts: None });
     };
-    let old = |texts: Vec<&String>| State::Instead(texts.into_iter().cloned().map(Data::Txt).collect());
+    let old = || State::instead(texts, TlsRptRecord::is);
     match TlsRptRecord::published(texts) {
         Published::Absent => {
             let why = "senders report to it once a day whether their TLS sessions with this host worked, and why not";
             add(Need::Recommended, State::Missing, ours(domain, asked), why.into());
         }
         Published::Several(count) => {
-            let readings: Vec<&String> = texts.iter().filter(|t| TlsRptRecord::read(t).value.is_some()).collect();
-            let now: Vec<Rua> = readings.iter().filter_map(|t| TlsRptRecord::read(t).value).flat_map(|r| r.rua).collect();
+            let now: Vec<Rua> = texts.iter().filter_map(|t| TlsRptRecord::read(t.as_str()).value).flat_map(|r| r.rua).collect();
             let fallback = ours_if_any(domain, asked, now.is_empty());
             let why = format!("there are {count} such records, and senders then report to none of them");
-            add(Need::Required, old(readings), joined(now, &fallback), why);
+            add(Need::Required, old(), joined(now, &fallback), why);
         }
         Published::One(text, reading) => match (reading.strict(), &reading.value) {
             (Some(record), _) => {
@@ -49,7 +48,7 @@ pub(super) fn want(domain: &DomainFacts, sight: &Sight, asked: &Asked, sheet: &m
                     let data = Data::Txt(text);
                     sheet.wanted.push(Wanted { owner, data, need: Need::Recommended, state: State::Right, why, whereabouts: None });
                 } else {
-                    add(Need::Recommended, old(vec![&text]), all, "the place that was asked for is put behind those that are there".into());
+                    add(Need::Recommended, old(), all, "the place that was asked for is put behind those that are there".into());
                 }
             }
             (None, value) => {
@@ -57,7 +56,7 @@ pub(super) fn want(domain: &DomainFacts, sight: &Sight, asked: &Asked, sheet: &m
                 let faults: Vec<&str> = reading.remarks.iter().filter(|r| r.fails).map(|r| r.says.as_str()).collect();
                 let why = format!("senders refuse the one that is there, and report nothing: {}", faults.join("; "));
                 let fallback = ours_if_any(domain, asked, now.is_empty());
-                add(Need::Required, old(vec![&text]), joined(now, &fallback), why);
+                add(Need::Required, old(), joined(now, &fallback), why);
             }
         },
     }

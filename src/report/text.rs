@@ -8,6 +8,7 @@ use crate::{
     finding::{Finding, Remedy, Verdict},
     moment::Moment,
     plan::{Errand, Plan, Stage},
+    record::Text,
     view::{EndpointView, Judged, Offer},
 };
 use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
@@ -84,7 +85,7 @@ pub fn survey_page(style: Style, facts: &Facts, title: &str) -> String {
         let mx = known(&domain.mx, |a| format!("{}{}", list(a.records.iter().map(|(p, n)| format!("{p} {n}"))), dnssec(a.security)));
         fact(style, &mut out, "Receives for", format!("{} MX {mx}", domain.domain));
         for (label, texts) in [("MTA-STS", &domain.mta_sts), ("TLSRPT", &domain.tls_rpt)] {
-            fact(style, &mut out, "", format!("{label} {}", known(texts, |a| list(&a.records))));
+            fact(style, &mut out, "", format!("{label} {}", known(texts, |a| list(a.records.iter().map(Text::as_str)))));
         }
     }
     for mx in &facts.mx_hosts {

@@ -6,6 +6,7 @@ use crate::{
     dns::Resolver,
     facts::{Answer, DomainFacts, Here, Known, MxFacts, NameFacts},
     name::DnsName,
+    record::Text,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -132,7 +133,7 @@ fn out_of_time<T>() -> Known<T> {
     Known::unknown(format!("DNS took more than {} s for all names together, so this one was left", LIMIT.as_secs()))
 }
 
-async fn text(resolver: &Resolver, name: Result<DnsName, crate::name::NotADnsName>) -> Known<Answer<String>> {
+async fn text(resolver: &Resolver, name: Result<DnsName, crate::name::NotADnsName>) -> Known<Answer<Text>> {
     match name {
         Ok(name) => resolver.txt(&name).await,
         Err(e) => Known::unknown(e.to_string()),

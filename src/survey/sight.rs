@@ -6,38 +6,46 @@ use crate::{
     facts::{Answer, DomainFacts, Facts, Known, MxFacts, Tlsa, Whereabouts},
     name::DnsName,
     policy::{
-        Reading,
-        sts_policy::StsPolicy,
+        Fetched,
         tls_rpt::{Rua, TlsRptRecord},
     },
     publish::{Asked, Sight, fetch},
     world::Net,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Looks up what a [`sheet`](crate::publish::sheet) of these facts needs.
 pub async fn sight(net: &Net, facts: &Facts, asked: &Asked) -> Sight {
-    let Ok(resolver) = Resolver::new(net) else { return Sight::default() };
     let domains: BTreeSet<DnsName> = facts.domains.iter().map(|d| d.domain.clone()).collect();
+    let resolver = match Resolver::new(net) {
+        Ok(resolver) => resolver,
+        Err(e) => {
+            let policies = domains.into_iter().map(|domain| (domain, Fetched::Untold(e.to_string()))).collect();
+            return Sight { policies, ..Sight::default() };
+        }
+    };
     let caa = asked.caa.is_some();
     let (net, mut sight) = (net.clone(), Sight::default());
     let hosts = each(&resolver, &domains, |resolver, domain| {
         let net = net.clone();
         async move {
-            let Ok(host) = domain.under("mta-sts") else { return (Known::unknown("the name would be too long"), None, None) };
+            let host = match domain.under("mta-sts") {
+                Ok(host) => host,
+                Err(e) => return (Known::unknown(e.to_string()), None, Fetched::Nothing(e.to_string())),
+            };
             let addresses = resolver.addresses_now(&host).await;
             let governing = if caa { Some(resolver.caa(&host).await) } else { None };
-            let policy = match &addresses {
-                Known::Seen { value, .. } if !value.records.is_empty() => Some(fetch::policy(&net, &domain, &value.records).await),
-                _ => None,
-            };
+            let policy = fetched(&net, &domain, &addresses).await;
             (addresses, governing, policy)
         }
     })
     .await;
     for (domain, host) in hosts {
-        let (addresses, governing, policy) = host.unwrap_or_else(|| (late(), None, Some(late())));
-        sight.policies.extend(policy.map(|p| (domain.clone(), p)));
+        let (addresses, governing, policy) = host.unwrap_or_else(|| (late(), None, Fetched::Untold(LATE.to_owned())));
+        sight.policies.insert(domain.clone(), policy);
         sight.policy_caa.extend(governing.map(|c| (domain.clone(), c)));
         sight.policy_hosts.insert(domain, addresses);
     }
@@ -97,20 +105,26 @@ pub async fn tlsa(net: &Net, names: &BTreeSet<DnsName>) -> BTreeMap<DnsName, Kno
 }
 
 /// The policies that are served for domains.
-pub async fn policies(net: &Net, domains: &BTreeSet<DnsName>) -> BTreeMap<DnsName, Known<Reading<StsPolicy>>> {
+pub async fn policies(net: &Net, domains: &BTreeSet<DnsName>) -> BTreeMap<DnsName, Fetched> {
     let Ok(resolver) = Resolver::new(net) else { return BTreeMap::new() };
     let found = each(&resolver, domains, |resolver, domain| {
         let net = net.clone();
         async move {
-            let Ok(host) = domain.under("mta-sts") else { return Known::unknown("the name would be too long") };
-            match resolver.addresses_now(&host).await {
-                Known::Seen { value, .. } => fetch::policy(&net, &domain, &value.records).await,
-                Known::Unknown { why } => Known::Unknown { why },
+            match domain.under("mta-sts") {
+                Ok(host) => fetched(&net, &domain, &resolver.addresses_now(&host).await).await,
+                Err(e) => Fetched::Nothing(e.to_string()),
             }
         }
     })
     .await;
-    found.into_iter().map(|(domain, policy)| (domain, policy.unwrap_or_else(late))).collect()
+    found.into_iter().map(|(domain, policy)| (domain, policy.unwrap_or_else(|| Fetched::Untold(LATE.to_owned())))).collect()
+}
+
+async fn fetched(net: &Net, domain: &DnsName, host: &Known<Answer<IpAddr>>) -> Fetched {
+    match host {
+        Known::Seen { value, .. } => fetch::policy(net, domain, &value.records).await,
+        Known::Unknown { why } => Fetched::Untold(format!("the addresses of mta-sts.{domain} could not be looked up: {why}")),
+    }
 }
 
 /// What the name servers of the zones say of the records at these names, in place of what caches may still believe. Where
@@ -160,13 +174,15 @@ fn renew<T>(seen: &mut Known<Answer<T>>, now: Known<Answer<T>>) {
     }
 }
 
+const LATE: &str = "it took too long together with all other names";
+
 fn late<T>() -> Known<T> {
-    Known::unknown("it took too long together with all other names")
+    Known::unknown(LATE)
 }
 
 /// The domains that reports are mailed to, now or by wish.
 fn report_domains(facts: &Facts, asked: &Asked) -> BTreeSet<DnsName> {
     let texts = facts.domains.iter().filter_map(|d| d.tls_rpt.value()).flat_map(|a| &a.records);
-    let now: Vec<Rua> = texts.filter_map(|t| TlsRptRecord::read(t).value).flat_map(|r| r.rua).collect();
+    let now: Vec<Rua> = texts.filter_map(|t| TlsRptRecord::read(t.as_str()).value).flat_map(|r| r.rua).collect();
     now.iter().chain(&asked.rua).filter_map(|r| r.mail_domain().cloned()).collect()
 }

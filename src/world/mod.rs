@@ -26,7 +26,7 @@ pub use interrupt::{Hold, before_an_interrupt, hold_interrupts};
 pub use journald::journal;
 pub use listener::listener_on_stdin;
 pub use machine::Machine;
-pub use net::{Net, RootKeys, has_system_roots};
+pub use net::{Net, RootKeys, has_system_roots, no_route};
 pub use scratch::Scratch;
 pub use store::{Lock, Store, put_file};
 pub use token::Placed;

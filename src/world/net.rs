@@ -36,6 +36,13 @@ impl RootKeys {
     }
 }
 
+/// Whether nothing leads to an address from here: this host has no addresses of its family, or no way out for them.
+#[must_use]
+pub fn no_route(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || e.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
+}
+
 /// Where to ask and whom to believe.
 #[derive(Clone, Debug)]
 pub struct Net {

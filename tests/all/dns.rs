@@ -76,7 +76,7 @@ fn answers_carry_their_dnssec_state() {
                 assert_eq!((absent.records, absent.security, aged(absent.ttl, 5)), (vec![], state, true), "{zone}: {}", absent.ttl);
             }
             assert_eq!(seen(r.mx(&sub("void")).await).records, vec![], "{zone}: a null MX");
-            assert_eq!(seen(r.txt(&sub("_smtp._tls")).await).records, vec!["v=TLSRPTv1; rua=mailto:a@example.test"], "{zone}");
+            assert_eq!(seen(r.txt(&sub("_smtp._tls")).await).records, vec!["v=TLSRPTv1; rua=mailto:a@example.test".into()], "{zone}");
 
             let caa = seen(r.caa(&sub("deep.below.mx1")).await);
             assert_eq!((caa.records, caa.security), (vec!["0 issue \"letsencrypt.org\"".to_owned()], state), "{zone}");
@@ -123,7 +123,7 @@ fn our_own_validation_agrees() {
         // A record made from a wildcard is beyond our own validation where NSEC shows that nothing is nearer.
         for (zone, security) in [("nsec.test", Security::Unknown), ("nsec3.test", Security::Secure)] {
             let text = seen(validating.txt(&name(&format!("x.wild.{zone}"))).await);
-            assert_eq!((text.records, text.security), (vec!["any".to_owned()], security), "{zone}");
+            assert_eq!((text.records, text.security), (vec!["any".into()], security), "{zone}");
         }
     });
 }
@@ -158,7 +158,7 @@ fn absence_is_an_answer_and_a_closed_port_is_none() {
     let dns = Dns::start(&[("example.test", "", Signed::Yes)]);
     let known = here(async { ask_at(dns.authority).txt(&name("example.org.invalid")).await });
     // The lab's root is authoritative for it: proven absence, not a refusal.
-    assert_eq!(seen(known).records, Vec::<String>::new());
+    assert_eq!(seen(known).records, vec![]);
     let closed = free_port();
     let known = here(async { ask_at(closed).txt(&name("example.test")).await });
     assert!(matches!(known, Known::Unknown { .. }), "{known:?}");

@@ -5,7 +5,12 @@ use crate::lab::{
     dns::own_loopback,
     web::serve_by,
 };
-use mxseal::{certificate::KeyType, facts::Known, policy::sts_policy::LARGEST, publish::fetch, world::Net};
+use mxseal::{
+    certificate::KeyType,
+    policy::{Fetched, sts_policy::LARGEST},
+    publish::fetch,
+    world::Net,
+};
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
     sync::mpsc::channel,
@@ -22,12 +27,16 @@ fn serve(issued: &Issued, status: &str, media: &'static str, body: &str) -> Ipv4
 }
 
 /// The mode of the policy, or why there is none.
-fn fetched(net: &Net, hosts: &[Ipv4Addr]) -> String {
+fn fetched(net: &Net, hosts: &[impl Into<IpAddr> + Copy]) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let addresses: Vec<IpAddr> = hosts.iter().map(|&h| h.into()).collect();
     match runtime.block_on(fetch::policy(net, &"example.test".parse().unwrap(), &addresses)) {
-        Known::Seen { value, .. } => value.strict().map_or_else(|| "refused".to_owned(), |p| p.mode.to_string()),
-        Known::Unknown { why } => why,
+        Fetched::Policy { reading, unasked } => {
+            let mode = reading.strict().map_or_else(|| "refused".to_owned(), |p| p.mode.to_string());
+            unasked.iter().fold(mode, |said, at| format!("{said}, not asked: {at}"))
+        }
+        Fetched::Nothing(why) => why,
+        Fetched::Untold(why) => format!("untold: {why}"),
     }
 }
 
@@ -79,6 +88,15 @@ fn every_address_is_asked_on_its_own() {
     let older = serve(&issued, "200 OK", "text/plain", &POLICY.replace("86400", "86401"));
     let said = fetched(&net, &[good[0], older]);
     assert!(said.contains("serve different policies"), "{said}");
+
+    // Where nothing leads to, nobody can tell what is served. No TCP goes to everybody.
+    let nowhere = Ipv4Addr::new(255, 255, 255, 255);
+    assert_eq!(fetched(&net, &[good[0], nowhere]), format!("testing, not asked: {nowhere}"));
+    let said = fetched(&net, &[nowhere]);
+    assert!(said.starts_with(&format!("untold: from this host nothing leads to {nowhere}")), "{said}");
+    let said = fetched(&net, &[closed, nowhere]);
+    assert!(said.contains("Connection refused"), "{said}");
+    assert_eq!(fetched(&net, &[] as &[IpAddr]), "mta-sts.example.test has no address");
 
     let (release, held) = channel::<()>();
     let held = std::sync::Arc::new(std::sync::Mutex::new(held));

@@ -12,7 +12,7 @@ use crate::lab::{
 use mxseal::{
     certificate::KeyType,
     facts::Known,
-    policy::sts_policy::StsPolicy,
+    policy::{Fetched, sts_policy::StsPolicy},
     publish::fetch,
     serve::{Served, ServedHost},
     world::Net,
@@ -62,8 +62,8 @@ impl Server {
         let net: Net = self.authority.net();
         let fetched = runtime.block_on(fetch::policy(&net, &"example.test".parse().unwrap(), &[self.host.into()]));
         match fetched {
-            Known::Seen { value, at } => Known::seen(value.strict().map(StsPolicy::text).expect("a policy"), at),
-            Known::Unknown { why } => Known::unknown(why),
+            Fetched::Policy { reading, .. } => Known::seen(reading.strict().map(StsPolicy::text).expect("a policy"), "https"),
+            Fetched::Nothing(why) | Fetched::Untold(why) => Known::unknown(why),
         }
     }
 

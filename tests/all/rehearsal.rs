@@ -74,7 +74,7 @@ fn the_resolver_sees_records_and_how_far_to_trust_them() {
             let tlsa = resolver.tlsa(&under("_25._tcp.mx")).await;
             assert_eq!(tlsa.value().unwrap().records[0].to_string(), format!("3 1 1 {}", "ab".repeat(32)));
             let txt = resolver.txt(&under("_mta-sts")).await;
-            assert_eq!(txt.value().unwrap().records[0].len(), 1513, "longer than a UDP answer");
+            assert_eq!(txt.value().unwrap().records[0].as_str().len(), 1513, "longer than a UDP answer");
             let caa = resolver.caa(&under("mx")).await;
             assert_eq!(caa.value().unwrap().records, ["0 issue \"rehearsal.invalid\""]);
             for absent in ["mx.nowhere", "_25._tcp.alias"] {

@@ -118,7 +118,7 @@ fn a_running_server_is_seen_whole() {
     let domain = &facts.domains[0];
     assert_eq!(domain.mx.value().unwrap().records.len(), 2);
     assert_eq!(domain.mx.value().unwrap().security, Security::Secure);
-    assert_eq!(domain.mta_sts.value().unwrap().records, ["v=STSv1; id=1;"]);
+    assert_eq!(domain.mta_sts.value().unwrap().records, ["v=STSv1; id=1;".into()]);
     assert_eq!(facts.domains[1].mx.value().unwrap().security, Security::Insecure);
 
     let mx: BTreeMap<&str, _> = facts.mx_hosts.iter().map(|m| (m.name.as_str(), m)).collect();

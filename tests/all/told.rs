@@ -118,6 +118,27 @@ fn records_go_from_missing_to_right_by_a_real_update() {
     assert_eq!(both["records"][0]["value"], "v=TLSRPTv1; rua=mailto:postmaster@example.test,https://reports.example.test/;");
 }
 
+/// What goes is named in the strings in which it stands, beside what stays; else a server would find that another set is there.
+#[test]
+fn an_update_names_texts_as_they_stand() {
+    let site = Site::new(Signed::No);
+    for there in [
+        &["\"v=TLSRPTv1;\" \"\" \" rua=mailto:a@example.net\"", "\"not for\" \" senders\""][..],
+        &["\"v=TLSRPTv1; rua=mailto:a@example.net\"", "\"v=TLSRPTv1; rua=http://example.net/\""],
+        &["\"v=TLSRPTv1; rua=nowhere\"", "\"v=TLSRPTv1; \"", "\"v=TLSRPTv10; x=y\""],
+    ] {
+        site.dns.set("example.test", "_smtp._tls", "TXT", 60, there);
+        let script = String::from_utf8(site.mxseal(&["dns", "--format", "nsupdate", "--rua", "mailto:tls@example.test"]).stdout).unwrap();
+        send(&site, &script);
+        let held = run(Command::new("kdig").args([&format!("@{}", site.host), "+short", "_smtp._tls.example.test", "TXT"]));
+        let of_senders: Vec<&str> = held.lines().filter(|l| l.starts_with("\"v=TLSRPTv1;")).collect();
+        let stays = there.iter().filter(|t| !t.starts_with("\"v=TLSRPTv1;")).count();
+        assert_eq!((of_senders.len(), held.lines().count()), (1, 1 + stays), "{there:?}: {script}{held}");
+        let (first, ours) = (there.iter().any(|t| t.contains("mailto:a@")), of_senders[0].contains("tls@example.test"));
+        assert!(ours && of_senders[0].contains("mailto:a@example.net") == first, "{there:?}: {held}");
+    }
+}
+
 #[test]
 fn the_state_of_the_zone_decides() {
     for (signed, verdict, says, seen) in [

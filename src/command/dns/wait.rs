@@ -99,7 +99,7 @@ fn awaited(sheet: &Sheet, published: Option<&[ZoneDoc]>) -> Vec<Awaited> {
         if wanted.state != State::Right && published.is_some_and(|zones| !told(zones)) {
             continue;
         }
-        if let State::Instead(old) = &wanted.state {
+        if let State::Instead { old, .. } = &wanted.state {
             let gone = |data: &crate::publish::Data| Awaited {
                 zone: zone.clone(),
                 record: Record { data: data.clone(), ..record.clone() },

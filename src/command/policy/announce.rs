@@ -15,7 +15,7 @@ use crate::{
     facts::{Known, Whereabouts},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
-    policy::sts_policy::{Mode, StsPolicy},
+    policy::{Fetched, sts_policy::Mode},
     publish::{Exchange, KeptPolicy, Ours, Record, publisher::Publisher, record_due},
     report::{Event, Observer as _, Progress, Terminal, json::ZoneDoc},
     settings::Settings,
@@ -81,7 +81,7 @@ impl Announced {
 /// As [`record`], and where the records of this host cannot be read.
 pub(super) async fn draft(site: &Site, way: &Way, kept: &KeptPolicy, seen: &Seen) -> Result<(Option<ZoneDoc>, Option<Finding>), Trouble> {
     let Some(about) = seen.facts.domains.iter().find(|d| d.domain == kept.domain) else { return Ok((None, None)) };
-    let served = Known::seen(StsPolicy::read(kept.policy.text().as_bytes()), "once it is served");
+    let served = Fetched::from_all(kept.policy.text().as_bytes());
     let then = kept.clone().seen(Some(&served), &about.mta_sts, &about.mx, world::now());
     Ok(match due(site, way, &then, seen)? {
         Ok(Some(exchange)) => {

@@ -9,7 +9,7 @@ use crate::{
     facts::{DomainFacts, Facts},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,
-    policy::sts_policy::Mode,
+    policy::{Fetched, sts_policy::Mode},
     publish::{PolicySeen, PolicyWish, Prospect, ServedBy, Step, Wished, policies, prospects, wished},
     report::Progress,
     settings::Settings,
@@ -76,7 +76,7 @@ async fn one(
     let _lock = place::lock(&site.store.path(""))?;
     let served = seen.sight.policies.get(&about.domain);
     // One that nobody announces binds nobody, and is somebody's all the same.
-    if served.and_then(|s| s.value()?.strict()).is_some_and(|p| p.mode != Mode::None) {
+    if served.and_then(Fetched::strict).is_some_and(|p| p.mode != Mode::None) {
         return Ok(Vec::new());
     }
     let said = Settings { policy_host: Some(by), ..Settings::default() };

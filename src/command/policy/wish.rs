@@ -43,7 +43,8 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     };
     let mut site = Site::of(&flags, &settings.acme_ca_file, &settings, global)?;
     site.open_store(&global.state_dir)?;
-    interrupt::before_the_end(&site.store, || {});
+    interrupt::last_words("policy", &site.store, global);
+    interrupt::reached(interrupt::Reached::Somewhere);
     let _lock = place::lock(&global.state_dir)?;
     let progress = Progress::new(global.json);
 
@@ -164,7 +165,7 @@ pub(super) fn policy_host(
     seen: &Seen,
     about: &DomainFacts,
 ) -> Result<PolicyHost, Trouble> {
-    let served = || seen.sight.policies.get(&about.domain).is_some_and(|p| p.value().is_some());
+    let served = || seen.sight.policies.get(&about.domain).is_some_and(|p| p.reading().is_some());
     let by = match (said.policy_host, kept) {
         (None, Some(kept)) => return Ok(kept.host.clone()),
         (Some(by), _) => by,

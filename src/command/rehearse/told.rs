@@ -136,7 +136,7 @@ impl Act<'_> {
         });
         progress.see(Event::Started("fetch the policy as senders do".into()));
         let fetched: BTreeMap<_, _> = survey::policies(&site.net, &domains).await;
-        let as_kept = |k: &&KeptPolicy| fetched.get(&k.domain).is_some_and(|f| f.value().is_some_and(|p| p.strict() == Some(&k.policy)));
+        let as_kept = |k: &&KeptPolicy| fetched.get(&k.domain).is_some_and(|f| f.strict() == Some(&k.policy));
         let came = kept.iter().filter(as_kept).count();
         progress.see(Event::Done(format!("{came} of {} came over TLS that verifies", kept.len())));
         let (_, sheet) = dns::compared(site, dns::told(site, false).await?, asked).await;

@@ -7,6 +7,7 @@ use crate::{
     finding::{Finding, Verdict},
     maintain::{ToldAsked, policy_due},
     name::DnsName,
+    policy::Fetched,
     publish::{policies, told},
     report::{Progress, json::Outcome},
     survey,
@@ -50,7 +51,7 @@ async fn due(site: &Site) -> Result<Vec<Finding>, Trouble> {
     for kept in &mut all {
         let Some(domain) = told.iter().find(|d| d.domain == kept.domain) else { continue };
         let served = served.get(&kept.domain);
-        if let Some(policy) = served.and_then(|s| s.value()?.strict()) {
+        if let Some(policy) = served.and_then(Fetched::strict) {
             told::tell(&site.store, now, |claims| claims.tell_policy(&kept.domain, Some(policy), now)).map_err(Trouble::state)?;
         }
         *kept = kept.clone().seen(served, &domain.mta_sts, &domain.mx, now);

@@ -62,8 +62,8 @@ fn see(claims: &mut Claims, published: &PublishedNow, now: crate::moment::Moment
             claims.see_tlsa(name, &answer.records, answer.ttl, now);
         }
     }
-    for (domain, reading) in &published.policies {
-        if let Some(policy) = reading.value().and_then(|r| r.strict()) {
+    for (domain, fetched) in &published.policies {
+        if let Some(policy) = fetched.strict() {
             claims.tell_policy(domain, Some(policy), now);
         }
     }

@@ -38,12 +38,12 @@ impl World {
         answer(self.mx.iter().map(|n| (10, name(n))).collect(), TTL)
     }
 
-    fn record(&self) -> Known<Answer<String>> {
-        answer(self.id.iter().map(|id| format!("v=STSv1; id={id};")).collect(), TTL)
+    fn record(&self) -> Known<Answer<Text>> {
+        answer(self.id.iter().map(|id| format!("v=STSv1; id={id};").as_str().into()).collect(), TTL)
     }
 
-    fn policy(&self) -> Option<Known<Reading<StsPolicy>>> {
-        self.served.as_ref().map(|p| Known::seen(StsPolicy::read(p.text().as_bytes()), "https"))
+    fn policy(&self) -> Option<Fetched> {
+        self.served.as_ref().map(|p| Fetched::from_all(p.text().as_bytes()))
     }
 
     /// A look at the world, kept.

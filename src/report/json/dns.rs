@@ -190,7 +190,7 @@ impl RecordDoc {
         let (state, instead_of) = match &wanted.state {
             State::Right => ("right", Vec::new()),
             State::Missing => ("missing", Vec::new()),
-            State::Instead(old) => ("wrong", old.iter().map(ToString::to_string).collect()),
+            State::Instead { old, .. } => ("wrong", old.iter().map(ToString::to_string).collect()),
         };
         let value = if let Data::Txt(text) = &wanted.data { text.clone() } else { wanted.data.to_string() };
         Self {

@@ -55,7 +55,7 @@ const CASES: &[(&str, Tweak, &str)] = &[
         "a policy is announced",
         |f| {
             port(f, 0, "");
-            f.domains[0].mta_sts = answer(vec!["v=STSv1; id=1;".to_owned()]);
+            f.domains[0].mta_sts = answer(vec!["v=STSv1; id=1;".into()]);
         },
         "",
     ),
