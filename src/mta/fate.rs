@@ -19,22 +19,25 @@ pub enum Fate {
 /// A fate with the line that says so.
 type Says = fn(String) -> Fate;
 
-/// Words of a line, and what they say of a recipient: Postfix, Exim, Sendmail, OpenSMTPD.
+/// Words of a line, and what they say of a recipient: Postfix, Exim, Sendmail, OpenSMTPD, which wrote quotes until 7.3.
 const WORDS: &[(&str, Says)] = &[
     ("status=sent", Fate::Delivered),
     (" => ", Fate::Delivered),
     ("stat=Sent", Fate::Delivered),
     ("result=\"Ok\"", Fate::Delivered),
+    ("result=Ok ", Fate::Delivered),
     ("status=deferred", Fate::Waits),
     (" == ", Fate::Waits),
     ("stat=Deferred", Fate::Waits),
     ("result=\"TempFail\"", Fate::Waits),
+    ("result=TempFail ", Fate::Waits),
     ("status=bounced", Fate::Refused),
     ("status=expired", Fate::Refused),
     (" ** ", Fate::Refused),
     ("stat=User unknown", Fate::Refused),
     ("stat=Service unavailable", Fate::Refused),
     ("result=\"PermFail\"", Fate::Refused),
+    ("result=PermFail ", Fate::Refused),
 ];
 
 /// What the log says of the message with this id, that went to `to`; its last word counts. OpenSMTPD does not log ids of
@@ -97,6 +100,14 @@ mod tests {
                 "Nov 22 smtpd[1]: 12ab mda delivery evpid=77 from=<p@e> to=<postmaster@example.test> rcpt=<-> user=root delay=0s result=\"Ok\" stat=\"Delivered\"",
                 Fate::Delivered(
                     "Nov 22 smtpd[1]: 12ab mda delivery evpid=77 from=<p@e> to=<postmaster@example.test> rcpt=<-> user=root delay=0s result=\"Ok\" stat=\"Delivered\""
+                        .into(),
+                ),
+            ),
+            (
+                "a newer OpenSMTPD",
+                "12ab mda delivery evpid=77 from=<p@e> to=<postmaster@example.test> rcpt=<-> user=root delay=0s result=TempFail stat=Error",
+                Fate::Waits(
+                    "12ab mda delivery evpid=77 from=<p@e> to=<postmaster@example.test> rcpt=<-> user=root delay=0s result=TempFail stat=Error"
                         .into(),
                 ),
             ),
