@@ -47,6 +47,9 @@ pub(super) fn notes(facts: &Facts, mx: &[DnsName], settings: &Settings, prospect
         return Vec::new();
     }
     let how = match settings.way.publish {
+        usual if settings.zone.values().any(|zone| zone.publish.is_some_and(|how| Some(how) != usual)) => {
+            "the records of each zone go the way that the settings say, and where they say none are printed; --tell nothing leaves it out"
+        }
         None | Some(How::Manual) => "the records are printed for your zone, and nothing is sent anywhere; --tell nothing leaves it out",
         Some(How::Zonefile) => "the records are put into the zone's file; --tell nothing leaves it out",
         Some(How::Rfc2136) => "the records are sent to the zone's server; --tell nothing leaves it out",
@@ -56,9 +59,20 @@ pub(super) fn notes(facts: &Facts, mx: &[DnsName], settings: &Settings, prospect
     let served: Vec<&DnsName> =
         prospects.iter().filter(|(_, p)| matches!(p, Prospect::There | Prospect::Begin(_))).map(|(domain, _)| domain).collect();
     let told = publish::outlook(facts, mx, &settings.tell, &served, how);
-    let publishes = settings.way.publish.is_some_and(|how| how != How::Manual);
-    let begun = if Tell::MtaSts.is_in(&settings.tell) { policy_notes(prospects, facts, mx, publishes) } else { Vec::new() };
-    told.into_iter().chain(begun).collect()
+    let mut notes: Vec<Finding> = told.into_iter().collect();
+    if Tell::MtaSts.is_in(&settings.tell) {
+        let (told, by_hand) = prospects.clone().into_iter().partition(|(domain, _)| publishes(settings, domain));
+        notes.extend(policy_notes(&told, facts, mx, true));
+        notes.extend(policy_notes(&by_hand, facts, mx, false));
+    }
+    notes
+}
+
+/// Whether mxseal brings the records of this domain into DNS, by the closest zone of which the settings say something.
+fn publishes(settings: &Settings, domain: &DnsName) -> bool {
+    let above = |zone: &&DnsName| domain == *zone || domain.as_str().ends_with(&format!(".{zone}"));
+    let zone = settings.zone.keys().filter(above).max_by_key(|zone| zone.as_str().len()).unwrap_or(domain);
+    settings.publishing(zone).publish.is_some_and(|how| how != How::Manual)
 }
 
 /// What is asked for. Where nobody says, nothing is told of policies that this host has no part in.
@@ -238,8 +252,10 @@ impl Telling<'_> {
 
     fn page(&self, open: &[&Wanted], sheet: &Sheet, published: usize, waits: bool) -> String {
         let mut out = String::new();
+        let one = open.windows(2).all(|two| two[0].zone() == two[1].zone());
+        let zones = if one { "your zone" } else { "your zones" };
         if !open.is_empty() {
-            out.push_str("\nWhat senders should be told, for your zone:\n\n");
+            out.push_str(&format!("\nWhat senders should be told, for {zones}:\n\n"));
             out.push_str(&Dialect::Zone.text(open));
         }
         let right = sheet.wanted.len() - sheet.open().count();
@@ -250,8 +266,8 @@ impl Telling<'_> {
             (0, 0) => format!("Senders are told what they should be ({}).", count(right, "record", "records")),
             (0, n) => format!("{} published.{wait}", count(n, "record is", "records are")),
             (_, 0) if self.show_only && by_itself() => "To put them there: mxseal dns --publish".to_owned(),
-            (_, 0) => "Put these into your zone, then run: mxseal dns --wait".to_owned(),
-            (_, n) => format!("{} published; put these into your zone, then run: mxseal dns --wait", count(n, "record is", "records are")),
+            (_, 0) => format!("Put these into {zones}, then run: mxseal dns --wait"),
+            (_, n) => format!("{} published; put these into {zones}, then run: mxseal dns --wait", count(n, "record is", "records are")),
         };
         out.push_str(&format!("\n{}", report::row(Style::of_stdout(), "", &says)));
         out
@@ -318,4 +334,22 @@ fn unkept(e: &std::io::Error) -> Finding {
 
 fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Publishing;
+
+    #[test]
+    fn a_domain_goes_the_way_of_its_closest_zone() {
+        let name = |text: &str| text.parse::<DnsName>().expect("a name");
+        let way = |how| Publishing { publish: Some(how), ..Publishing::default() };
+        let zone = [(name("a.example"), way(How::Rfc2136)), (name("b.a.example"), way(How::Manual))].into();
+        let settings = Settings { zone, ..Settings::default() };
+        for (domain, expected) in [("a.example", true), ("x.a.example", true), ("x.b.a.example", false), ("za.example", false)] {
+            assert_eq!(publishes(&settings, &name(domain)), expected, "{domain}");
+        }
+        assert!(publishes(&Settings { way: way(How::Hook), ..Settings::default() }, &name("a.example")));
+    }
 }

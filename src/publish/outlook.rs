@@ -7,6 +7,9 @@ use crate::{
     name::DnsName,
 };
 
+/// More names than that are counted where another note tells them.
+pub(super) const FEW: usize = 4;
+
 /// What could be told of this host: what a wizard proposes.
 #[must_use]
 pub fn can_tell(facts: &Facts, mx: &[DnsName]) -> Vec<Tell> {
@@ -35,10 +38,10 @@ pub fn outlook(facts: &Facts, mx: &[DnsName], tell: &[Tell], policies: &[&DnsNam
     let mut parts = Vec::new();
     for what in can_tell(facts, mx).into_iter().filter(|what| what.is_in(tell)) {
         parts.push(match what {
-            Tell::TlsRpt => format!("where to report how TLS went, for {}", list(domains.iter().map(|d| &d.domain))),
+            Tell::TlsRpt => format!("where to report how TLS went, for {}", few(domains.iter().map(|d| &d.domain))),
             Tell::Dane => format!("the keys of {}, for DANE", list(ours.iter().filter(|mx| is_signed(mx)).map(|mx| &mx.name))),
             Tell::MtaSts if policies.is_empty() => continue,
-            Tell::MtaSts => format!("the MTA-STS policy of {}, once it is served", list(policies.iter().copied())),
+            Tell::MtaSts => format!("the MTA-STS policy of {}, once it is served", few(policies.iter().copied())),
             Tell::Nothing => continue,
         });
     }
@@ -66,4 +69,9 @@ fn is_signed(mx: &MxFacts) -> bool {
 
 fn list<'a>(names: impl Iterator<Item = &'a DnsName>) -> String {
     names.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Domains by name where they are few; all of them are among the facts, and their policies are told by name.
+fn few<'a>(domains: impl ExactSizeIterator<Item = &'a DnsName>) -> String {
+    if domains.len() > FEW { format!("{} domains", domains.len()) } else { list(domains) }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Data, Record, ServedBy, TTL, WebServer,
-    outlook::{domains_here, ours},
+    outlook::{FEW, domains_here, ours},
 };
 use crate::{
     facts::{DomainFacts, Facts, Known, MxFacts},
@@ -108,7 +108,9 @@ fn note(prospect: &Prospect, domains: &[&DnsName], facts: &Facts, mx: &[DnsName]
     let [first, more @ ..] = domains else { return None };
     let subject = if more.is_empty() { Subject::Domain((*first).clone()) } else { Subject::Host };
     let names = |before: &str| domains.iter().map(|d| format!("{before}{d}")).collect::<Vec<_>>().join(", ");
-    let (all, hosts) = (names(""), names("mta-sts."));
+    let all = names("");
+    let hosts = if domains.len() > FEW { "mta-sts.DOMAIN of each".to_owned() } else { names("mta-sts.") };
+    let (lead, it_has) = if more.is_empty() { ("leads", "it has") } else { ("lead", "they have") };
     let planned = |verdict, says: String| Some(Finding::new("policy-planned", verdict, subject.clone(), says));
     let harmless = "in mode testing senders report what would fail, and deliver all the same; --tell without mta-sts leaves it out";
     let begin = || Remedy::Command(format!("mxseal policy testing {first}"));
@@ -125,19 +127,23 @@ fn note(prospect: &Prospect, domains: &[&DnsName], facts: &Facts, mx: &[DnsName]
         }
         Prospect::Nameless(_) => {
             let note =
-                planned(Verdict::Pass, format!("an MTA-STS policy of {all} is begun once {hosts} leads here: it has no address yet"))?;
-            let about = facts.domains.iter().find(|d| d.domain == **first)?;
-            let receives = |name: &DnsName| about.mx.value().is_some_and(|a| a.records.iter().any(|(_, mx)| mx == name));
-            let at = ours(facts, mx).into_iter().find(|mx| receives(&mx.name))?.name.clone();
-            let alias = Record { owner: first.under("mta-sts").ok()?, ttl: TTL, data: Data::Cname(at) };
-            let note = note.means(harmless);
-            Some(if publishes {
-                note.seen(format!("published first: {alias}"))
-            } else {
-                note.seen(format!("to be published first: {alias}")).remedy(begin())
+                planned(Verdict::Pass, format!("an MTA-STS policy of {all} is begun once {hosts} {lead} here: {it_has} no address yet"))?;
+            let alias = |domain: &DnsName| {
+                let about = facts.domains.iter().find(|d| d.domain == *domain)?;
+                let receives = |name: &DnsName| about.mx.value().is_some_and(|a| a.records.iter().any(|(_, mx)| mx == name));
+                let at = ours(facts, mx).into_iter().find(|mx| receives(&mx.name))?.name.clone();
+                Some(Record { owner: domain.under("mta-sts").ok()?, ttl: TTL, data: Data::Cname(at) })
+            };
+            let first_of_all = if publishes { "published first" } else { "to be published first" };
+            let aliases = domains.iter().filter_map(|domain| alias(domain));
+            let note = aliases.fold(note.means(harmless), |note, alias| note.seen(format!("{first_of_all}: {alias}")));
+            Some(match (publishes, more) {
+                (true, _) => note,
+                (false, []) => note.remedy(begin()),
+                (false, _) => note.remedy(Remedy::Command("mxseal setup".to_owned())),
             })
         }
-        Prospect::Elsewhere => planned(Verdict::Warn, format!("no MTA-STS policy of {all} is begun: {hosts} leads to another host"))?
+        Prospect::Elsewhere => planned(Verdict::Warn, format!("no MTA-STS policy of {all} is begun: {hosts} {lead} to another host"))?
             .remedy(Remedy::Command(format!("mxseal policy testing {first} --policy-host export")))
             .into(),
         Prospect::Taken(program) => planned(Verdict::Warn, format!("no MTA-STS policy of {all} is begun: {program} has port 443"))?

@@ -103,3 +103,23 @@ fn an_outlook_names_what_can_be_told() {
         assert!(expected.iter().zip(&parts).all(|(e, part)| part.contains(e)), "{what}: {said}");
     }
 }
+
+/// Each of many is named once, and told what comes first.
+#[test]
+fn many_domains_are_named_once() {
+    let mut facts = ready();
+    let one = facts.domains[0].clone();
+    let numbered = |n: usize| DomainFacts { domain: name(&format!("d{n}.example.org")), policy_host: texts_of(&[]), ..one.clone() };
+    facts.domains = (1..=5).map(numbered).collect();
+    let prospects = prospects(&facts, &[], None, &[].into());
+    let notes = policy_notes(&prospects, &facts, &[], false);
+    let [note] = notes.as_slice() else { panic!("{notes:?}") };
+    assert!(note.says.ends_with("d5.example.org is begun once mta-sts.DOMAIN of each lead here: they have no address yet"), "{note:?}");
+    assert_eq!((note.evidence.len(), &note.remedy), (5, &crate::finding::Remedy::Command("mxseal setup".into())), "{note:?}");
+    let told = outlook(&facts, &[], &[], &[], "-").unwrap();
+    assert!(told.says.contains("for 5 domains"), "{told:?}");
+}
+
+fn texts_of(addresses: &[&str]) -> Known<Answer<std::net::IpAddr>> {
+    answer(addresses.iter().map(|a| a.parse().unwrap()).collect(), Security::Secure)
+}
