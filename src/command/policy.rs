@@ -60,7 +60,7 @@ async fn show(args: &PolicyShow, global: &Global) -> Result<u8, Trouble> {
         finding.remedy = Remedy::Do("serve the text above at that address, then publish the record".into());
     }
     let exit = exit(&shown, &findings);
-    tell(global, exit, shown, findings, Vec::new());
+    tell(global, exit, false, shown, findings, Vec::new());
     Ok(exit)
 }
 
@@ -76,8 +76,8 @@ fn exit(policies: &[PolicyDoc], findings: &[Finding]) -> u8 {
     }
 }
 
-fn tell(global: &Global, exit: u8, policies: Vec<PolicyDoc>, findings: Vec<Finding>, zones: Vec<ZoneDoc>) {
-    let document = json::PoliciesDoc { version: json::VERSION, exit, policies, findings, zones };
+fn tell(global: &Global, exit: u8, changed: bool, policies: Vec<PolicyDoc>, findings: Vec<Finding>, zones: Vec<ZoneDoc>) {
+    let document = json::PoliciesDoc { version: json::VERSION, exit, changed, policies, findings, zones };
     Terminal::document(&if global.json { json::text(&document) } else { report::policy_page(Style::of_stdout(), &document) });
 }
 

@@ -150,7 +150,10 @@ mod tests {
                 record: "v=STSv1; id=0123456789abcdef0123456789abcdef;".into(),
                 kept: None,
             };
-            policy_page(Style::default(), &PoliciesDoc { version: 1, exit: 1, policies: vec![policy], findings: vec![], zones: vec![] })
+            policy_page(
+                Style::default(),
+                &PoliciesDoc { version: 1, exit: 1, changed: false, policies: vec![policy], findings: vec![], zones: vec![] },
+            )
         };
         assert_eq!(
             page(false),

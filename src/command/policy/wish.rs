@@ -71,7 +71,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
             };
             let shown = vec![document(&about, &seen.sight, kept.as_ref(), world::now())];
             progress.line(settled);
-            tell(global, 1, shown, why, Vec::new());
+            tell(global, 1, false, shown, why, Vec::new());
             return Ok(1);
         }
     };
@@ -105,7 +105,8 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         kept.next = Some(next);
     }
     let exit = exit(&shown, &findings);
-    tell(global, exit, shown, findings, zone.into_iter().collect());
+    let changed = changes || zone.as_ref().is_some_and(|z| z.state == "published");
+    tell(global, exit, changed, shown, findings, zone.into_iter().collect());
     Ok(exit)
 }
 
@@ -115,7 +116,7 @@ fn dry(global: &Global, shown: PolicyDoc, mut notes: Vec<Finding>, zone: Option<
     let zones: Vec<ZoneDoc> = zone.into_iter().collect();
     if global.json {
         notes.extend(left);
-        tell(global, exit, vec![shown], notes, zones);
+        tell(global, exit, false, vec![shown], notes, zones);
     } else {
         let style = Style::of_stdout();
         Terminal::print(&format!("{}{}", report::zones_page(style, &zones), report::findings(style, left.as_slice())));
@@ -266,7 +267,7 @@ async fn close(site: &Site, settings: &Settings, kept: &KeptPolicy, global: &Glo
     policies::forget(&site.store, &kept.domain).map_err(Trouble::state)?;
     progress.line(&format!("{} has no policy any more. The name mta-sts.{} can go from DNS.", kept.domain, kept.domain));
     if global.json {
-        tell(global, 0, Vec::new(), findings, Vec::new());
+        tell(global, 0, true, Vec::new(), findings, Vec::new());
     } else {
         Terminal::print(&report::findings(Style::of_stdout(), &findings));
     }

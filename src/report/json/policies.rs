@@ -11,6 +11,8 @@ pub struct PoliciesDoc {
     pub version: u8,
     /// The exit status that goes with it.
     pub exit: u8,
+    /// The policy that is kept became another, or its record.
+    pub changed: bool,
     /// The policy of each domain.
     pub policies: Vec<PolicyDoc>,
     /// What is wrong.
