@@ -130,7 +130,7 @@ fn an_update_names_texts_as_they_stand() {
         site.dns.set("example.test", "_smtp._tls", "TXT", 60, there);
         let script = String::from_utf8(site.mxseal(&["dns", "--format", "nsupdate", "--rua", "mailto:tls@example.test"]).stdout).unwrap();
         send(&site, &script);
-        let held = run(Command::new("kdig").args([&format!("@{}", site.host), "+short", "_smtp._tls.example.test", "TXT"]));
+        let held = run(Command::new("kdig").args([&format!("@{}", site.dns.authority.ip()), "+short", "_smtp._tls.example.test", "TXT"]));
         let of_senders: Vec<&str> = held.lines().filter(|l| l.starts_with("\"v=TLSRPTv1;")).collect();
         let stays = there.iter().filter(|t| !t.starts_with("\"v=TLSRPTv1;")).count();
         assert_eq!((of_senders.len(), held.lines().count()), (1, 1 + stays), "{there:?}: {script}{held}");
