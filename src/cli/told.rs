@@ -1,6 +1,6 @@
 //! Flags of the verbs about what the world is told: records, policies, lists.
 
-use super::{Where, absolute};
+use super::{Approval, Where, absolute};
 use crate::{
     moment::Moment,
     mta::policy_map::PolicyMap,
@@ -260,12 +260,9 @@ pub struct PolicyHow {
     /// What a way needs.
     #[command(flatten)]
     pub way: Way,
-    /// Approve what is said
-    #[arg(long)]
-    pub yes: bool,
-    /// Say what would be done, and stop
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Whether it may be done.
+    #[command(flatten)]
+    pub approval: Approval,
 }
 
 impl PolicyHow {

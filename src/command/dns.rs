@@ -1,26 +1,22 @@
 //! `mxseal dns`: what the world should be told in DNS, and is not; where it is asked for, tells it and waits.
 
 mod publish;
-pub(super) mod wait;
 
-use super::{Trouble, deployed, interrupt, place, place::Site, rollover};
+use super::{Trouble, interrupt, place, place::Site, rollover, senders, wait};
 use crate::{
     apply,
     cli::{Dns, Global, RecordFormat},
     facts::Facts,
     finding::{Finding, Remedy, Subject, Verdict},
     intent::Tell,
-    name::DnsName,
     plan,
-    publish::{Asked, Issuer, Sheet, Wanted, dialect::Dialect, policies, sheet},
+    publish::{Asked, Issuer, Sheet, Wanted, dialect::Dialect},
     report::{
         self, Style, Terminal, json,
         json::{WaitDoc, ZoneDoc},
     },
     settings::Settings,
-    survey,
 };
-use std::collections::BTreeSet;
 
 pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     let settings = place::settings(global)?;
@@ -31,14 +27,14 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
         site.open_store(&global.state_dir)?;
     }
     interrupt::last_words("dns", &site.store, global);
-    let facts = told(&site, true).await?;
+    let facts = senders::told(&site, true).await?;
     let asked = Asked {
         mx: site.place.mx.clone(),
         rua: if args.rua.is_empty() { settings.rua.clone() } else { args.rua.clone() },
         caa: issuer(args, &facts, &settings)?,
         tell: settings.tell.clone(),
     };
-    let (facts, mut sheet) = compared(&site, facts, &asked).await;
+    let (facts, mut sheet) = senders::compared(&site, facts, &asked).await;
     if asked.tell.contains(&Tell::Nothing) {
         let says = "the settings say that senders are told nothing (tell), so only records that bind this host already are looked at";
         let file = global.config.display();
@@ -85,19 +81,6 @@ pub(super) async fn run(args: &Dns, global: &Global) -> Result<u8, Trouble> {
     Ok(exit)
 }
 
-/// The facts, with how far each certificate really got and, where asked for, what is served. Our keys are root's to see.
-pub(super) async fn told(site: &Site, served: bool) -> Result<Facts, Trouble> {
-    site.needs_owner()?;
-    let mut facts = site.survey(served).await?;
-    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
-    facts.lineages.iter_mut().for_each(|l| l.deployment = deployed::deployment(l, &receipts));
-    // Where nothing of ours stands, nothing binds us.
-    if apply::standing(&receipts).is_some() {
-        facts.claims = crate::publish::told::see(&site.store, &facts).map_err(Trouble::state)?;
-    }
-    Ok(facts)
-}
-
 /// Everybody has the records: from now on the time counts after which the next keys may be used.
 async fn seen_by_all(site: &Site, facts: &Facts) -> Result<(), Trouble> {
     let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
@@ -106,24 +89,6 @@ async fn seen_by_all(site: &Site, facts: &Facts) -> Result<(), Trouble> {
         rollover::keys::look(site, standing, lineage, true).await?;
     }
     Ok(())
-}
-
-/// What is wanted, compared with what DNS says. What seems to be missing is asked of the zone's own servers, so that nobody has
-/// to wait for caches after publishing it.
-pub(super) async fn compared(site: &Site, mut facts: Facts, asked: &Asked) -> (Facts, Sheet) {
-    let mut sight = survey::sight(&site.net, &facts, asked).await;
-    let kept = policies::all(&site.store).unwrap_or_default();
-    sight.kept = kept.into_iter().map(|k| (k.domain.clone(), k)).collect();
-    let mut seen = sheet(&facts, &sight, asked);
-    let owners: BTreeSet<DnsName> = seen.wanted.iter().map(|w| w.owner.clone()).collect();
-    let places = survey::whereabouts(&site.net, &owners).await;
-    let open: BTreeSet<DnsName> = seen.open().map(|w| w.owner.clone()).collect();
-    if !open.is_empty() {
-        survey::ask_authorities(&site.net, &mut facts, &places, &open).await;
-        seen = sheet(&facts, &sight, asked);
-    }
-    seen.place(&places);
-    (facts, seen)
 }
 
 /// 1 where something is missing or wrong, 3 where something could not be told, else 0. What was published is not missing any

@@ -1,6 +1,7 @@
-//! A file a verb; each reads top-down as the recipe that its user has in mind.
+//! A file a verb; each reads top-down as the recipe that its user has in mind. What several need lies beside them.
 
 mod alarm;
+mod bring;
 mod completions;
 mod course;
 mod deployed;
@@ -22,19 +23,23 @@ mod recover;
 mod rehearse;
 mod renew;
 mod rollover;
+mod senders;
 mod serve;
 mod setup;
 mod stand_in;
+mod standing;
 mod status;
 mod survey;
 mod tell;
 mod undo;
+mod wait;
 mod watch;
 mod wishes;
 
 use crate::{
     cli::{Approval, Cli, Global, RecordFormat, Verb},
-    report::{self, Terminal, json, json::Outcome},
+    finding::Finding,
+    report::{self, Style, Terminal, json, json::Outcome},
     topics::Explained,
 };
 use std::{io, process::ExitCode};
@@ -141,6 +146,13 @@ fn agreed(approval: &Approval, question: &str) -> Result<bool, Trouble> {
         );
     }
     report::agreed(question).map_err(no_answer)
+}
+
+/// Prints findings, where they are not in a document.
+fn show(global: &Global, findings: &[Finding]) {
+    if !global.json && !findings.is_empty() {
+        Terminal::print(&report::findings(Style::of_stdout(), findings));
+    }
 }
 
 /// A command line without a verb: on a terminal that is `setup`, which begins with the facts and asks for the rest.

@@ -12,38 +12,32 @@ use super::{
     enact::{self, Ground, Promise},
     hooks, interrupt, kept,
     place::{self, Site},
-    recover, watch,
+    recover, show,
+    standing::{config, live_files, look, not_ours, runs, standing},
+    watch,
     wishes::wishes,
 };
 use crate::{
     acme, apply,
     certificate::Digest,
-    change::{Activation, Change, Expect, Receipt, Want},
-    check,
+    change::{Activation, Change, Receipt, Want},
     claims::Claims,
     cli::{Global, Renew, Where},
     facts::Lineage,
-    finding::{Finding, Remedy, Subject, Verdict},
+    finding::{Finding, Subject, Verdict},
     maintain::{self, Due, Rest},
     moment::Moment,
     name::DnsName,
-    plan::{self, Errand, LiveFile, Renewal, Stage, Standing},
+    plan::{self, Errand, Renewal, Stage, Standing},
     publish,
-    report::{self, Progress, Style, Terminal, json, json::Outcome},
+    report::{Progress, json, json::Outcome},
     survey,
-    view::{EndpointView, Offer, Probe},
-    world::{self, Lock, Look as _, Machine},
+    world::{self, Lock, Machine},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
 /// An order, the file, a proof of what was interrupted, and a last look.
 const ROUNDS: usize = 4;
-/// One look at a listener takes no longer.
-const LOOK: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(args: &Renew, global: &Global) -> Result<u8, Trouble> {
     let mut outcome = Outcome { version: json::VERSION, verb: "renew", ..Outcome::default() };
@@ -206,11 +200,6 @@ fn claims(site: &Site, change: &Change, before: &Receipt) -> Result<Claims, Trou
     publish::told::claims(&site.store).map_err(Trouble::state)
 }
 
-/// Whether the server that a change is about runs, as far as its profile can tell.
-pub(super) fn runs(change: &Change) -> bool {
-    change.running.as_ref().is_none_or(|command| Machine.run(command, LOOK).is_ok_and(|o| o.code == 0))
-}
-
 /// A server that does not run cannot be told: the files are laid for its next start, and the next run proves them.
 fn told_at_its_start(change: &mut Change) -> Option<Finding> {
     if runs(change) {
@@ -220,83 +209,6 @@ fn told_at_its_start(change: &mut Change) -> Option<Finding> {
     let says = "the mail server does not run, so it is not told of the renewed files";
     let means = "it reads them when it starts, and the next run proves them; until then senders keep their mail";
     Some(Finding::new("server-down", Verdict::Unknown, Subject::Host, says).means(means))
-}
-
-pub(super) fn show(global: &Global, findings: &[Finding]) {
-    if !global.json && !findings.is_empty() {
-        Terminal::print(&report::findings(Style::of_stdout(), findings));
-    }
-}
-
-/// The setup that stands, its last renewal or itself, and the lineages that it serves; nothing where there are none.
-pub(super) fn standing(site: &Site) -> Result<Option<(Change, Receipt, Vec<Lineage>)>, Trouble> {
-    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
-    let Some(receipt) = apply::standing(&receipts) else { return Ok(None) };
-    let base = receipt.change.renews.as_ref().and_then(|id| receipts.iter().find(|r| r.id == *id)).unwrap_or(receipt);
-    let promised: BTreeSet<&Digest> = ours(receipt).flat_map(|(_, all)| all).map(|p| &p.spki).collect();
-    let all = acme::load_lineages(&site.store).map_err(Trouble::state)?;
-    let mut lineages = all.clone();
-    lineages.retain(|l| l.keys.iter().any(|k| promised.contains(&k.spki)));
-    // What replaced the certificate was undone, and the certificate stays: it is kept all the same.
-    if lineages.is_empty() {
-        lineages = all;
-        lineages.retain(|l| base.change.edits.iter().any(|e| l.live_files().any(|file| file == e.path)));
-    }
-    // An older one may hold the same key under another name.
-    let laid = |l: &Lineage| receipts.iter().flat_map(|r| &r.change.edits).any(|e| l.live_files().any(|file| file == e.path));
-    if lineages.iter().any(laid) {
-        lineages.retain(laid);
-    }
-    Ok((!lineages.is_empty()).then(|| (base.change.clone(), receipt.clone(), lineages)))
-}
-
-/// The listeners that present ours.
-fn ours(receipt: &Receipt) -> impl Iterator<Item = (&Expect, &Vec<crate::change::Presented>)> {
-    receipt.change.prove.iter().filter_map(|e| match &e.want {
-        Want::Ours(all) => Some((e, all)),
-        Want::Unchanged | Want::Former(_) => None,
-    })
-}
-
-/// One conversation with each listener that presents ours, and a short one about the other key type.
-pub(super) async fn look(site: &Site, receipt: &Receipt) -> Vec<EndpointView> {
-    let mut probes: Vec<Probe> = Vec::new();
-    for (expect, all) in ours(receipt) {
-        // Several names at an address are worth a look each only where each has a certificate of its own.
-        if probes.iter().any(|p| p.addr == expect.addr && expect.unnamed.is_empty()) {
-            continue;
-        }
-        let Some(any) = check::probes_for(expect).into_iter().next() else { continue };
-        let other = (all.len() > 1).then(|| Probe { offer: Offer::Rsa, postmaster_of: None, ..any.clone() });
-        probes.extend(std::iter::once(any).chain(other));
-    }
-    check::observe(&site.net, &probes, LOOK).await
-}
-
-/// What the listeners present that is not ours; one that nobody answers on is unknown, and no fault.
-pub(super) fn not_ours(receipt: &Receipt, lineages: &[Lineage], views: &[EndpointView]) -> Vec<Finding> {
-    let held = |serial: &String| lineages.iter().flat_map(|l| &l.keys).any(|k| k.leaf.as_ref().is_some_and(|l| l.serial == *serial));
-    let promised = |serial: &String| ours(receipt).flat_map(|(_, all)| all).any(|p| p.serial == *serial);
-    let finding = |view: &EndpointView| {
-        let at = Subject::Address(view.probe.addr);
-        let Some(leaf) = view.leaf() else {
-            let says = "nobody could be asked here which certificate is served";
-            return Some(Finding::new("served-unknown", Verdict::Unknown, at, says));
-        };
-        if held(&leaf.serial) || promised(&leaf.serial) {
-            return None;
-        }
-        let says = format!("another certificate is served than was proved on {}", receipt.proved);
-        let seen = format!("issuer {}, serial {}, until {}", leaf.issuer, leaf.serial, leaf.not_after);
-        let means = "senders that verify may refuse it";
-        // Whatever was changed since then may be why.
-        let files = receipt.change.config.keys().cloned().chain(lineages.iter().flat_map(Lineage::live_files));
-        let later = files.filter(|path| Machine.changed(path).is_ok_and(|(at, _)| at >= receipt.proved));
-        let mut finding = Finding::new("served-other", Verdict::Fail, at, says).seen(seen);
-        finding.evidence.extend(later.filter_map(|path| survey::last_hand(&Machine, &path)));
-        Some(finding.means(means).remedy(Remedy::Command("mxseal setup".into())))
-    };
-    views.iter().filter_map(finding).collect()
 }
 
 fn window_unknown(lineage: &Lineage, trouble: &acme::Trouble) -> Finding {
@@ -309,33 +221,6 @@ fn whose_hand(finding: &mut Finding) {
     if let Subject::File { path, .. } = &finding.subject {
         finding.evidence.extend(survey::last_hand(&Machine, path));
     }
-}
-
-/// What changes of ours laid for the mail server, and what lies there today.
-pub(super) fn live_files(site: &Site, lineages: &[Lineage]) -> Result<BTreeMap<PathBuf, LiveFile>, Trouble> {
-    let receipts = apply::receipts(&site.store).map_err(Trouble::state)?;
-    let mut files: BTreeMap<PathBuf, LiveFile> = BTreeMap::new();
-    let standing = receipts.iter().filter(|r| apply::stands(r, &receipts));
-    let is_live = |path: &PathBuf| lineages.iter().flat_map(Lineage::live_files).any(|live| live == *path);
-    for edit in standing.flat_map(|r| &r.change.edits).filter(|e| is_live(&e.path)) {
-        files.entry(edit.path.clone()).or_default();
-    }
-    for (path, file) in &mut files {
-        // What was undone since may lie there still.
-        let edits = receipts.iter().flat_map(|r| &r.change.edits).filter(|e| e.path == *path);
-        file.laid.extend(edits.filter_map(|e| Some(e.becomes.as_ref()?.content.digest())));
-        file.lies = Machine.image(path).map_err(|e| Trouble::human(format!("{}: {e}", path.display())))?;
-    }
-    Ok(files)
-}
-
-/// The configuration's files as they lie there today.
-pub(super) fn config(receipt: &Receipt) -> Result<BTreeMap<PathBuf, Option<Digest>>, Trouble> {
-    let today = |path: &PathBuf| {
-        let image = Machine.image(path).map_err(|e| Trouble::human(format!("{}: {e}", path.display())))?;
-        Ok((path.clone(), image.map(|i| i.digest)))
-    };
-    receipt.change.config.keys().map(today).collect()
 }
 
 /// When a renewal that failed is tried again.

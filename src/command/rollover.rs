@@ -9,7 +9,7 @@ use super::{
     course::Ended,
     deployed, interrupt,
     place::{self, Site},
-    recover, renew,
+    recover, renew, standing,
     wishes::wishes,
 };
 use crate::{
@@ -61,7 +61,7 @@ async fn tell(args: &Args, global: &Global, outcome: &mut Outcome) -> Result<(),
         }
         deployed::record(&site.store)?;
     }
-    let Some((base, receipt, lineages)) = renew::standing(&site)? else {
+    let Some((base, receipt, lineages)) = standing::standing(&site)? else {
         return Ended::new("nothing-to-do", 0, "Nothing of mxseal stands on this host. To begin: mxseal setup").tell(outcome, global);
     };
     let turn = Turn { args, global, settings: &settings, site: &site, progress: &progress, base, receipt };
@@ -110,7 +110,7 @@ impl Turn<'_> {
                 RollOver::Certify { untold } | RollOver::Deploy { untold } => ready.push((lineage.name.clone(), untold)),
             }
         }
-        renew::show(self.global, &outcome.findings);
+        super::show(self.global, &outcome.findings);
         let late = !outcome.findings.is_empty() || !waits.is_empty();
         if !retired.is_empty() {
             self.retire(&retired, &mut lock, outcome).await?;
@@ -158,7 +158,7 @@ impl Turn<'_> {
     /// Alone, and on the host that was looked at.
     fn lock(&self) -> Result<Lock, Trouble> {
         let lock = place::lock(&self.receipt.change.config_dir)?;
-        match renew::standing(self.site)? {
+        match standing::standing(self.site)? {
             Some((_, receipt, _)) if receipt.id == self.receipt.id => Ok(lock),
             _ => Err(Trouble::human("another run changed this host meanwhile; nothing was changed, run mxseal rollover again")),
         }
@@ -179,14 +179,14 @@ impl Turn<'_> {
     /// What is not as it was proved: files, the server, what its listeners present.
     async fn against(&self, lineages: &[Lineage]) -> Result<Vec<Finding>, Trouble> {
         let mut findings = self.renewal(lineages)?.findings;
-        if !renew::runs(&self.base) {
+        if !standing::runs(&self.base) {
             let says = "the mail server does not run, so nobody could be shown other keys";
             let finding = Finding::new("server-down", Verdict::Unknown, Subject::Host, says).means("the keys in use stay");
             findings.push(finding.remedy(Remedy::Do("start it, then run mxseal rollover again".into())));
             return Ok(findings);
         }
-        let views = renew::look(self.site, &self.receipt).await;
-        let other = renew::not_ours(&self.receipt, lineages, &views);
+        let views = standing::look(self.site, &self.receipt).await;
+        let other = standing::not_ours(&self.receipt, lineages, &views);
         // One that is silent shows no key to anybody; where all are, nothing could be proved.
         let all = other.len() == views.len();
         findings.extend(other.into_iter().filter(|f| all || f.verdict == Verdict::Fail));
@@ -194,7 +194,7 @@ impl Turn<'_> {
     }
 
     fn held(&self, against: Vec<Finding>, outcome: &mut Outcome) -> Result<(), Trouble> {
-        renew::show(self.global, &against);
+        super::show(self.global, &against);
         outcome.findings.extend(against);
         let says = "No key was changed: a roll-over begins only where everything is as it was proved.";
         Ended::new("held", 1, says).tell(outcome, self.global)
@@ -241,7 +241,7 @@ impl Turn<'_> {
         for lineage in lineages {
             left.extend(retire::settle(self.site, &self.receipt, lineage).await?);
         }
-        renew::show(self.global, &left);
+        super::show(self.global, &left);
         let (word, exit, says) = if left.is_empty() {
             ("retired", 0, "The records of the keys before are gone; the roll-over is at its end.")
         } else {
@@ -305,7 +305,7 @@ impl Turn<'_> {
 
     /// The renewal of these lineages, in which nothing is ordered: what is due is not this verb's affair.
     fn renewal(&self, lineages: &[Lineage]) -> Result<Renewal, Trouble> {
-        let (files, config) = (renew::live_files(self.site, lineages)?, renew::config(&self.receipt)?);
+        let (files, config) = (standing::live_files(self.site, lineages)?, standing::config(&self.receipt)?);
         let resting: Vec<DnsName> = lineages.iter().map(|l| l.name.clone()).collect();
         let standing = Standing {
             receipt: &self.receipt,

@@ -1,7 +1,7 @@
 //! `mxseal status`: what is installed, since when, until when, and what is served. Told from what was seen last, so that it
 //! costs nothing and asks nobody; `--live` asks.
 
-use super::{Trouble, alarm, deployed, enact, interrupt, kept, place, place::Site, renew, rollover, watch};
+use super::{Trouble, alarm, deployed, enact, interrupt, kept, place, place::Site, rollover, standing::config, watch};
 use crate::{
     acme, apply,
     change::{Content, Edit, Receipt, Want},
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &Status, global: &Global) -> Result<u8, Trouble> {
     // What a change has settled since is nobody's affair any more.
     let run = kept::last_run(&store).filter(|run| standing.is_some_and(|s| run.ended.is_none_or(|ended| ended >= s.proved)));
     // Which files changed can be seen without asking anybody.
-    if let Some((receipt, today)) = standing.and_then(|receipt| Some((receipt, renew::config(receipt).ok()?))) {
+    if let Some((receipt, today)) = standing.and_then(|receipt| Some((receipt, config(receipt).ok()?))) {
         let told = |f: &Finding| run.as_ref().is_some_and(|run| run.findings.iter().any(|t| (&t.id, &t.subject) == (&f.id, &f.subject)));
         findings.extend(plan::drift(&receipt.change.config, &today).into_iter().filter(|f| !told(f)));
     }

@@ -1,11 +1,11 @@
 //! The end of a setup: what senders are told, once the wire has proved that it is true. A problem here takes nothing back.
 
 use super::{
-    dns,
-    dns::wait::{self, Patience},
+    bring::{became, bring},
     interrupt::{Reached, reached},
     place::Site,
-    policy,
+    policy, senders,
+    wait::{self, Patience},
 };
 use crate::{
     claims::Claims,
@@ -16,10 +16,10 @@ use crate::{
     intent::Tell,
     name::DnsName,
     publish::{
-        self, Asked, Exchange, Ours, Prospect, Sheet, Wanted,
+        self, Asked, Exchange, Ours, Prospect, Refused, Sheet, Wanted,
         dialect::Dialect,
         exchanges, policy_notes,
-        publisher::{Draft, How, Publisher, Refused, Words},
+        publisher::{How, Publisher},
         told,
     },
     report::{
@@ -27,7 +27,6 @@ use crate::{
         json::{self, Outcome, WaitDoc, ZoneDoc},
     },
     settings::Settings,
-    world,
 };
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::time::{sleep, timeout};
@@ -149,7 +148,7 @@ impl Telling<'_> {
         // What cannot be kept in mind must not be told.
         facts.claims = told::see(&site.store, &facts).map_err(|e| unkept(&e))?;
         let asked = asked(site, settings, &prospects);
-        let (facts, sheet) = dns::compared(site, facts, &asked).await;
+        let (facts, sheet) = senders::compared(site, facts, &asked).await;
         progress.see(Event::Done(format!("{} to add", count(sheet.open().count(), "record", "records"))));
         let (zones, by_hand) = self.publish(&facts, &sheet).await;
         let published: usize = zones.iter().filter(|z| z.state == "published").map(|z| z.added.len()).sum();
@@ -278,43 +277,6 @@ impl Telling<'_> {
             Terminal::print(page);
         }
     }
-}
-
-/// Tells one zone: the promise first, then the world, so that a crash errs to the safe side.
-pub(super) async fn bring(
-    site: &Site,
-    publisher: &Publisher,
-    exchange: &Exchange,
-    promise: impl FnOnce(&mut Claims),
-) -> Result<Draft, Refused> {
-    told::tell(&site.store, world::now(), promise)?;
-    reached(Reached::Telling);
-    let done = publisher.publish(&site.net, &site.store, exchange, world::now()).await;
-    reached(Reached::Told);
-    done
-}
-
-/// What became of a zone: what was done there, or the exact change where it was only looked at.
-pub(super) fn became(exchange: &Exchange, publisher: &Publisher, only_looked: bool, done: Result<Draft, Refused>) -> ZoneDoc {
-    let draft = match done {
-        Ok(draft) => draft,
-        Err(why) => {
-            let state = if why.is_open() { "unclear" } else { "refused" };
-            return ZoneDoc { error: Some(why.to_string()), ..ZoneDoc::of(exchange, exchange, state) };
-        }
-    };
-    let state = match (draft.exchange.is_empty(), publisher, only_looked) {
-        (true, ..) => "nothing-to-do",
-        (_, Publisher::Manual, _) => "by-hand",
-        (_, _, true) => "planned",
-        _ => "published",
-    };
-    let change = match draft.words {
-        Words::File { path, before, after } if only_looked => Some(report::text_diff(&path, &before, &after)),
-        Words::Text(text) if only_looked => Some(text),
-        _ => None,
-    };
-    ZoneDoc { change, next: draft.next, ..ZoneDoc::of(exchange, &draft.exchange, state) }
 }
 
 fn not_published(exchange: &Exchange, why: &str) -> Finding {

@@ -24,6 +24,7 @@ mod policy_wish;
 mod prospect;
 #[cfg(feature = "wires")]
 pub mod publisher;
+mod refused;
 mod sheet;
 mod sts;
 mod tls_rpt;
@@ -41,6 +42,7 @@ pub use policy_record::record_due;
 pub use policy_site::{policy_file, put_in_place, site};
 pub use policy_wish::{PolicySeen, PolicyWish, TRIAL, Wished, record_line, wished};
 pub use prospect::{Prospect, policy_notes, prospects};
+pub use refused::Refused;
 pub use sheet::{Asked, Issuer, Sheet, Sight};
 pub use sts::policy_for;
 pub use wanted::sheet;

@@ -19,9 +19,9 @@ use mxseal::{
     moment::Moment,
     plan::{Challenge, KeyChoice, Obtain},
     publish::{
-        Data, Exchange, Ours, Record,
+        Data, Exchange, Ours, Record, Refused,
         api::Api,
-        publisher::{Publisher, Publishers, Refused, Words},
+        publisher::{Publisher, Publishers, Words},
     },
     report::Nobody,
     world::{Net, Store},

@@ -16,10 +16,7 @@ use mxseal::{
     facts::Tlsa,
     moment::Moment,
     name::DnsName,
-    publish::{
-        Data, Exchange, Ours, Record,
-        publisher::{Publisher, Refused},
-    },
+    publish::{Data, Exchange, Ours, Record, Refused, publisher::Publisher},
     world::{Net, Store},
 };
 use serde_json::{Value, json};

@@ -1,9 +1,10 @@
 //! `mxseal dns --publish`: what is missing is brought into DNS, a zone at a time.
 
 use super::super::{
-    Trouble, place,
+    Trouble,
+    bring::{became, bring},
+    place,
     place::Site,
-    tell::{became, bring},
 };
 use crate::{
     cli::Dns,

@@ -3,11 +3,11 @@
 
 use super::{
     super::{
-        Trouble,
+        Trouble, agreed,
+        bring::{became, bring},
         place::Site,
-        tell::{became, bring},
     },
-    Seen, wish,
+    seen::Seen,
 };
 use crate::{
     claims::Claims,
@@ -106,7 +106,7 @@ pub(super) async fn record(
     site: &Site,
     way: &Way,
     how: &PolicyHow,
-    agreed: bool,
+    decided: bool,
     kept: KeptPolicy,
     seen: Seen,
     progress: &Progress,
@@ -116,13 +116,15 @@ pub(super) async fn record(
         Ok(None) => return Ok(Announced::nothing(seen, kept)),
         Err(left) => return Ok(Announced { left: Some(*left), ..Announced::nothing(seen, kept) }),
     };
-    if !agreed && !how.yes {
-        if !Terminal::can_ask() {
+    if !decided && !how.approval.yes {
+        if how.approval.non_interactive || !Terminal::can_ask() {
             let next = Some("say --yes, and mxseal changes the record: nobody could be asked".to_owned());
             return Ok(Announced { next, ..Announced::nothing(seen, kept) });
         }
         progress.line(lines(&exchange).trim_end());
-        wish::agree("Tell DNS so?")?;
+        if !agreed(&how.approval, "Tell DNS so?")? {
+            return Err(Trouble::human("nothing was changed"));
+        }
     }
     progress.see(Event::Started(format!("change the record of the policy in {}", exchange.zone)));
     let promise = |claims: &mut Claims| claims.tell_policy(&kept.domain, Some(&kept.policy), world::now());

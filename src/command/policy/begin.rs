@@ -3,7 +3,9 @@
 
 use super::{
     super::{Trouble, place, place::Site},
-    Seen, to_serve, wish,
+    host,
+    page::to_serve,
+    seen::Seen,
 };
 use crate::{
     facts::{DomainFacts, Facts},
@@ -80,15 +82,15 @@ async fn one(
         return Ok(Vec::new());
     }
     let said = Settings { policy_host: Some(by), ..Settings::default() };
-    let host = wish::policy_host(&said, None, settings, seen, about)?;
+    let by = host::chosen(&said, None, settings, seen, about)?;
     let hosts = seen.hosts(site, about, None).await;
     let view = PolicySeen { domain: &about.domain, mx: &about.mx, served, record: &about.mta_sts, hosts: &hosts };
-    let Wished { kept, mut notes } = match wished(None, &view, &PolicyWish::Testing { weaken: false }, &host, world::now()) {
+    let Wished { kept, mut notes } = match wished(None, &view, &PolicyWish::Testing { weaken: false }, &by, world::now()) {
         Ok(wished) => wished,
         Err(why) => return Ok(why),
     };
     let alone = Seen { facts: Facts { domains: vec![about.clone()], ..seen.facts.clone() }, sight: seen.sight.clone() };
-    let (_, kept, more) = wish::enact(site, settings, kept, alone, progress).await?;
+    let (_, kept, more) = host::enact(site, settings, kept, alone, progress).await?;
     let says = format!("{} has an MTA-STS policy in mode testing from now on", about.domain);
     let mut begun = Finding::new("policy-begun", Verdict::Pass, Subject::Domain(about.domain.clone()), says);
     if kept.step(world::now()) == Step::Serve {

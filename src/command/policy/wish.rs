@@ -1,10 +1,11 @@
 //! A wish about a policy, from the reasons against it to the step that is left to somebody else.
 
 use super::{
-    super::{Trouble, dns, interrupt, no_answer, place, place::Site, policy_host},
-    Seen,
+    super::{Trouble, agreed, interrupt, place, place::Site, policy_host, senders},
     announce::{self, Announced},
-    document, exit, tell,
+    host,
+    page::{document, exit, tell},
+    seen::Seen,
 };
 use crate::{
     cli::{Global, PolicyHow, Where},
@@ -12,20 +13,14 @@ use crate::{
     finding::{Finding, Verdict},
     name::DnsName,
     policy::sts_policy::StsPolicy,
-    publish::{
-        KeptPolicy, PolicyHost, PolicySeen, PolicyWish, ServedBy, Step, WebServer, Wished, policies, policy_file, record_line, told, wished,
-    },
+    publish::{KeptPolicy, PolicyHost, PolicySeen, PolicyWish, Step, Wished, policies, policy_file, record_line, told, wished},
     report::{
         self, Progress, Style, Terminal,
         json::{PolicyDoc, ZoneDoc},
     },
     settings::Settings,
-    survey,
     world::{self, Hands as _, Machine},
 };
-
-/// Where the file is written for a web server, where nobody says.
-const EXPORT_DIR: &str = "/var/www/mta-sts";
 
 pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &PolicyHow, global: &Global) -> Result<u8, Trouble> {
     place::needs_root()?;
@@ -48,12 +43,12 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     let _lock = place::lock(&global.state_dir)?;
     let progress = Progress::new(global.json);
 
-    let seen = Seen::look(&site, dns::told(&site, false).await?).await;
+    let seen = Seen::look(&site, senders::told(&site, false).await?).await;
     let about = only(&seen.facts.domains)?.clone();
     let kept = policies::load(&site.store, &about.domain).map_err(Trouble::state)?;
     let kept = kept.map(|k| seen.keep(&site, k)).transpose()?;
     let hosts = if *wish == PolicyWish::Leave { Vec::new() } else { seen.hosts(&site, &about, entering).await };
-    let host = policy_host(&how.wishes(), kept.as_ref(), &settings, &seen, &about)?;
+    let by = host::chosen(&how.wishes(), kept.as_ref(), &settings, &seen, &about)?;
     let view = PolicySeen {
         domain: &about.domain,
         mx: &about.mx,
@@ -61,7 +56,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
         record: &about.mta_sts,
         hosts: &hosts,
     };
-    let Wished { kept: new, notes } = match wished(kept.clone(), &view, wish, &host, world::now()) {
+    let Wished { kept: new, notes } = match wished(kept.clone(), &view, wish, &by, world::now()) {
         Ok(wished) => wished,
         Err(why) => {
             let settled = if why.iter().all(|f| f.id == "mta-sts-mx-used" && f.verdict == Verdict::Warn) {
@@ -78,10 +73,10 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
 
     let way = announce::way(&site, how, &settings, &about.domain).await?;
     let changes = kept.as_ref() != Some(&new);
-    if how.dry_run || changes {
+    if how.approval.dry_run || changes {
         approve(how, global, kept.as_ref().map(|k| &k.policy), &new, &notes, way.is_some())?;
     }
-    if how.dry_run {
+    if how.approval.dry_run {
         let (zone, left) = match &way {
             Some(way) => announce::draft(&site, way, &new, &seen).await?,
             None => (None, None),
@@ -93,7 +88,7 @@ pub(super) async fn run(domain: Option<&DnsName>, wish: &PolicyWish, how: &Polic
     }
     // On a terminal they were said with the question.
     let mut findings = if global.json || !changes { notes } else { Vec::new() };
-    let (seen, new, more) = enact(&site, &settings, new, seen, &progress).await?;
+    let (seen, new, more) = host::enact(&site, &settings, new, seen, &progress).await?;
     findings.extend(more);
     let Announced { seen, kept: new, next, left, zone } = match way {
         Some(way) => announce::record(&site, &way, how, changes, new, seen, &progress).await?,
@@ -124,24 +119,6 @@ fn dry(global: &Global, shown: PolicyDoc, mut notes: Vec<Finding>, zone: Option<
     exit
 }
 
-/// Keeps the policy from now on, and lets senders have it as far as that is ours to do: what they see then, and what went wrong.
-/// Whoever dies on the way has promised too much rather than kept too little.
-pub(in super::super) async fn enact(
-    site: &Site,
-    settings: &Settings,
-    new: KeptPolicy,
-    seen: Seen,
-    progress: &Progress,
-) -> Result<(Seen, KeptPolicy, Vec<Finding>), Trouble> {
-    let now = world::now();
-    told::tell(&site.store, now, |claims| claims.tell_policy(&new.domain, Some(&new.policy), now)).map_err(Trouble::state)?;
-    policies::save(&site.store, &new).map_err(Trouble::state)?;
-    let findings = carry(site, settings, &new, progress).await?;
-    let seen = Seen::look(site, seen.facts).await;
-    let new = seen.keep(site, new)?;
-    Ok((seen, new, findings))
-}
-
 /// The domain that is meant.
 fn only(domains: &[DomainFacts]) -> Result<&DomainFacts, Trouble> {
     match domains {
@@ -156,42 +133,6 @@ fn only(domains: &[DomainFacts]) -> Result<&DomainFacts, Trouble> {
 
 fn about_now(seen: &Seen, before: &DomainFacts) -> DomainFacts {
     seen.facts.domains.iter().find(|d| d.domain == before.domain).unwrap_or(before).clone()
-}
-
-/// Who serves it: as is said, else as before, else nobody new where somebody does already, else as the settings say, else we do.
-pub(super) fn policy_host(
-    said: &Settings,
-    kept: Option<&KeptPolicy>,
-    written: &Settings,
-    seen: &Seen,
-    about: &DomainFacts,
-) -> Result<PolicyHost, Trouble> {
-    let served = || seen.sight.policies.get(&about.domain).is_some_and(|p| p.reading().is_some());
-    let by = match (said.policy_host, kept) {
-        (None, Some(kept)) => return Ok(kept.host.clone()),
-        (Some(by), _) => by,
-        (None, None) if served() => ServedBy::None,
-        (None, None) => written.policy_host.unwrap_or(ServedBy::Builtin),
-    };
-    let wishes = said.clone().over(written.clone());
-    let dir = wishes.export_dir.unwrap_or_else(|| EXPORT_DIR.into());
-    Ok(match by {
-        ServedBy::Builtin => match policy_host::taken() {
-            Some(taken) => return Err(taken),
-            None => PolicyHost::Builtin,
-        },
-        ServedBy::Snippet => PolicyHost::Snippet { server: wishes.web_server.map_or_else(listening, Ok)?, dir },
-        ServedBy::Export => PolicyHost::Export { dir },
-        ServedBy::None => PolicyHost::None,
-    })
-}
-
-/// The web server that has the port.
-fn listening() -> Result<WebServer, Trouble> {
-    let owners = survey::port_owners(&Machine, 443);
-    let mut known = owners.iter().filter_map(|o| WebServer::of(&o.value()?.program));
-    let unknown = || Trouble::usage("say which web server the site is for: --web-server nginx, apache or caddy");
-    known.next().ok_or_else(unknown)
 }
 
 /// Shows what is to be served from now on, and asks.
@@ -213,38 +154,7 @@ fn approve(
         };
         Terminal::print(&format!("{says}{record}{}", report::findings(Style::of_stdout(), notes)));
     }
-    if how.yes || how.dry_run {
-        return Ok(());
-    }
-    agree("Keep it so?")
-}
-
-pub(super) fn agree(question: &str) -> Result<(), Trouble> {
-    if !Terminal::can_ask() {
-        return Err(Trouble::usage("nothing was changed: --yes approves it where nobody can be asked").about("approval-missing"));
-    }
-    if report::agreed(question).map_err(no_answer)? { Ok(()) } else { Err(Trouble::human("nothing was changed")) }
-}
-
-/// Lets it be served, as far as that is ours to do.
-async fn carry(site: &Site, settings: &Settings, new: &KeptPolicy, progress: &Progress) -> Result<Vec<Finding>, Trouble> {
-    match &new.host {
-        PolicyHost::Builtin => {
-            let all = policies::all(&site.store).map_err(Trouble::state)?;
-            policy_host::keep(site, settings, &all, true, progress).await
-        }
-        PolicyHost::Snippet { dir, .. } | PolicyHost::Export { dir } => {
-            let file = policy_file(dir, &new.domain);
-            let wrong = |e: std::io::Error| Trouble::human(format!("{}: {e}", file.display())).about("policy-host-unservable");
-            let missing: Vec<_> = file.ancestors().skip(1).take_while(|dir| !dir.is_dir()).collect();
-            for dir in missing.into_iter().rev() {
-                Machine.make_dir(dir).map_err(wrong)?;
-            }
-            world::put_file(&file, new.policy.text().as_bytes()).map_err(wrong)?;
-            Ok(Vec::new())
-        }
-        PolicyHost::None => Ok(Vec::new()),
-    }
+    if how.approval.dry_run || agreed(&how.approval, "Keep it so?")? { Ok(()) } else { Err(Trouble::human("nothing was changed")) }
 }
 
 /// Nobody believes in the policy any more, and no record leads to it: what served it goes. It is forgotten last, so that whoever dies

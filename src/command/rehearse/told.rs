@@ -2,11 +2,10 @@
 //! the room, with a certificate of the made-up CA, and fetched as senders do before its record is put there. At last it is seen
 //! whether a list would take the domains.
 
-use super::stage::not_begun;
 use crate::{
     check::{eligible, observe, sender_probes},
     cli::Global,
-    command::{Trouble, dns, door, enact::Ground, place::Site, policy, policy_host, tell},
+    command::{Trouble, door, enact::Ground, place::Site, policy, policy_host, senders, tell},
     facts::{DomainFacts, Facts},
     finding::{Finding, Verdict},
     intent::Tell,
@@ -54,13 +53,13 @@ impl Act<'_> {
             asked.tell = vec![Tell::TlsRpt, Tell::Dane];
         }
         progress.see(Event::Started("tell senders, in the made-up DNS".into()));
-        let (_, sheet) = dns::compared(site, facts, &asked).await;
+        let (_, sheet) = senders::compared(site, facts, &asked).await;
         let mut told = self.put(&sheet)?;
         progress.see(Event::Done(format!("{} records", told.len())));
         let serving = self.policies(&settings, &asked, &mut told).await?;
 
         progress.see(Event::Started("look for it as senders do".into()));
-        let (facts, seen) = dns::compared(site, dns::told(site, false).await?, &asked).await;
+        let (facts, seen) = senders::compared(site, senders::told(site, false).await?, &asked).await;
         if let Some(serving) = serving {
             serving.abort();
         }
@@ -110,7 +109,7 @@ impl Act<'_> {
     /// Begins the policies that setup would begin, serves them in the room, fetches them as senders do, and announces those that came.
     async fn policies(&self, settings: &Settings, asked: &Asked, told: &mut Vec<Wanted>) -> Result<Option<JoinHandle<()>>, Trouble> {
         let Self { site, progress, .. } = *self;
-        let facts = dns::told(site, false).await?;
+        let facts = senders::told(site, false).await?;
         let begun = |p: &Prospect| matches!(p, Prospect::Begin(_));
         let domains: BTreeSet<DnsName> =
             policy::begin::outlook(site, settings, &facts).into_iter().filter(|(_, p)| begun(p)).map(|(domain, _)| domain).collect();
@@ -128,7 +127,11 @@ impl Act<'_> {
             abouts.iter().filter_map(|d| d.policy_host.value()).flat_map(|a| a.records.iter().copied()).collect();
         let mut listeners = Vec::new();
         for address in addresses {
-            listeners.push(TcpListener::bind(SocketAddr::new(address, PORT)).await.map_err(not_begun)?);
+            listeners.push(
+                TcpListener::bind(SocketAddr::new(address, PORT))
+                    .await
+                    .map_err(|e| Trouble::human(format!("the policy host of the rehearsal could not begin: {e}")))?,
+            );
         }
         let file = site.store.path(door::SERVED);
         let serving = tokio::spawn(async move {
@@ -139,7 +142,7 @@ impl Act<'_> {
         let as_kept = |k: &&KeptPolicy| fetched.get(&k.domain).is_some_and(|f| f.strict() == Some(&k.policy));
         let came = kept.iter().filter(as_kept).count();
         progress.see(Event::Done(format!("{came} of {} came over TLS that verifies", kept.len())));
-        let (_, sheet) = dns::compared(site, dns::told(site, false).await?, asked).await;
+        let (_, sheet) = senders::compared(site, senders::told(site, false).await?, asked).await;
         told.extend(self.put(&sheet)?);
         Ok(Some(serving))
     }

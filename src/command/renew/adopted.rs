@@ -1,9 +1,9 @@
 //! What others keep: whether they renewed it, and whether that may be served.
 
-use super::{Site, Trouble, ours};
 use crate::{
     acme,
     change::Receipt,
+    command::{Trouble, place::Site, standing::ours},
     facts::{ForeignLineage, Lineage, Source},
     finding::{Finding, Remedy, Subject, Verdict},
     name::DnsName,

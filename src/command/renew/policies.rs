@@ -1,9 +1,8 @@
 //! The policies of this host, looked after beside the certificates: what it serves itself is kept up, and what is due is told.
 
-use super::{LOOK, show};
 use crate::{
     cli::{Global, Renew, Where},
-    command::{Trouble, place, place::Site, policy_host},
+    command::{Trouble, place, place::Site, policy_host, show},
     finding::{Finding, Verdict},
     maintain::{ToldAsked, policy_due},
     name::DnsName,
@@ -13,8 +12,10 @@ use crate::{
     survey,
     world::{self, Store},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
+/// Whoever changes a policy is soon done, or asks a person.
+const PATIENCE: Duration = Duration::from_secs(15);
 const ASKED: &str = "watch/policies.json";
 
 /// Serves what this host serves itself, with certificates that are good, and says what is due.
@@ -23,7 +24,7 @@ pub(super) async fn look_after(args: &Renew, global: &Global, outcome: &mut Outc
         return Ok(());
     }
     // Whoever changes a policy just now looks after all of them.
-    let Some(_lock) = Store::lock_within(&global.state_dir, LOOK).map_err(Trouble::state)? else { return Ok(()) };
+    let Some(_lock) = Store::lock_within(&global.state_dir, PATIENCE).map_err(Trouble::state)? else { return Ok(()) };
     let settings = place::settings(global)?;
     let mut site = Site::of(&Where::default(), &settings.acme_ca_file, &settings, global)?;
     site.open_store(&global.state_dir)?;

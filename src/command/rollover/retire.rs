@@ -2,7 +2,7 @@
 //! of others by whoever put them there.
 
 use super::{
-    super::{Trouble, place::Site, tell::bring},
+    super::{Trouble, bring::bring, place::Site},
     keys::names,
 };
 use crate::{

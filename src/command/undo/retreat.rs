@@ -4,7 +4,7 @@ use crate::{
     change::{Receipt, Want},
     claims::{Claim, Claims},
     cli::{Global, Undo},
-    command::{self, Trouble, course::Ended, place::Site, tell::bring},
+    command::{self, Trouble, bring::bring, course::Ended, place::Site},
     facts::Security,
     finding::{Finding, Verdict},
     moment::Moment,

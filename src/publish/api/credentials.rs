@@ -1,6 +1,5 @@
 //! What a DNS company asks for before it lets anybody change a zone: a file of `key = "value"`, which others may not read.
 
-use super::providers::{Key, Provider};
 use crate::world::{Look as _, Machine};
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, path::PathBuf};
 use toml_edit::{Document, Item};
@@ -8,6 +7,36 @@ use zeroize::Zeroizing;
 
 /// So many characters of what a company said are shown.
 const SAID: usize = 600;
+
+/// A key of its file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) needed: bool,
+    /// Nobody else may know its value.
+    pub(super) secret: bool,
+}
+
+pub(super) const fn secret(name: &'static str) -> Key {
+    Key { name, needed: true, secret: true }
+}
+
+pub(super) const fn plain(name: &'static str) -> Key {
+    Key { name, needed: true, secret: false }
+}
+
+pub(super) const fn maybe(key: Key) -> Key {
+    Key { needed: false, ..key }
+}
+
+/// Keys, as words.
+pub(super) fn asks(keys: &[Key]) -> String {
+    let of = |needed: bool| keys.iter().filter(|key| key.needed == needed).map(|key| key.name).collect::<Vec<_>>().join(", ");
+    match (of(true), of(false)) {
+        (needed, optional) if optional.is_empty() => needed,
+        (needed, optional) => format!("{needed} and, where you like, {optional}"),
+    }
+}
 
 /// The values of a file. They have no text form.
 pub(super) struct Credentials {
@@ -20,7 +49,7 @@ impl Credentials {
     ///
     /// # Errors
     /// A sentence with the file's name, and never what is in it.
-    pub(super) fn read(file: &Path, provider: &Provider) -> Result<Self, String> {
+    pub(super) fn read(file: &Path, company: &str, keys: &[Key]) -> Result<Self, String> {
         let wrong = |why: String| format!("the credentials {}: {why}", file.display());
         let (bytes, meta) = Machine.read(file).map_err(|e| wrong(e.to_string()))?.ok_or_else(|| wrong("there is no such file".into()))?;
         let bytes = Zeroizing::new(bytes);
@@ -32,11 +61,11 @@ impl Credentials {
             return Err(wrong(format!("others may read them: chmod 600 {}", file.display())));
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("they are not text".into()))?;
-        Self::of(text, provider).map(|values| Self { file: file.to_owned(), values }).map_err(wrong)
+        Self::of(text, company, keys).map(|values| Self { file: file.to_owned(), values }).map_err(wrong)
     }
 
-    fn of(text: &str, provider: &Provider) -> Result<BTreeMap<&'static str, (Key, Zeroizing<String>)>, String> {
-        let list = || format!("{} asks for {}", provider.name, provider.asks());
+    fn of(text: &str, company: &str, keys: &[Key]) -> Result<BTreeMap<&'static str, (Key, Zeroizing<String>)>, String> {
+        let list = || format!("{company} asks for {}", asks(keys));
         // What the parser says of a line holds words of it.
         let document = Document::parse(text).map_err(|e| {
             let line = e.span().and_then(|s| text.get(..s.start)).map_or(0, |before| before.matches('\n').count()) + 1;
@@ -44,14 +73,14 @@ impl Credentials {
         })?;
         let mut values = BTreeMap::new();
         for (name, item) in document.iter() {
-            let Some(key) = provider.keys.iter().find(|key| key.name == name) else {
+            let Some(key) = keys.iter().find(|key| key.name == name) else {
                 return Err(format!("there is no key {}; {}", name.escape_default(), list()));
             };
             let value = item.as_str().map(str::trim).filter(|v| !v.is_empty() && !v.chars().any(char::is_control));
             let value = value.ok_or_else(|| format!("{name} is not of the form {name} = \"value\""))?;
             values.insert(key.name, (*key, Zeroizing::new(value.to_owned())));
         }
-        match provider.keys.iter().find(|key| key.needed && !document.get(key.name).is_some_and(Item::is_str)) {
+        match keys.iter().find(|key| key.needed && !document.get(key.name).is_some_and(Item::is_str)) {
             Some(missing) => Err(format!("{} is missing; {}", missing.name, list())),
             None => Ok(values),
         }
@@ -105,12 +134,10 @@ fn forms(secret: &str) -> [Zeroizing<String>; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::providers::PROVIDERS, *};
+    use super::*;
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
-    fn provider(id: &str) -> &'static Provider {
-        PROVIDERS.iter().find(|p| p.id == id).expect("a provider")
-    }
+    const TOKEN: &[Key] = &[secret("token")];
 
     #[test]
     fn a_file_holds_what_is_asked_for_and_nothing_else() {
@@ -125,27 +152,28 @@ mod tests {
             ("\ntoken = hidden\n", Err("line 2 is not of the form key = \"value\"; Cloudflare asks for token")),
             ("hidden", Err("line 1 is not of the form")),
         ] {
-            match (Credentials::of(text, provider("cloudflare")), expected) {
+            match (Credentials::of(text, "Cloudflare", TOKEN), expected) {
                 (Ok(values), Ok(token)) => assert_eq!(values["token"].1.as_str(), token, "{text}"),
                 (Err(said), Err(expected)) => assert!(said.starts_with(expected) && !said.contains("hidden"), "{text}: {said}"),
                 (Ok(_), Err(expected)) => panic!("{text}: {expected}"),
                 (Err(said), Ok(_)) => panic!("{text}: {said}"),
             }
         }
-        let asks = Credentials::of("", provider("ovh")).expect_err("a sentence");
-        assert!(asks.ends_with("asks for application-key, application-secret, consumer-key and, where you like, endpoint"), "{asks}");
+        let asks = Credentials::of("", "OVH", &[plain("application-key"), secret("consumer-key"), maybe(plain("endpoint"))])
+            .expect_err("a sentence");
+        assert!(asks.ends_with("OVH asks for application-key, consumer-key and, where you like, endpoint"), "{asks}");
     }
 
     #[test]
     fn others_may_not_read_it() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("dns.toml");
-        let missing = Credentials::read(&file, provider("cloudflare")).err().expect("a sentence");
+        let missing = Credentials::read(&file, "Cloudflare", TOKEN).err().expect("a sentence");
         assert!(missing.contains("dns.toml: there is no such file"), "{missing}");
         for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
             fs::write(&file, "token = 'abc'\n").expect("a file");
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
-            let read = Credentials::read(&file, provider("cloudflare"));
+            let read = Credentials::read(&file, "Cloudflare", TOKEN);
             assert_eq!(read.is_ok(), fine, "{mode:o}");
             assert!(read.err().is_none_or(|said| said.contains("others may read them: chmod 600 /")));
             fs::remove_file(&file).expect("a file");
@@ -154,7 +182,9 @@ mod tests {
 
     #[test]
     fn what_is_said_of_an_error_holds_no_secret() {
-        let values = Credentials::of("auth-id = '4711'\nauth-password = 'q w/e\"r+t'\n", provider("cloudns")).expect("credentials");
+        let values =
+            Credentials::of("auth-id = '4711'\nauth-password = 'q w/e\"r+t'\n", "ClouDNS", &[plain("auth-id"), secret("auth-password")])
+                .expect("credentials");
         let credentials = Credentials { file: "/etc/mxseal/dns.toml".into(), values };
         for (said, expected) in [
             ("HTTP 500: \u{1b}[31mno\n", "HTTP 500: [31mno"),

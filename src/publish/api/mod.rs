@@ -8,7 +8,7 @@ mod credentials;
 mod providers;
 mod record;
 
-use super::{Data, Exchange, Record, publisher::Refused};
+use super::{Data, Exchange, Record, Refused};
 use crate::{name::DnsName, nearest, world};
 use credentials::Credentials;
 use dns_update::{DnsRecord, DnsRecordType, DnsUpdater, Error};
@@ -60,7 +60,7 @@ impl Api {
             let why = format!("{} takes no TLSA records over its interface, and {} would be one", provider.name, key.owner);
             return Err(Refused::Failed(format!("{why}; --tell tls-rpt,mta-sts leaves them out, or enter them in its panel")));
         }
-        let credentials = Credentials::read(&self.credentials, provider).map_err(Refused::Failed)?;
+        let credentials = Credentials::read(&self.credentials, provider.name, provider.keys).map_err(Refused::Failed)?;
         // Its HTTP client cannot be made without them, for a plain address neither, and ends the program over that.
         if !world::has_system_roots() {
             return Err(Refused::Failed(

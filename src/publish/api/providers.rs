@@ -1,6 +1,6 @@
 //! The companies: what they are called, what they ask for, what they cannot.
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Key, maybe, plain, secret};
 use dns_update::{
     DnsUpdater, Error, Result,
     providers::{ovh::OvhEndpoint, route53::Route53Config},
@@ -35,38 +35,6 @@ impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id)
     }
-}
-
-impl Provider {
-    /// Its keys, as words.
-    pub(super) fn asks(&self) -> String {
-        let of = |needed: bool| self.keys.iter().filter(|key| key.needed == needed).map(|key| key.name).collect::<Vec<_>>().join(", ");
-        match (of(true), of(false)) {
-            (needed, optional) if optional.is_empty() => needed,
-            (needed, optional) => format!("{needed} and, where you like, {optional}"),
-        }
-    }
-}
-
-/// A key of its file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) needed: bool,
-    /// Nobody else may know its value.
-    pub(super) secret: bool,
-}
-
-const fn secret(name: &'static str) -> Key {
-    Key { name, needed: true, secret: true }
-}
-
-const fn plain(name: &'static str) -> Key {
-    Key { name, needed: true, secret: false }
-}
-
-const fn maybe(key: Key) -> Key {
-    Key { needed: false, ..key }
 }
 
 /// Each one, by its id.
@@ -281,7 +249,7 @@ fn proxy(endpoint: &str, is_set: impl Fn(&str) -> bool) -> Option<&'static str> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::credentials::asks, *};
     use crate::topics::topic;
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -302,12 +270,12 @@ mod tests {
                 let text: String = keys.map(|key| format!("{} = '{}'\n", key.name, value(key))).collect();
                 fs::write(&file, text).expect("a file");
                 fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
-                let credentials = Credentials::read(&file, provider).unwrap_or_else(|said| panic!("{said}"));
+                let credentials = Credentials::read(&file, provider.name, provider.keys).unwrap_or_else(|said| panic!("{said}"));
                 if let Err(e) = (provider.connect)(&credentials, None) {
                     panic!("{}: {e}", provider.id);
                 }
             }
-            let entry = format!("{} ({}{})", provider.id, provider.asks(), if provider.tlsa { "" } else { "; no TLSA" });
+            let entry = format!("{} ({}{})", provider.id, asks(provider.keys), if provider.tlsa { "" } else { "; no TLSA" });
             assert!(explained.contains(&entry), "mxseal explain dns-providers lacks: {entry}");
         }
     }

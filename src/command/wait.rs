@@ -1,6 +1,6 @@
-//! `mxseal dns --wait`: until every name server has the records, and the resolvers see them.
+//! A wait until every name server has the records, and the resolvers see them.
 
-use super::super::place::Site;
+use super::place::Site;
 use crate::{
     dns::Resolver,
     finding::Verdict,
@@ -23,17 +23,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// How a wait goes.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::command) struct Patience {
+pub(super) struct Patience {
     /// No longer than this.
-    pub(in crate::command) timeout: Duration,
+    pub(super) timeout: Duration,
     /// The public resolver that is asked what the world sees.
-    pub(in crate::command) public: Option<SocketAddr>,
+    pub(super) public: Option<SocketAddr>,
     /// Nothing is shown.
-    pub(in crate::command) quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// Waits for the records of the sheet; where zones were told, not for those that were refused or are left to others.
-pub(in crate::command) async fn run(how: Patience, site: &Site, sheet: &Sheet, zones: Option<&[ZoneDoc]>) -> WaitDoc {
+pub(super) async fn run(how: Patience, site: &Site, sheet: &Sheet, zones: Option<&[ZoneDoc]>) -> WaitDoc {
     let mut waited = until_seen(how, site, sheet, zones).await.unwrap_or_else(WaitDoc::untold);
     // A record that lies nobody knows where was not waited for.
     let unplaced = sheet.open().find(|w| w.zone().is_none()).map(|w| format!("the zone of {} could not be told", w.owner));
@@ -75,7 +75,7 @@ async fn until_seen(how: Patience, site: &Site, sheet: &Sheet, zones: Option<&[Z
 }
 
 /// Whether every name server has what the zones were told, within this time. No resolver is asked.
-pub(in crate::command) async fn authorities(site: &Site, sheet: &Sheet, zones: &[ZoneDoc], at_most: Duration) -> bool {
+pub(super) async fn authorities(site: &Site, sheet: &Sheet, zones: &[ZoneDoc], at_most: Duration) -> bool {
     let awaited = awaited(sheet, Some(zones));
     let names: BTreeSet<DnsName> = awaited.iter().map(|a| a.zone.clone()).collect();
     let Ok(resolver) = Resolver::new(&site.net) else { return false };
