@@ -40,6 +40,9 @@ const AT_ONCE: usize = 4;
 /// however many addresses it listens on.
 const AT_ONCE_IN_ALL: usize = 8;
 
+/// And where it had too many: a busy one counts guests that left a while ago.
+const AT_ONCE_WHEN_BUSY: usize = 2;
+
 /// What such a server can take of us: each address may have a process that still waits for the end of an old hello.
 const ROOM: usize = 16;
 
@@ -48,7 +51,7 @@ const ROOM: usize = 16;
 /// An address where nobody answers, that turns us away or lets us wait in vain, is not asked again: its other probes are left out. Where two probes of an address
 /// differ in the offer and the first showed an RSA certificate, the one for RSA asks for ECDSA instead.
 pub async fn observe(net: &Net, probes: &[Probe], limit: Duration) -> Vec<EndpointView> {
-    ask(net, probes, limit, true, &[]).await
+    ask(net, probes, limit, true, &[], AT_ONCE_IN_ALL).await
 }
 
 /// Asks after the activation until the expectations are met or stay unmet; gives the last views beside the verdict. A
@@ -69,12 +72,16 @@ pub async fn prove(
     let probes: Vec<Probe> = each.flat_map(|(_, e)| proof_probes(e, baseline)).collect();
     let slow: Vec<Probe> = baseline.iter().filter(|v| hung(v, limit)).map(|v| v.probe.clone()).collect();
     let mut pauses = AGAIN.iter().map(|pause| (pause, false)).chain(PATIENCE.iter().map(|pause| (pause, true)));
+    let mut at_once = AT_ONCE_IN_ALL;
     sleep(SETTLE).await;
     loop {
-        let seen = ask(net, &probes, limit, false, &slow).await;
+        let seen = ask(net, &probes, limit, false, &slow, at_once).await;
         let verdict = proof(expect, baseline, &seen, claims, now());
         let hangs = seen.iter().any(|v| hung(v, limit) && !slow.contains(&v.probe));
         let Err(faults) = &verdict else { return (seen, verdict) };
+        if faults.iter().any(|f| f.id == "wire-refused") {
+            at_once = AT_ONCE_WHEN_BUSY;
+        }
         let unmoved = faults.iter().all(|f| UNMOVED.contains(&f.id.as_str()));
         match pauses.next() {
             Some((pause, patient)) if !hangs && (unmoved || !patient) => sleep(*pause).await,
@@ -111,13 +118,13 @@ fn hung(view: &EndpointView, limit: Duration) -> bool {
     view.broke.is_some() && Duration::from_millis(view.took_ms) >= limit
 }
 
-async fn ask(net: &Net, probes: &[Probe], limit: Duration, other_type: bool, slow: &[Probe]) -> Vec<EndpointView> {
+async fn ask(net: &Net, probes: &[Probe], limit: Duration, other_type: bool, slow: &[Probe], at_once: usize) -> Vec<EndpointView> {
     let mut by_address: BTreeMap<_, Vec<(usize, Probe)>> = BTreeMap::new();
     for (place, probe) in probes.iter().enumerate() {
         by_address.entry(probe.addr).or_default().push((place, probe.clone()));
     }
     let mut tasks = JoinSet::new();
-    let turns = Arc::new(Semaphore::new(ROOM.saturating_sub(by_address.len()).clamp(2, AT_ONCE_IN_ALL)));
+    let turns = Arc::new(Semaphore::new(ROOM.saturating_sub(by_address.len()).clamp(2, at_once)));
     for (_, probes) in by_address {
         tasks.spawn(one_address(net.clone(), probes, limit, other_type, slow.to_vec(), turns.clone()));
     }
