@@ -26,6 +26,12 @@ impl Fetched {
         Self::Policy { reading: StsPolicy::read(bytes), unasked: Vec::new() }
     }
 
+    /// Whether every address was asked.
+    #[must_use]
+    pub fn is_from_all(&self) -> bool {
+        matches!(self, Self::Policy { unasked, .. } if unasked.is_empty())
+    }
+
     /// The policy as it reads, where there is one.
     #[must_use]
     pub const fn reading(&self) -> Option<&Reading<StsPolicy>> {

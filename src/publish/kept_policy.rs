@@ -197,10 +197,16 @@ impl KeptPolicy {
     }
 
     /// Takes in what senders see at `now`.
+    ///
+    /// Where nothing leads from here to an address of the policy host, the old policy may still lie there. It counts as changed
+    /// there too once the record says so: mxseal does not change that one then, and whoever did has looked.
     #[must_use]
     pub fn seen(mut self, served: Option<&Fetched>, record: &Known<Answer<Text>>, mx: &Known<Answer<(u16, DnsName)>>, now: Moment) -> Self {
+        let announced = record.value().map(|a| StsRecord::published(&a.records).strict() == Some(&self.policy.record()));
         if let Some(reading) = served.and_then(Fetched::reading) {
+            let everywhere = served.is_some_and(Fetched::is_from_all) || self.before.is_empty() || announced == Some(true);
             match reading.strict() {
+                Some(policy) if *policy == self.policy && !everywhere => {}
                 Some(policy) if *policy == self.policy => {
                     self.served.get_or_insert(now);
                     self.before.iter_mut().filter(|b| b.last.is_none()).for_each(|b| b.last = Some(now));
@@ -214,10 +220,8 @@ impl KeptPolicy {
             }
         }
         if let Some(answer) = record.value() {
-            let published = StsRecord::published(&answer.records);
-            let ours = published.strict() == Some(&self.policy.record());
-            self.announced = ours.then(|| self.announced.unwrap_or(now));
-            self.withdrawn = matches!(published, Published::Absent).then(|| self.withdrawn.unwrap_or(now));
+            self.announced = announced.filter(|ours| *ours).map(|_| self.announced.unwrap_or(now));
+            self.withdrawn = matches!(StsRecord::published(&answer.records), Published::Absent).then(|| self.withdrawn.unwrap_or(now));
             if !answer.records.is_empty() {
                 self.record_ttl = self.record_ttl.max(answer.ttl);
             }

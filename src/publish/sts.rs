@@ -63,6 +63,11 @@ pub(super) fn want(domain: &DomainFacts, ours: &[&MxFacts], sight: &Sight, asked
     }
     let old = || State::instead(texts, StsRecord::is);
     let text = served.record().text();
+    // What the new record announces may not be there for all (RFC 8461 §8.1).
+    let changes = !matches!(published, Published::Absent) && published.strict() != Some(&served.record());
+    if changes && sight.policies.get(&domain.domain).is_some_and(|fetched| !fetched.is_from_all()) {
+        return;
+    }
     match published {
         Published::One(_, reading) if kept.is_some_and(|k| reading.strict().is_some_and(|r| *r != k.policy.record())) => {
             add(
@@ -194,7 +199,7 @@ pub(super) fn unasked_of(domain: &DnsName, unasked: &[IpAddr]) -> Option<Finding
     let all: Vec<String> = unasked.iter().map(ToString::to_string).collect();
     let says = format!("the MTA-STS policy of {domain} was not fetched from {}: nothing leads there from this host", all.join(", "));
     let finding = Finding::new("mta-sts-untold", Verdict::Warn, Subject::Domain(domain.clone()), says);
-    (!all.is_empty()).then(|| finding.means("its other addresses serve it; what senders get there is not known").remedy(elsewhere(domain)))
+    (!all.is_empty()).then(|| finding.means("its other addresses serve it; what senders get there is not known, so a record that is there is not changed for it: do that by hand").remedy(elsewhere(domain)))
 }
 
 fn elsewhere(domain: &DnsName) -> Remedy {

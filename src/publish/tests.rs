@@ -301,7 +301,11 @@ fn the_sts_record_follows_the_policy() {
     let unasked = vec!["2001:db8::1".parse().unwrap()];
     dead.policies.insert(name("example.org"), Fetched::Policy { reading: StsPolicy::read(POLICY.as_bytes()), unasked });
     let seen = about(&told(&facts, &dead, &Asked::default()), "mta-sts");
-    assert!(seen.len() == 2 && seen[0].starts_with("recommended right") && seen[1] == "warn mta-sts-untold example.org", "{seen:?}");
+    // A record that is there is not changed for it.
+    assert_eq!(seen, ["warn mta-sts-untold example.org"]);
+    facts.domains[0].mta_sts = texts(&[]);
+    let seen = about(&told(&facts, &dead, &Asked::default()), "mta-sts");
+    assert!(seen.len() == 2 && seen[0].starts_with("recommended missing") && seen[1] == "warn mta-sts-untold example.org", "{seen:?}");
 }
 
 #[test]

@@ -167,7 +167,7 @@ pub(super) const TOPICS: &[Topic] = &[
     Topic {
         id: "mta-sts-untold",
         title: "What the policy host serves could not be told from here",
-        text: "Senders fetch the policy from any address of the policy host. From a host without IPv6, or without IPv4, nothing leads to the addresses of that family, so what is served there is not known: it is neither held against the policy nor for it. Where another address serves it the policy counts as served; where none could be asked, or the name could not be looked up, nothing is proposed and nothing is made to bind. Look from a host that has both.",
+        text: "Senders fetch the policy from any address of the policy host. From a host without IPv6, or without IPv4, nothing leads to the addresses of that family, so what is served there is not known: it is neither held against the policy nor for it. Where another address serves it a first policy counts as served, and one that replaces another once its record says so, which mxseal leaves to you then: senders must not take an old policy for the new one; where none could be asked, or the name could not be looked up, nothing is proposed and nothing is made to bind. Look from a host that has both.",
         see: "curl -4 https://mta-sts.example.org/.well-known/mta-sts.txt\ncurl -6 https://mta-sts.example.org/.well-known/mta-sts.txt",
         reference: "RFC 8461 section 3.3; mxseal-policy(8)",
     },

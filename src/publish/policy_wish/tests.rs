@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{facts::Security, policy::sts_policy::ENFORCE_AGE, publish::Step, topics};
+use std::net::IpAddr;
 
 const DAY: u64 = 86_400;
 const TTL: u32 = 300;
@@ -24,6 +25,8 @@ struct World {
     now: u64,
     mx: Vec<&'static str>,
     served: Option<StsPolicy>,
+    /// Addresses of the policy host to which nothing leads from here.
+    unasked: Vec<IpAddr>,
     id: Option<String>,
     hosts: Vec<Finding>,
     kept: Option<KeptPolicy>,
@@ -31,7 +34,16 @@ struct World {
 
 impl World {
     fn new(mx: &[&'static str]) -> Self {
-        Self { domain: name("example.org"), now: 1_800_000_000, mx: mx.to_vec(), served: None, id: None, hosts: vec![], kept: None }
+        Self {
+            domain: name("example.org"),
+            now: 1_800_000_000,
+            mx: mx.to_vec(),
+            served: None,
+            unasked: vec![],
+            id: None,
+            hosts: vec![],
+            kept: None,
+        }
     }
 
     fn mx(&self) -> Known<Answer<(u16, DnsName)>> {
@@ -43,7 +55,8 @@ impl World {
     }
 
     fn policy(&self) -> Option<Fetched> {
-        self.served.as_ref().map(|p| Fetched::from_all(p.text().as_bytes()))
+        let fetched = |p: &StsPolicy| Fetched::Policy { reading: StsPolicy::read(p.text().as_bytes()), unasked: self.unasked.clone() };
+        self.served.as_ref().map(fetched)
     }
 
     /// A look at the world, kept.
@@ -159,6 +172,26 @@ fn the_longest_that_was_ever_served_counts() {
     world.served = Some(policy(Mode::Enforce, 70 * 86_400, &["mx.example.org"]));
     assert!(matches!(world.look(), Some(Step::Serve)));
     assert_eq!(believed(&world), Some(70));
+}
+
+#[test]
+fn where_an_address_is_out_of_reach_another_policy_is_announced_by_hand() {
+    let mut world = World::new(&["mx.example.org"]);
+    world.unasked = vec!["2001:db8::1".parse().unwrap()];
+    // Nobody can take an old policy for the first one.
+    assert_eq!(world.wish(&PolicyWish::Testing { weaken: false }), Vec::<String>::new());
+    assert_eq!([world.go(), world.go(), world.go()], ["serve", "announce", "stands"]);
+    world.now += 15 * DAY;
+    assert_eq!(world.wish(&PolicyWish::Enforce { max_age: ENFORCE_AGE }), ["mta-sts-untold"]);
+    assert_eq!([world.go(), world.go()], ["serve", "serve"]);
+    world.id = world.kept.as_ref().map(|k| k.policy.record().id);
+    assert_eq!(world.go(), "stands");
+    // And so is its end; or it is seen from a host that reaches all.
+    assert_eq!(world.wish(&PolicyWish::Leave), Vec::<String>::new());
+    assert_eq!([world.go(), world.go()], ["serve", "serve"]);
+    assert!(world.kept.as_ref().unwrap().before.iter().any(|b| b.last.is_none()));
+    world.unasked.clear();
+    assert_eq!([world.go(), world.go()], ["announce", "wait"]);
 }
 
 #[test]
