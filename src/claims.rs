@@ -113,6 +113,7 @@ impl Claim {
     pub fn says(&self) -> String {
         match self {
             Self::Tlsa { mx, spki, .. } => format!("{mx} presents one of {} keys (TLSA)", spki.len()),
+            Self::Sts { domain, mode: Mode::None, .. } => format!("{domain} has no MTA-STS policy any more (mode none)"),
             Self::Sts { domain, mode, mx, .. } => format!("mail for {domain} goes to {}, by MTA-STS in mode {mode}", mx.join(", ")),
             Self::Listed { domain, list, .. } => format!("{domain} has TLS that verifies, by the list {list}"),
         }
