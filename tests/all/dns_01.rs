@@ -2,13 +2,15 @@
 
 use crate::lab::{
     dns::{Dns, Signed, own_loopback},
+    front::{Fate, Front},
     household::{Household, MXSEAL},
-    pebble::{Options, Pebble},
+    pebble::{Options, Pebble, YEARS},
     process::{run, wait_for},
 };
 use mxseal::{
     acme::{self, Trouble, Wishes},
     certificate::KeyType,
+    facts::Lineage,
     moment::Moment,
     plan::{Challenge, KeyChoice, Obtain},
     publish::{
@@ -24,9 +26,11 @@ use nix::{
 };
 use std::{
     fs,
+    net::SocketAddr,
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::Path,
     process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -38,6 +42,32 @@ fn texts(dns: &Dns, name: &str) -> String {
     run(Command::new("kdig").args([&format!("@{}", dns.authority.ip()), "+short", name, "TXT"]))
 }
 
+/// Certificates of these types, from the CA with this directory and this root.
+fn obtain(
+    resolver: SocketAddr,
+    store: &Store,
+    (directory, api_ca): (&str, &Path),
+    publisher: Publisher,
+    types: &[KeyType],
+    patience: u64,
+) -> Result<Lineage, Trouble> {
+    let mut net = Net::of_this_host(Some(resolver), &[] as &[&Path], &[api_ca]).unwrap();
+    net.http_port = 9;
+    let order = Obtain {
+        lineage: MX.parse().unwrap(),
+        names: [MX, ALIAS].map(|n| n.parse().unwrap()).to_vec(),
+        keys: types.iter().map(|&key_type| KeyChoice { key_type, reuse: None, replaces: None }).collect(),
+        directory: directory.to_owned(),
+        acme_profile: None,
+        live: "/etc/postfix/mxseal.pem".into(),
+    };
+    let publishers = Publishers { all: Some(publisher), ..Publishers::default() };
+    let patience = Duration::from_secs(patience);
+    let wishes = Wishes { agree_tos: true, challenge: Challenge::Dns, publishers, patience, ..Wishes::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(acme::obtain(&net, store, &order, &wishes, &Nobody))
+}
+
 #[test]
 fn a_ca_finds_the_texts_and_nobody_finds_them_later() {
     let host = own_loopback();
@@ -46,21 +76,7 @@ fn a_ca_finds_the_texts_and_nobody_finds_them_later() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().join("state")).unwrap();
     let obtain = |ca: &Pebble, publisher: Publisher, types: &[KeyType], patience: u64| {
-        let mut net = Net::of_this_host(Some(dns.resolver), &[] as &[&Path], &[&ca.api_ca]).unwrap();
-        net.http_port = 9;
-        let order = Obtain {
-            lineage: MX.parse().unwrap(),
-            names: [MX, ALIAS].map(|n| n.parse().unwrap()).to_vec(),
-            keys: types.iter().map(|&key_type| KeyChoice { key_type, reuse: None, replaces: None }).collect(),
-            directory: ca.directory.clone(),
-            acme_profile: None,
-            live: "/etc/postfix/mxseal.pem".into(),
-        };
-        let publishers = Publishers { all: Some(publisher), ..Publishers::default() };
-        let patience = Duration::from_secs(patience);
-        let wishes = Wishes { agree_tos: true, challenge: Challenge::Dns, publishers, patience, ..Wishes::default() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(acme::obtain(&net, &store, &order, &wishes, &Nobody))
+        obtain(dns.resolver, &store, (&ca.directory, &ca.api_ca), publisher, types, patience)
     };
     let nothing_is_left = |what: &str| {
         assert_eq!(texts(&dns, "_acme-challenge.mx.example.test"), "\"not ours\"\n", "{what}");
@@ -98,6 +114,27 @@ fn a_ca_finds_the_texts_and_nobody_finds_them_later() {
     nothing_is_left("a way that leads nowhere");
     let by_hand = obtain(&blind, Publisher::Manual, &[KeyType::Ecdsa], 2);
     assert!(matches!(&by_hand, Err(Trouble::NoPublisher)), "{by_hand:?}");
+}
+
+/// One that has no second pending order of the same names, and knows them all once the first is done.
+#[test]
+fn a_ca_with_one_order_at_a_time_certifies_each_key() {
+    let host = own_loopback();
+    let dns = Dns::start(&[("example.test", &format!("mx A {host}\nalias A {host}"), Signed::No)]);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("state")).unwrap();
+    let ca = Pebble::start(&Options { dns: Some(dns.resolver), authz_reuse: 100, ..Options::default() });
+    let orders = AtomicUsize::new(0);
+    let front = Front::start(&ca, YEARS, move |_, line| match line.contains("order-plz").then(|| orders.fetch_add(1, Ordering::SeqCst)) {
+        Some(0) => Fate::Keep,
+        Some(1) => Fate::Again,
+        _ => Fate::Pass,
+    });
+    let updates = Publisher::Rfc2136 { server: None, key: None };
+    let lineage = obtain(dns.resolver, &store, (&front.directory, &front.api_ca), updates, &[KeyType::Ecdsa, KeyType::Rsa], 90);
+    let lineage = lineage.unwrap_or_else(|trouble| panic!("{trouble}"));
+    assert!(lineage.keys.len() == 2 && lineage.keys.iter().all(|k| k.leaf.is_some()));
+    assert_ne!(lineage.keys[0].spki, lineage.keys[1].spki);
 }
 
 /// Whoever interrupts leaves nothing in DNS, and what cannot be taken away is named.

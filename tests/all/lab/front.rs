@@ -29,6 +29,10 @@ pub enum Fate {
     Page(u16, Option<&'static str>),
     /// Passed on; the answer says that it is two days later than it is.
     Tomorrow,
+    /// Passed on; the answer is kept.
+    Keep,
+    /// Passed on; what was kept is answered: a CA that has one pending order of the same names, and no more.
+    Again,
     /// Passed on; the answer, the directory, says how the CA calls itself in CAA records.
     CalledInCaa(&'static str),
 }
@@ -91,14 +95,15 @@ async fn accept(
     seen: Arc<Mutex<Vec<String>>>,
 ) {
     let count = Arc::new(AtomicUsize::new(0));
+    let kept: Arc<Mutex<Option<(header::HeaderValue, Bytes)>>> = Arc::default();
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
-        let (acceptor, client, fate, count, seen) =
-            (tokio_rustls::TlsAcceptor::from(server.clone()), client.clone(), fate.clone(), count.clone(), seen.clone());
+        let acceptor = tokio_rustls::TlsAcceptor::from(server.clone());
+        let (client, fate, count, seen, kept) = (client.clone(), fate.clone(), count.clone(), seen.clone(), kept.clone());
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(move |request: Request<Incoming>| {
-                let (client, fate, count, seen) = (client.clone(), fate.clone(), count.clone(), seen.clone());
+                let (client, fate, count, seen, kept) = (client.clone(), fate.clone(), count.clone(), seen.clone(), kept.clone());
                 async move {
                     let line = format!("{} {}", request.method(), request.uri().path());
                     let fate = fate(count.fetch_add(1, Ordering::SeqCst), &line);
@@ -116,6 +121,19 @@ async fn accept(
                         }
                         Fate::Pass => pass(client, behind, request).await,
                         Fate::Lose => pass(client, behind, request).await.and(Err(cut())),
+                        Fate::Keep => {
+                            let (parts, body) = pass(client, behind, request).await?.into_parts();
+                            let body = body.collect().await.expect("bytes").to_bytes();
+                            *kept.lock().expect("a lock") = Some((parts.headers[header::LOCATION].clone(), body.clone()));
+                            Ok(Response::from_parts(parts, Full::new(body)))
+                        }
+                        Fate::Again => {
+                            let (mut parts, _) = pass(client, behind, request).await?.into_parts();
+                            let (location, body) = kept.lock().expect("a lock").clone().expect("an answer");
+                            parts.headers.insert(header::LOCATION, location);
+                            parts.headers.remove(header::CONTENT_LENGTH);
+                            Ok(Response::from_parts(parts, Full::new(body)))
+                        }
                         Fate::CalledInCaa(name) => {
                             let answer = pass(client, behind, request).await?;
                             let body = answer.into_body().collect().await.expect("bytes").to_bytes();
