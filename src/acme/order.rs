@@ -12,7 +12,7 @@ use super::{
     transport::Transport,
 };
 use crate::{facts::Known, intent, name::DnsName, publish::wait::Awaited, report::observer::Event, world};
-use instant_acme::{AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, KeyAuthorization, NewOrder, Order, OrderStatus};
+use instant_acme::{AuthorizationStatus, ChallengeType, Identifier, KeyAuthorization, NewOrder, Order, OrderStatus};
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::time::Instant;
 
@@ -40,7 +40,7 @@ pub(super) struct Driver<'a> {
 impl Driver<'_> {
     /// Drives the order of `paper` to its certificate. `next` are those that follow it.
     pub(super) async fn drive(&mut self, paper: &mut Paper<'_>, key: &HeldKey, next: &mut [Paper<'_>]) -> Result<Chain, Trouble> {
-        let mut order = self.begun(paper, None).await?;
+        let mut order = self.open(paper, None).await?;
         if order.state().status == OrderStatus::Pending {
             self.prove_control(&mut order, next).await?;
         }
@@ -70,25 +70,15 @@ impl Driver<'_> {
         Ok(chain)
     }
 
-    /// The order of a paper, with the CA; or `other`, where the CA has no more than one pending order of the same names (as Let's
-    /// Encrypt): it stays the other paper's.
-    async fn begun(&self, paper: &mut Paper<'_>, other: Option<&str>) -> Result<Order, Trouble> {
-        let replaced = paper.replaced();
+    /// The order that was begun, as long as it can still end well, or a new one whose URL is saved at once; or `other`, where the CA
+    /// has no more than one pending order of the same names (as Let's Encrypt): it stays the other paper's.
+    async fn open(&self, paper: &mut Paper<'_>, other: Option<&str>) -> Result<Order, Trouble> {
+        let mut replaced = paper.replaced();
         if paper.record.chain.take().is_some() {
             // Due for renewal: what came belongs to an order that is finished.
             paper.record.url = None;
         }
         paper.save()?;
-        self.open(paper, replaced, other).await
-    }
-
-    /// The order that was begun, as long as it can still end well, or a new one whose URL is saved at once.
-    async fn open(
-        &self,
-        paper: &mut Paper<'_>,
-        mut replaced: Option<CertificateIdentifier<'_>>,
-        other: Option<&str>,
-    ) -> Result<Order, Trouble> {
         if let Some(url) = paper.record.url.clone() {
             match self.account.acme.order(url.clone()).await {
                 Ok(mut order) => {
@@ -146,7 +136,7 @@ impl Driver<'_> {
         // The CA's resolver remembers the texts of a name for a while, so that those of the next order must be among them.
         let mut orders = Vec::new();
         for paper in next.iter_mut().filter(|paper| paper.in_hand(world::now()).is_none()) {
-            orders.push(self.begun(paper, Some(order.url())).await?);
+            orders.push(self.open(paper, Some(order.url())).await?);
         }
         orders.retain_mut(|next| next.url() != order.url() && next.state().status == OrderStatus::Pending);
         let mut all: Vec<&mut Order> = std::iter::once(order).chain(&mut orders).collect();
